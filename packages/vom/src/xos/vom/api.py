@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""VO management: the interfaces of XVOMS, CDA and RCA, and what travels over them."""
+
+from __future__ import annotations
+
+import enum
+from typing import Protocol
+
+import msgspec
+
+from xos.common.identity import Kind
+from xos.dixi.api import call, service
+
+ANYONE = frozenset(Kind)
+
+
+class UserState(enum.StrEnum):
+    """Whether a user may act."""
+
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+
+
+class VO(msgspec.Struct, array_like=True, frozen=True):
+    """A Virtual Organisation."""
+
+    name: str
+    description: str = ""
+    created: float = 0.0
+    """Unix seconds."""
+    users: int = 0
+
+
+class User(msgspec.Struct, array_like=True, frozen=True):
+    """A member of a VO."""
+
+    vo: str
+    name: str
+    group: str = ""
+    """Primary group."""
+    groups: tuple[str, ...] = ()
+    """Further groups."""
+    roles: tuple[str, ...] = ()
+    state: UserState = UserState.ACTIVE
+    created: float = 0.0
+
+
+class Group(msgspec.Struct, array_like=True, frozen=True):
+    """A group of a VO."""
+
+    vo: str
+    name: str
+    members: int = 0
+
+
+class CertificateWish(msgspec.Struct, array_like=True, frozen=True):
+    """What a user asks the CDA for."""
+
+    vo: str
+    user: str
+    csr: bytes
+    """PKCS#10, DER; its key was made by the client and stays there."""
+    password: str | None = None
+    """None: the caller shows a valid XOS-Certificate of the same user instead."""
+    hours: float = 12.0
+    group: str | None = None
+    """Another of the user's groups as primary group."""
+    roles: tuple[str, ...] | None = None
+    """None: all the user has."""
+
+
+class Issued(msgspec.Struct, array_like=True, frozen=True):
+    """A certificate and what it takes to check it."""
+
+    certificate: bytes
+    """DER."""
+    ca: bytes
+    """DER of the VO CA's certificate."""
+    not_after: int = 0
+    """Unix seconds."""
+
+
+class JoinToken(msgspec.Struct, array_like=True, frozen=True):
+    """Lets one machine join, once."""
+
+    token: str
+    """Shown once, kept only as a hash."""
+    node: str
+    expires: int = 0
+    """Unix seconds."""
+
+
+@service
+class XVOMS(Protocol):
+    """The VO database: VOs, users, groups, roles.
+
+    VOs are created by the core machine's own certificate; a VO is administered by that or by its ``VOAdmin`` users.
+    """
+
+    @call(idempotent=True)
+    async def create_vo(self, name: str, description: str = "") -> VO:
+        """Create a VO; creating it again with the same description returns it."""
+        ...
+
+    @call(idempotent=True)
+    async def list_vos(self) -> list[VO]:
+        """The VOs that the caller may see: a machine all, a user their own."""
+        ...
+
+    @call(idempotent=True)
+    async def add_user(
+        self, vo: str, name: str, password: str, group: str = "users", groups: list[str] = ..., roles: list[str] = ...
+    ) -> User:
+        """Add a member; groups and roles that do not exist yet are created."""
+        ...
+
+    @call(idempotent=True)
+    async def list_users(self, vo: str) -> list[User]:
+        """The members of a VO."""
+        ...
+
+    @call(idempotent=True)
+    async def list_groups(self, vo: str) -> list[Group]:
+        """The groups of a VO."""
+        ...
+
+    @call(idempotent=True)
+    async def set_user_state(self, vo: str, name: str, state: UserState) -> User:
+        """Suspend a member (certificates already issued are revoked) or let them act again."""
+        ...
+
+    @call(idempotent=True)
+    async def set_password(self, vo: str, name: str, password: str) -> None:
+        """Change a password: the member's own, or as administrator."""
+        ...
+
+
+@service
+class CDA(Protocol):
+    """Credential Distribution Authority: gives users short-lived XOS-Certificates."""
+
+    @call(allow=ANYONE)
+    async def issue(self, wish: CertificateWish) -> Issued:
+        """A certificate for the CSR's key, by password or by the caller's still valid certificate."""
+        ...
+
+    @call(allow=ANYONE, idempotent=True)
+    async def ca(self) -> bytes:
+        """The VO CA's certificate (DER)."""
+        ...
+
+    @call(allow=ANYONE, idempotent=True)
+    async def revocations(self) -> bytes:
+        """The current CRL (DER, RFC 5280), signed by the VO CA."""
+        ...
+
+
+@service
+class RCA(Protocol):
+    """Resource Certification Authority: gives machines their certificates."""
+
+    @call
+    async def create_token(self, node: str, minutes: float = 60.0) -> JoinToken:
+        """A one-time token by which *node* may join; administrators only."""
+        ...
+
+    @call(allow=ANYONE, idempotent=True)
+    async def join(self, token: str, node: str, csr: bytes) -> Issued:
+        """A machine certificate for *node*; the token is used up (the same CSR again gets the same certificate)."""
+        ...
+
+    @call(allow={Kind.MACHINE}, idempotent=True)
+    async def renew(self, csr: bytes) -> Issued:
+        """A new machine certificate for the calling machine."""
+        ...
