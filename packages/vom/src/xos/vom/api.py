@@ -12,6 +12,8 @@ from xos.common.identity import Kind
 from xos.dixi.api import call, service
 
 ANYONE = frozenset(Kind)
+CRL_TOPIC = "vom.crl"
+"""Each new CRL is published on the bus under this topic, as a `CrlPublished`."""
 
 
 class UserState(enum.StrEnum):
@@ -80,6 +82,15 @@ class Issued(msgspec.Struct, array_like=True, frozen=True):
     """Unix seconds."""
 
 
+class CrlPublished(msgspec.Struct, array_like=True, frozen=True):
+    """The event under `CRL_TOPIC`: who trusts the VO CA takes this CRL into use."""
+
+    number: int
+    """Grows with each CRL (RFC 5280, 5.2.3)."""
+    crl: bytes
+    """DER."""
+
+
 class JoinToken(msgspec.Struct, array_like=True, frozen=True):
     """Lets one machine join, once."""
 
@@ -88,6 +99,8 @@ class JoinToken(msgspec.Struct, array_like=True, frozen=True):
     node: str
     expires: int = 0
     """Unix seconds."""
+    ca_fingerprint: str = ""
+    """SHA-256 of the VO CA's certificate (DER), hex: by this the joining machine knows the right RCA."""
 
 
 @service
@@ -109,14 +122,25 @@ class XVOMS(Protocol):
 
     @call(idempotent=True)
     async def add_user(
-        self, vo: str, name: str, password: str, group: str = "users", groups: list[str] = ..., roles: list[str] = ...
+        self,
+        vo: str,
+        name: str,
+        password: str,
+        group: str = "users",
+        groups: tuple[str, ...] = (),
+        roles: tuple[str, ...] = (),
     ) -> User:
         """Add a member; groups and roles that do not exist yet are created."""
         ...
 
     @call(idempotent=True)
-    async def list_users(self, vo: str) -> list[User]:
-        """The members of a VO."""
+    async def list_users(self, vo: str, after: str = "", limit: int = 1000) -> list[User]:
+        """The members of a VO by name, those after *after*, at most *limit* (and 1,000); administrators only."""
+        ...
+
+    @call(idempotent=True)
+    async def user_info(self, vo: str, name: str) -> User:
+        """One member: oneself, or any as administrator."""
         ...
 
     @call(idempotent=True)
@@ -160,8 +184,11 @@ class RCA(Protocol):
     """Resource Certification Authority: gives machines their certificates."""
 
     @call
-    async def create_token(self, node: str, minutes: float = 60.0) -> JoinToken:
-        """A one-time token by which *node* may join; administrators only."""
+    async def create_token(self, node: str, minutes: float = 60.0, addresses: tuple[str, ...] = ()) -> JoinToken:
+        """A one-time token by which *node* may join; core machines only, since machines belong to every VO.
+
+        *addresses* (IP) are certified beside the node's name, for clients such as curl that check them.
+        """
         ...
 
     @call(allow=ANYONE, idempotent=True)

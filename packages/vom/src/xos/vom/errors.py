@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The errors of VO management. Each class is one sentence: when it is raised."""
+
+from __future__ import annotations
+
+from xos.common.errors import XosError
+
+
+class VomError(XosError):
+    """Root of what XVOMS, CDA and RCA raise."""
+
+    code = "vom.error"
+
+
+class BadRequest(VomError):
+    """Raised when an argument can never be right, whoever calls."""
+
+    code = "vom.bad-request"
+    template = "{what}: {detail}"
+    http_status = 400
+    exit_status = 2
+
+
+class BadName(BadRequest):
+    """Raised when a name is not one that XVOMS, certificates and accounts can all carry."""
+
+    code = "vom.bad-name"
+    template = "{what} {name!r} is not a name"
+    hint = "{rule}"
+
+
+class Forbidden(VomError):
+    """Raised when the policy table does not allow the caller this act."""
+
+    code = "vom.forbidden"
+    template = "{caller} may not {act}"
+    hint = "Allowed: {allowed}."
+    http_status = 403
+
+
+# --- the VO database -------------------------------------------------------------------------------------------------
+
+
+class UnknownVO(VomError):
+    """Raised when no VO has that name, or the caller may not know of it."""
+
+    code = "vom.unknown-vo"
+    template = "no VO {vo}"
+    hint = "`xos-vo list` shows the VOs that you may see."
+    http_status = 404
+
+
+class UnknownUser(VomError):
+    """Raised when the VO has no such member."""
+
+    code = "vom.unknown-user"
+    template = "no user {user} in VO {vo}"
+    hint = "`xos-vo list-users {vo}` shows its members."
+    http_status = 404
+
+
+class VOExists(VomError):
+    """Raised when another VO has that name already."""
+
+    code = "vom.vo-exists"
+    template = "VO {vo} exists already, with another description"
+    hint = "Choose another name."
+    http_status = 409
+
+
+class UserExists(VomError):
+    """Raised when another user has that name in the VO already."""
+
+    code = "vom.user-exists"
+    template = "user {user} of VO {vo} exists already, with another {differs}"
+    hint = "`xos-vo show {vo} {user}` shows it; `xos-vo set-password {vo} {user}` changes the password."
+    http_status = 409
+
+
+class WeakPassword(VomError):
+    """Raised when a new password is too short, too long or the user's own name."""
+
+    code = "vom.weak-password"
+    template = "this password will not do: {detail}"
+    http_status = 400
+    exit_status = 2
+
+
+# --- getting a certificate -------------------------------------------------------------------------------------------
+
+
+class BadCredentials(VomError):
+    """Raised when VO, user and password do not belong together; which of them is wrong is not told."""
+
+    code = "vom.bad-credentials"
+    template = "wrong VO, user or password"
+    hint = "Check all three: the answer does not say which is wrong."
+    http_status = 401
+
+
+class PasswordNeeded(VomError):
+    """Raised when a certificate is wanted with neither a password nor a valid certificate shown."""
+
+    code = "vom.password-needed"
+    template = "a password, or a certificate of {user}@{vo} that is still valid, is needed"
+    hint = "Run get-xos-cert without --renew."
+    http_status = 401
+
+
+class TooManyAttempts(VomError):
+    """Raised when passwords were tried too often: nothing is checked until the time given has passed."""
+
+    code = "vom.too-many-attempts"
+    template = "too many wrong passwords"
+    hint = "Try again in {seconds} s."
+    http_status = 429
+
+
+class PasswordsBusy(VomError):
+    """Raised at once when so many passwords wait to be checked that this one would wait too long."""
+
+    code = "vom.passwords-busy"
+    template = "{waiting} passwords wait to be checked"
+    hint = "Try again in a moment."
+    http_status = 503
+    retry_after_ms = 1000
+
+
+class Suspended(VomError):
+    """Raised when a suspended user asks for a certificate."""
+
+    code = "vom.suspended"
+    template = "{user}@{vo} is suspended"
+    hint = "An administrator of the VO can `xos-vo resume {vo} {user}`."
+    http_status = 403
+
+
+class NotAMember(VomError):
+    """Raised when a certificate is wanted with a group or role that the user does not have."""
+
+    code = "vom.not-a-member"
+    template = "{user}@{vo} does not have the {what} {name}"
+    hint = "`xos-vo show {vo} {user}` shows groups and roles; a renewed certificate has no more than the one shown."
+    http_status = 403
+
+
+# --- machines --------------------------------------------------------------------------------------------------------
+
+
+class UnknownToken(VomError):
+    """Raised when a join token was never given out (or so long ago that it is forgotten)."""
+
+    code = "vom.token-unknown"
+    template = "this join token is not known"
+    hint = "Make one on the core: `xos-node token {node}`."
+    http_status = 401
+
+
+class TokenExpired(VomError):
+    """Raised when a join token's time is over."""
+
+    code = "vom.token-expired"
+    template = "this join token has expired"
+    hint = "Make a new one on the core: `xos-node token {node}`."
+    http_status = 401
+
+
+class TokenUsed(VomError):
+    """Raised when a join token was used already, with another key."""
+
+    code = "vom.token-used"
+    template = "this join token was used already"
+    hint = "If that was not you, somebody else has joined as {node}: look at once. Else make a new token."
+    http_status = 409
+
+
+class TokenForeign(VomError):
+    """Raised when a join token was made for another node."""
+
+    code = "vom.token-foreign"
+    template = "this join token is not for {node}"
+    hint = "A token is good for the one node it was made for: `xos-node token {node}`."
+    http_status = 403
+
+
+class UnknownMachine(VomError):
+    """Raised when a machine that never joined here wants its certificate renewed."""
+
+    code = "vom.unknown-machine"
+    template = "{node} has not joined"
+    hint = "Join with a token: `xos-node token {node}` on the core."
+    http_status = 404
+
+
+# --- the authority ---------------------------------------------------------------------------------------------------
+
+
+class AuthorityUnreadable(VomError):
+    """Raised when the VO CA's key or certificate cannot be loaded."""
+
+    code = "vom.authority-unreadable"
+    template = "{file}: {detail}"
+    hint = "The key needs its passphrase, from the systemd credential `vom-ca-passphrase` or from `passphrase_file`."
+
+
+class AuthorityExposed(VomError):
+    """Raised when others than the owner could read the VO CA's key or passphrase."""
+
+    code = "vom.authority-exposed"
+    template = "{file} may be read by others (mode {mode})"
+    hint = "chmod 600 {file}; if others had access, treat the key as stolen."
+
+
+class VomInUse(VomError):
+    """Raised when another process holds the VO database's directory."""
+
+    code = "vom.in-use"
+    template = "{directory} is in use by another process"
+    hint = "XVOMS, CDA and RCA share one directory, so one daemon hosts all that use it."
