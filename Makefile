@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Every habit is one named target; `make help` lists them.
+# Options: PYTHON (interpreter for .venv), GRID (where `make run` keeps its grid), ROWS (for bench), T (tests to run).
+
+SHELL := /bin/sh
+PYTHON ?= /usr/bin/python3
+GRID ?= build/grid
+ROWS ?=
+T ?=
+export PYTHON
+
+BIN := .venv/bin
+BOOTSTRAP := packages/setup/bootstrap
+SOURCES := xos-common/src packages/*/src
+C_FILES := $(wildcard packages/*/command/*.c)
+CHECKS := lint types imports gen-check c unit scenario conformance
+
+.PHONY: help prepare run stop test check lint format types imports gen gen-check c unit scenario conformance bench docs clean distclean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
+
+prepare: ## install what is missing (Debian packages, .venv, our commands); every other target does this first
+	@$(BOOTSTRAP)/prepare
+
+run: prepare ## make this machine a grid of three nodes, run the sample job in it, leave it up
+	@$(BIN)/xos-setup local demo --root $(GRID)
+
+stop: ## stop the grid of `make run`; its state stays
+	@if [ -x $(BIN)/xos-setup ]; then $(BIN)/xos-setup local down --root $(GRID); else echo "There is no grid here."; fi
+
+test: prepare ## everything that CI checks, with a summary
+	@$(BOOTSTRAP)/checks $(CHECKS)
+
+check: prepare ## the quick part of `make test`: no daemons
+	@$(BOOTSTRAP)/checks lint types imports gen-check c unit
+
+lint: prepare ## ruff: rules and format
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+format: prepare ## ruff: put the sources into form
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+types: prepare ## mypy --strict on sources and tests
+	@$(BIN)/mypy $(SOURCES) tests
+
+imports: prepare ## rooms import downwards only
+	@$(BIN)/lint-imports --no-cache
+
+gen: prepare ## generate XATI clients and reference pages from the service classes
+	@$(BIN)/python -m xos.dixi.codegen
+
+gen-check: prepare ## what is generated is fresh
+	@$(BIN)/python -m xos.dixi.codegen --check
+
+c: prepare ## C sources compile without a warning
+	@for file in $(C_FILES); do echo "gcc -fanalyzer $$file"; gcc -std=c17 -O2 -Wall -Wextra -Wshadow -Werror -fanalyzer -fsyntax-only $$file || exit 1; done
+
+unit: prepare ## tests without daemons (T=path or -k expression: only those)
+	@$(BIN)/pytest -q --ignore=tests/scenario --ignore=tests/conformance $(T)
+
+scenario: prepare ## tests with real daemons, killed and restarted
+	@$(BIN)/pytest -q tests/scenario $(T)
+
+conformance: prepare ## third-party judges: openssl, curl
+	@$(BIN)/pytest -q tests/conformance $(T)
+
+bench: prepare ## measure beside peers; ROWS=dixi,submit runs some (build/bench/results.json)
+	@$(BIN)/python -m tests.bench $(if $(ROWS),--rows $(ROWS))
+
+docs: gen ## the manual: generated reference pages under docs/
+
+clean: stop ## remove what was built here, and the grid of `make run` with its state
+	@if [ -x $(BIN)/xos-setup ]; then $(BIN)/xos-setup local destroy --root $(GRID) --yes; fi
+	@rm -rf build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+distclean: clean ## clean, and remove .venv
+	@rm -rf .venv .tox
