@@ -14,6 +14,8 @@ from xos.common.signing import Signed
 from xos.dixi.api import call, service, stream
 
 MACHINES = frozenset({Kind.MACHINE})
+ORDER_PURPOSE = "xos-job-order"
+"""What a user's signature on a `JobOrder` is for (`xos.common.signing`): it is good for nothing else."""
 
 
 class State(enum.StrEnum):
