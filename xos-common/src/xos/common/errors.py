@@ -109,3 +109,255 @@ def from_fault(fault: Fault) -> XosError:
     error.data, error.message, error.next_step = dict(fault.data), fault.message, fault.hint
     error.retry_after_ms = fault.retry_after_ms
     return error
+
+
+# The ground room's own errors live here rather than beside the code that raises them, so that a client which only
+# receives them need not import `cryptography` or SQLAlchemy to know their classes.
+
+
+class CertificateError(XosError):
+    """Root of everything that can be wrong with a certificate, a key or a signature."""
+
+    code = "cert.error"
+    http_status = 401
+
+
+class BadCertificate(CertificateError):
+    """Raised when a certificate cannot be read or breaks the XOS-Certificate profile; `detail` says where."""
+
+    code = "cert.bad"
+    template = "not a valid XOS-Certificate: {detail}"
+    hint = "Get a new certificate: run get-xos-cert."
+
+
+class CertificateExpired(CertificateError):
+    """Raised when a certificate is past its notAfter."""
+
+    code = "cert.expired"
+    template = "the certificate of {name} expired at {when}"
+    hint = "Get a new one: run get-xos-cert (a node's daemon renews its own)."
+
+
+class CertificateNotYetValid(CertificateError):
+    """Raised when a certificate's notBefore is in the future: almost always a wrong clock."""
+
+    code = "cert.not-yet-valid"
+    template = "the certificate of {name} is not valid before {when}"
+    hint = "Check the clock here and on the other machine (timedatectl): they disagree by more than five minutes."
+
+
+class CertificateForeign(CertificateError):
+    """Raised when a certificate was not issued by a CA of this VO."""
+
+    code = "cert.foreign"
+    template = "the certificate of {name} was issued by {issuer}, which is not trusted here"
+    hint = "Use a certificate of this grid's own VO: run get-xos-cert."
+
+
+class CertificateSelfSigned(CertificateForeign):
+    """Raised when a certificate vouches for itself."""
+
+    code = "cert.self-signed"
+    template = "the certificate of {name} is self-signed"
+    hint = "Certificates come from the VO: run get-xos-cert; nodes join with a token."
+
+
+class CertificateRevoked(CertificateError):
+    """Raised when the CA has withdrawn a certificate."""
+
+    code = "cert.revoked"
+    template = "the certificate of {name} (serial {serial}) is revoked"
+    hint = "Ask the administrator of the VO why; after that, run get-xos-cert for a new one."
+
+
+class CertificateRequired(CertificateError):
+    """Raised when the other side wants a certificate and none was shown."""
+
+    code = "cert.required"
+    template = "a certificate is required here and none was shown"
+    hint = "Get one: run get-xos-cert."
+
+
+class WrongKind(CertificateError):
+    """Raised when a machine shows its certificate where a user's is wanted, or a user where a machine's is."""
+
+    code = "cert.wrong-kind"
+    template = "{name} holds a {kind} certificate where a {wanted} certificate is needed"
+    hint = "Users get theirs by get-xos-cert; a node's certificate is for its daemons alone."
+    http_status = 403
+
+
+class BadRevocations(CertificateError):
+    """Raised when a CRL cannot be read, is not signed by our CA, or is older than the one we have."""
+
+    code = "cert.bad-crl"
+    template = "the revocation list was refused: {detail}"
+    hint = "Fetch it again from the CDA; the list already here stays in force."
+    http_status = 400
+
+
+class BadCsr(CertificateError):
+    """Raised when a certificate request cannot be read or its signature is wrong."""
+
+    code = "cert.bad-csr"
+    template = "not a valid certificate request: {detail}"
+    hint = "Send a PKCS#10 request in DER, signed by its own key; get-xos-cert makes one."
+    http_status = 400
+
+
+class WeakKey(BadCsr):
+    """Raised when the key of a certificate request is not on P-256 or P-384."""
+
+    code = "cert.weak-key"
+    template = "the key is refused: {detail}"
+    hint = "Make an EC key on P-256 or P-384: openssl ecparam -genkey -name prime256v1."
+
+
+class CsrForbidden(BadCsr):
+    """Raised when a certificate request asks for extensions or attributes: the CA alone decides those."""
+
+    code = "cert.csr-forbidden"
+    template = "the certificate request asks for {detail}; only the CA decides what a certificate says"
+    hint = "Make the request with a subject and a key, nothing else."
+
+
+class BadSignature(CertificateError):
+    """Raised when a signature does not fit the document and the certificate beside it."""
+
+    code = "cert.bad-signature"
+    template = "the signature of {name} does not fit the document"
+    hint = "The document was changed after it was signed; sign it again."
+
+
+class WrongPurpose(CertificateError):
+    """Raised when something signed for one purpose is shown for another."""
+
+    code = "cert.wrong-purpose"
+    template = "signed for {signed_for}, shown for {wanted}"
+    hint = "Sign the document again, for what it is used for."
+
+
+class CredentialMissing(CertificateError):
+    """Raised when the certificate or key file is not there."""
+
+    code = "cert.missing"
+    template = "no certificate or key at {path}"
+    hint = "Get one: run get-xos-cert."
+
+
+class BadKey(CertificateError):
+    """Raised when a private key cannot be read, or is not the certificate's."""
+
+    code = "cert.bad-key"
+    template = "the private key is refused: {detail}"
+    hint = "Get a new key and certificate: run get-xos-cert."
+
+
+class WrongPassphrase(BadKey):
+    """Raised when a private key is encrypted and the passphrase is wrong or missing."""
+
+    code = "cert.passphrase"
+    template = "the private key is encrypted and the passphrase is {detail}"
+    hint = "Try again, or let xos-agent hold the key."
+
+
+class KeyExposed(BadKey):
+    """Raised when others may read the file of an unencrypted private key."""
+
+    code = "cert.key-exposed"
+    template = "{path} holds an unencrypted private key that others may read"
+    hint = "Run chmod 600 on it; if strangers could have read it, get a new certificate."
+
+
+class TlsError(XosError):
+    """Raised when a TLS connection fails for a reason that is not somebody's certificate."""
+
+    code = "tls.failed"
+    template = "no secure connection: {detail}"
+    hint = "See the journal of the other side for its view."
+    http_status = 502
+
+
+class NotTls(TlsError):
+    """Raised when the other side does not speak TLS at all."""
+
+    code = "tls.not-tls"
+    template = "the other side does not speak TLS"
+    hint = "Check address and port: something else may be listening there."
+
+
+class TlsVersion(TlsError):
+    """Raised when the other side cannot do TLS 1.3."""
+
+    code = "tls.version"
+    template = "the other side does not offer TLS 1.3"
+    hint = "Only TLS 1.3 is spoken here; update the other side (curl: --tlsv1.3)."
+
+
+class TlsProtocol(TlsError):
+    """Raised when the two sides have no application protocol (ALPN) in common."""
+
+    code = "tls.protocol"
+    template = "the other side speaks another protocol over TLS"
+    hint = "Check the port: the binary transport and the HTTPS gateway listen on different ones."
+
+
+class StorageError(XosError):
+    """Root of what can go wrong with what is kept on disk."""
+
+    code = "storage.error"
+
+
+class StorageFull(StorageError):
+    """Raised when the disk or the database is full; nothing of the write was kept, what was acknowledged is safe."""
+
+    code = "storage.full"
+    template = "no space left for {path}"
+    hint = "Free some space on that file system; the daemon goes on by itself."
+    http_status = 507
+
+
+class StorageBroken(StorageError):
+    """Raised when the disk fails, the database is damaged, unreachable, or cannot be opened."""
+
+    code = "storage.broken"
+    template = "the database {path} cannot be used: {detail}"
+    hint = "See the journal of the node; check the disk and the database server."
+
+
+class StorageNewer(StorageBroken):
+    """Raised when a newer release of XtreemOS has written the database."""
+
+    code = "storage.newer"
+    template = "the database {path} was written by a newer release (schema {revision})"
+    hint = "Update this node; an older release must not write a newer schema."
+
+
+class StorageBusy(StorageError):
+    """Raised when too many writes or reads wait already; the same call may succeed in a moment."""
+
+    code = "storage.busy"
+    template = "the database {path} is busy: {detail}"
+    hint = "Try again in a moment."
+    http_status = 503
+
+
+class ConfigError(XosError):
+    """Raised when a configuration file breaks its rules: names file, line and key."""
+
+    code = "config.invalid"
+    template = "{file}:{line}: {key}: {detail}"
+    hint = "{advice}"
+    exit_status = 78  # EX_CONFIG
+
+    def __init__(self, *, file: str, line: int, key: str, detail: str, advice: str = "") -> None:
+        super().__init__(file=file, line=line, key=key, detail=detail, advice=advice or "Correct that line.")
+
+
+class ConfigMissing(XosError):
+    """Raised when a configuration file is not there or cannot be read."""
+
+    code = "config.missing"
+    template = "cannot read the configuration {file}: {detail}"
+    hint = "xos-setup local writes one; --config names another."
+    exit_status = 78
