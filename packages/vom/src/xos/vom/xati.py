@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Made by dixi-gen from xos.vom.api; do not edit: change that module and run `make gen`.
+"""XATI: clients in Python for the services of xos.vom.api."""
+
+from __future__ import annotations
+
+from xos.dixi.stubs import AsyncStub, BlockingStub
+from xos.vom.api import VO, CertificateWish, Group, Issued, JoinToken, User, UserState
+
+
+class XVOMSAsync(AsyncStub):
+    """The VO database: VOs, users, groups, roles.
+
+    VOs are created by the core machine's own certificate; a VO is administered by that or by its ``VOAdmin`` users.
+    """
+
+    service = "XVOMS"
+
+    async def create_vo(self, name: str, description: str = "", *, deadline: float | None = None) -> VO:
+        """Create a VO; creating it again with the same description returns it."""
+        result: VO = await self._caller.call("XVOMS.create_vo", (name, description), VO, deadline=deadline)
+        return result
+
+    async def list_vos(self, *, deadline: float | None = None) -> list[VO]:
+        """The VOs that the caller may see: a machine all, a user their own."""
+        result: list[VO] = await self._caller.call("XVOMS.list_vos", (), list[VO], deadline=deadline)
+        return result
+
+    async def add_user(
+        self,
+        vo: str,
+        name: str,
+        password: str,
+        group: str = "users",
+        groups: tuple[str, ...] = (),
+        roles: tuple[str, ...] = (),
+        *,
+        deadline: float | None = None,
+    ) -> User:
+        """Add a member; groups and roles that do not exist yet are created."""
+        result: User = await self._caller.call(
+            "XVOMS.add_user", (vo, name, password, group, groups, roles), User, deadline=deadline
+        )
+        return result
+
+    async def list_users(
+        self, vo: str, after: str = "", limit: int = 1000, *, deadline: float | None = None
+    ) -> list[User]:
+        """The members of a VO by name, those after *after*, at most *limit* (and 1,000); administrators only."""
+        result: list[User] = await self._caller.call(
+            "XVOMS.list_users", (vo, after, limit), list[User], deadline=deadline
+        )
+        return result
+
+    async def user_info(self, vo: str, name: str, *, deadline: float | None = None) -> User:
+        """One member: oneself, or any as administrator."""
+        result: User = await self._caller.call("XVOMS.user_info", (vo, name), User, deadline=deadline)
+        return result
+
+    async def list_groups(self, vo: str, *, deadline: float | None = None) -> list[Group]:
+        """The groups of a VO."""
+        result: list[Group] = await self._caller.call("XVOMS.list_groups", (vo,), list[Group], deadline=deadline)
+        return result
+
+    async def set_user_state(self, vo: str, name: str, state: UserState, *, deadline: float | None = None) -> User:
+        """Suspend a member (certificates already issued are revoked) or let them act again."""
+        result: User = await self._caller.call("XVOMS.set_user_state", (vo, name, state), User, deadline=deadline)
+        return result
+
+    async def set_password(self, vo: str, name: str, password: str, *, deadline: float | None = None) -> None:
+        """Change a password: the member's own, or as administrator."""
+        await self._caller.call("XVOMS.set_password", (vo, name, password), None, deadline=deadline)
+
+
+class XVOMSXati(BlockingStub):
+    """The VO database: VOs, users, groups, roles.
+
+    VOs are created by the core machine's own certificate; a VO is administered by that or by its ``VOAdmin`` users.
+    """
+
+    service = "XVOMS"
+
+    def create_vo(self, name: str, description: str = "", *, deadline: float | None = None) -> VO:
+        """Create a VO; creating it again with the same description returns it."""
+        result: VO = self._caller.call("XVOMS.create_vo", (name, description), VO, deadline=deadline)
+        return result
+
+    def list_vos(self, *, deadline: float | None = None) -> list[VO]:
+        """The VOs that the caller may see: a machine all, a user their own."""
+        result: list[VO] = self._caller.call("XVOMS.list_vos", (), list[VO], deadline=deadline)
+        return result
+
+    def add_user(
+        self,
+        vo: str,
+        name: str,
+        password: str,
+        group: str = "users",
+        groups: tuple[str, ...] = (),
+        roles: tuple[str, ...] = (),
+        *,
+        deadline: float | None = None,
+    ) -> User:
+        """Add a member; groups and roles that do not exist yet are created."""
+        result: User = self._caller.call(
+            "XVOMS.add_user", (vo, name, password, group, groups, roles), User, deadline=deadline
+        )
+        return result
+
+    def list_users(self, vo: str, after: str = "", limit: int = 1000, *, deadline: float | None = None) -> list[User]:
+        """The members of a VO by name, those after *after*, at most *limit* (and 1,000); administrators only."""
+        result: list[User] = self._caller.call("XVOMS.list_users", (vo, after, limit), list[User], deadline=deadline)
+        return result
+
+    def user_info(self, vo: str, name: str, *, deadline: float | None = None) -> User:
+        """One member: oneself, or any as administrator."""
+        result: User = self._caller.call("XVOMS.user_info", (vo, name), User, deadline=deadline)
+        return result
+
+    def list_groups(self, vo: str, *, deadline: float | None = None) -> list[Group]:
+        """The groups of a VO."""
+        result: list[Group] = self._caller.call("XVOMS.list_groups", (vo,), list[Group], deadline=deadline)
+        return result
+
+    def set_user_state(self, vo: str, name: str, state: UserState, *, deadline: float | None = None) -> User:
+        """Suspend a member (certificates already issued are revoked) or let them act again."""
+        result: User = self._caller.call("XVOMS.set_user_state", (vo, name, state), User, deadline=deadline)
+        return result
+
+    def set_password(self, vo: str, name: str, password: str, *, deadline: float | None = None) -> None:
+        """Change a password: the member's own, or as administrator."""
+        self._caller.call("XVOMS.set_password", (vo, name, password), None, deadline=deadline)
+
+
+class CDAAsync(AsyncStub):
+    """Credential Distribution Authority: gives users short-lived XOS-Certificates."""
+
+    service = "CDA"
+
+    async def issue(self, wish: CertificateWish, *, deadline: float | None = None) -> Issued:
+        """A certificate for the CSR's key, by password or by the caller's still valid certificate."""
+        result: Issued = await self._caller.call("CDA.issue", (wish,), Issued, deadline=deadline)
+        return result
+
+    async def ca(self, *, deadline: float | None = None) -> bytes:
+        """The VO CA's certificate (DER)."""
+        result: bytes = await self._caller.call("CDA.ca", (), bytes, deadline=deadline)
+        return result
+
+    async def revocations(self, *, deadline: float | None = None) -> bytes:
+        """The current CRL (DER, RFC 5280), signed by the VO CA."""
+        result: bytes = await self._caller.call("CDA.revocations", (), bytes, deadline=deadline)
+        return result
+
+
+class CDAXati(BlockingStub):
+    """Credential Distribution Authority: gives users short-lived XOS-Certificates."""
+
+    service = "CDA"
+
+    def issue(self, wish: CertificateWish, *, deadline: float | None = None) -> Issued:
+        """A certificate for the CSR's key, by password or by the caller's still valid certificate."""
+        result: Issued = self._caller.call("CDA.issue", (wish,), Issued, deadline=deadline)
+        return result
+
+    def ca(self, *, deadline: float | None = None) -> bytes:
+        """The VO CA's certificate (DER)."""
+        result: bytes = self._caller.call("CDA.ca", (), bytes, deadline=deadline)
+        return result
+
+    def revocations(self, *, deadline: float | None = None) -> bytes:
+        """The current CRL (DER, RFC 5280), signed by the VO CA."""
+        result: bytes = self._caller.call("CDA.revocations", (), bytes, deadline=deadline)
+        return result
+
+
+class RCAAsync(AsyncStub):
+    """Resource Certification Authority: gives machines their certificates."""
+
+    service = "RCA"
+
+    async def create_token(
+        self, node: str, minutes: float = 60.0, addresses: tuple[str, ...] = (), *, deadline: float | None = None
+    ) -> JoinToken:
+        """A one-time token by which *node* may join; core machines only, since machines belong to every VO.
+
+        *addresses* (IP) are certified beside the node's name, for clients such as curl that check them.
+        """
+        result: JoinToken = await self._caller.call(
+            "RCA.create_token", (node, minutes, addresses), JoinToken, deadline=deadline
+        )
+        return result
+
+    async def join(self, token: str, node: str, csr: bytes, *, deadline: float | None = None) -> Issued:
+        """A machine certificate for *node*; the token is used up (the same CSR again gets the same certificate)."""
+        result: Issued = await self._caller.call("RCA.join", (token, node, csr), Issued, deadline=deadline)
+        return result
+
+    async def renew(self, csr: bytes, *, deadline: float | None = None) -> Issued:
+        """A new machine certificate for the calling machine."""
+        result: Issued = await self._caller.call("RCA.renew", (csr,), Issued, deadline=deadline)
+        return result
+
+
+class RCAXati(BlockingStub):
+    """Resource Certification Authority: gives machines their certificates."""
+
+    service = "RCA"
+
+    def create_token(
+        self, node: str, minutes: float = 60.0, addresses: tuple[str, ...] = (), *, deadline: float | None = None
+    ) -> JoinToken:
+        """A one-time token by which *node* may join; core machines only, since machines belong to every VO.
+
+        *addresses* (IP) are certified beside the node's name, for clients such as curl that check them.
+        """
+        result: JoinToken = self._caller.call(
+            "RCA.create_token", (node, minutes, addresses), JoinToken, deadline=deadline
+        )
+        return result
+
+    def join(self, token: str, node: str, csr: bytes, *, deadline: float | None = None) -> Issued:
+        """A machine certificate for *node*; the token is used up (the same CSR again gets the same certificate)."""
+        result: Issued = self._caller.call("RCA.join", (token, node, csr), Issued, deadline=deadline)
+        return result
+
+    def renew(self, csr: bytes, *, deadline: float | None = None) -> Issued:
+        """A new machine certificate for the calling machine."""
+        result: Issued = self._caller.call("RCA.renew", (csr,), Issued, deadline=deadline)
+        return result
