@@ -22,7 +22,9 @@ class HasCallers(Protocol):
 class BlockingCaller(Protocol):
     """`xos.dixi.api.Caller` for programs without an event loop; the same errors, the same meaning."""
 
-    def call(self, method: str, args: tuple[Any, ...], result: Any, *, deadline: float | None = None) -> Any:
+    def call(
+        self, method: str, args: tuple[Any, ...], result: Any, *, deadline: float | None = None, retry: bool = False
+    ) -> Any:
         """Call ``Service.method`` and return its result, decoded as the type *result*."""
         ...
 
@@ -55,23 +57,27 @@ class AsyncStub:
 
     async def ping(self, *, deadline: float | None = None) -> Pong:
         """Whether the service is there, however busy it is."""
-        result: Pong = await self._caller.call(f"{self.service}.ping", (), Pong, deadline=deadline)
+        result: Pong = await self._caller.call(f"{self.service}.ping", (), Pong, deadline=deadline, retry=True)
         return result
 
     async def info(self, *, deadline: float | None = None) -> ServiceInfo:
         """What answers under this name."""
-        result: ServiceInfo = await self._caller.call(f"{self.service}.info", (), ServiceInfo, deadline=deadline)
+        result: ServiceInfo = await self._caller.call(
+            f"{self.service}.info", (), ServiceInfo, deadline=deadline, retry=True
+        )
         return result
 
     async def stats(self, *, deadline: float | None = None) -> ServiceStats:
         """What the service is doing, and did since it started."""
-        result: ServiceStats = await self._caller.call(f"{self.service}.stats", (), ServiceStats, deadline=deadline)
+        result: ServiceStats = await self._caller.call(
+            f"{self.service}.stats", (), ServiceStats, deadline=deadline, retry=True
+        )
         return result
 
     async def describe(self, *, deadline: float | None = None) -> ServiceDescription:
         """The interface that the service offers, which may be newer than this client."""
         result: ServiceDescription = await self._caller.call(
-            f"{self.service}.describe", (), ServiceDescription, deadline=deadline
+            f"{self.service}.describe", (), ServiceDescription, deadline=deadline, retry=True
         )
         return result
 
@@ -87,22 +93,24 @@ class BlockingStub:
 
     def ping(self, *, deadline: float | None = None) -> Pong:
         """Whether the service is there, however busy it is."""
-        result: Pong = self._caller.call(f"{self.service}.ping", (), Pong, deadline=deadline)
+        result: Pong = self._caller.call(f"{self.service}.ping", (), Pong, deadline=deadline, retry=True)
         return result
 
     def info(self, *, deadline: float | None = None) -> ServiceInfo:
         """What answers under this name."""
-        result: ServiceInfo = self._caller.call(f"{self.service}.info", (), ServiceInfo, deadline=deadline)
+        result: ServiceInfo = self._caller.call(f"{self.service}.info", (), ServiceInfo, deadline=deadline, retry=True)
         return result
 
     def stats(self, *, deadline: float | None = None) -> ServiceStats:
         """What the service is doing, and did since it started."""
-        result: ServiceStats = self._caller.call(f"{self.service}.stats", (), ServiceStats, deadline=deadline)
+        result: ServiceStats = self._caller.call(
+            f"{self.service}.stats", (), ServiceStats, deadline=deadline, retry=True
+        )
         return result
 
     def describe(self, *, deadline: float | None = None) -> ServiceDescription:
         """The interface that the service offers, which may be newer than this client."""
         result: ServiceDescription = self._caller.call(
-            f"{self.service}.describe", (), ServiceDescription, deadline=deadline
+            f"{self.service}.describe", (), ServiceDescription, deadline=deadline, retry=True
         )
         return result

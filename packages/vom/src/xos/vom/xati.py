@@ -18,12 +18,12 @@ class XVOMSAsync(AsyncStub):
 
     async def create_vo(self, name: str, description: str = "", *, deadline: float | None = None) -> VO:
         """Create a VO; creating it again with the same description returns it."""
-        result: VO = await self._caller.call("XVOMS.create_vo", (name, description), VO, deadline=deadline)
+        result: VO = await self._caller.call("XVOMS.create_vo", (name, description), VO, deadline=deadline, retry=True)
         return result
 
     async def list_vos(self, *, deadline: float | None = None) -> list[VO]:
         """The VOs that the caller may see: a machine all, a user their own."""
-        result: list[VO] = await self._caller.call("XVOMS.list_vos", (), list[VO], deadline=deadline)
+        result: list[VO] = await self._caller.call("XVOMS.list_vos", (), list[VO], deadline=deadline, retry=True)
         return result
 
     async def add_user(
@@ -39,7 +39,7 @@ class XVOMSAsync(AsyncStub):
     ) -> User:
         """Add a member; groups and roles that do not exist yet are created."""
         result: User = await self._caller.call(
-            "XVOMS.add_user", (vo, name, password, group, groups, roles), User, deadline=deadline
+            "XVOMS.add_user", (vo, name, password, group, groups, roles), User, deadline=deadline, retry=True
         )
         return result
 
@@ -48,28 +48,32 @@ class XVOMSAsync(AsyncStub):
     ) -> list[User]:
         """The members of a VO by name, those after *after*, at most *limit* (and 1,000); administrators only."""
         result: list[User] = await self._caller.call(
-            "XVOMS.list_users", (vo, after, limit), list[User], deadline=deadline
+            "XVOMS.list_users", (vo, after, limit), list[User], deadline=deadline, retry=True
         )
         return result
 
     async def user_info(self, vo: str, name: str, *, deadline: float | None = None) -> User:
         """One member: oneself, or any as administrator."""
-        result: User = await self._caller.call("XVOMS.user_info", (vo, name), User, deadline=deadline)
+        result: User = await self._caller.call("XVOMS.user_info", (vo, name), User, deadline=deadline, retry=True)
         return result
 
     async def list_groups(self, vo: str, *, deadline: float | None = None) -> list[Group]:
         """The groups of a VO."""
-        result: list[Group] = await self._caller.call("XVOMS.list_groups", (vo,), list[Group], deadline=deadline)
+        result: list[Group] = await self._caller.call(
+            "XVOMS.list_groups", (vo,), list[Group], deadline=deadline, retry=True
+        )
         return result
 
     async def set_user_state(self, vo: str, name: str, state: UserState, *, deadline: float | None = None) -> User:
         """Suspend a member (certificates already issued are revoked) or let them act again."""
-        result: User = await self._caller.call("XVOMS.set_user_state", (vo, name, state), User, deadline=deadline)
+        result: User = await self._caller.call(
+            "XVOMS.set_user_state", (vo, name, state), User, deadline=deadline, retry=True
+        )
         return result
 
     async def set_password(self, vo: str, name: str, password: str, *, deadline: float | None = None) -> None:
         """Change a password: the member's own, or as administrator."""
-        await self._caller.call("XVOMS.set_password", (vo, name, password), None, deadline=deadline)
+        await self._caller.call("XVOMS.set_password", (vo, name, password), None, deadline=deadline, retry=True)
 
 
 class XVOMSXati(BlockingStub):
@@ -82,12 +86,12 @@ class XVOMSXati(BlockingStub):
 
     def create_vo(self, name: str, description: str = "", *, deadline: float | None = None) -> VO:
         """Create a VO; creating it again with the same description returns it."""
-        result: VO = self._caller.call("XVOMS.create_vo", (name, description), VO, deadline=deadline)
+        result: VO = self._caller.call("XVOMS.create_vo", (name, description), VO, deadline=deadline, retry=True)
         return result
 
     def list_vos(self, *, deadline: float | None = None) -> list[VO]:
         """The VOs that the caller may see: a machine all, a user their own."""
-        result: list[VO] = self._caller.call("XVOMS.list_vos", (), list[VO], deadline=deadline)
+        result: list[VO] = self._caller.call("XVOMS.list_vos", (), list[VO], deadline=deadline, retry=True)
         return result
 
     def add_user(
@@ -103,33 +107,35 @@ class XVOMSXati(BlockingStub):
     ) -> User:
         """Add a member; groups and roles that do not exist yet are created."""
         result: User = self._caller.call(
-            "XVOMS.add_user", (vo, name, password, group, groups, roles), User, deadline=deadline
+            "XVOMS.add_user", (vo, name, password, group, groups, roles), User, deadline=deadline, retry=True
         )
         return result
 
     def list_users(self, vo: str, after: str = "", limit: int = 1000, *, deadline: float | None = None) -> list[User]:
         """The members of a VO by name, those after *after*, at most *limit* (and 1,000); administrators only."""
-        result: list[User] = self._caller.call("XVOMS.list_users", (vo, after, limit), list[User], deadline=deadline)
+        result: list[User] = self._caller.call(
+            "XVOMS.list_users", (vo, after, limit), list[User], deadline=deadline, retry=True
+        )
         return result
 
     def user_info(self, vo: str, name: str, *, deadline: float | None = None) -> User:
         """One member: oneself, or any as administrator."""
-        result: User = self._caller.call("XVOMS.user_info", (vo, name), User, deadline=deadline)
+        result: User = self._caller.call("XVOMS.user_info", (vo, name), User, deadline=deadline, retry=True)
         return result
 
     def list_groups(self, vo: str, *, deadline: float | None = None) -> list[Group]:
         """The groups of a VO."""
-        result: list[Group] = self._caller.call("XVOMS.list_groups", (vo,), list[Group], deadline=deadline)
+        result: list[Group] = self._caller.call("XVOMS.list_groups", (vo,), list[Group], deadline=deadline, retry=True)
         return result
 
     def set_user_state(self, vo: str, name: str, state: UserState, *, deadline: float | None = None) -> User:
         """Suspend a member (certificates already issued are revoked) or let them act again."""
-        result: User = self._caller.call("XVOMS.set_user_state", (vo, name, state), User, deadline=deadline)
+        result: User = self._caller.call("XVOMS.set_user_state", (vo, name, state), User, deadline=deadline, retry=True)
         return result
 
     def set_password(self, vo: str, name: str, password: str, *, deadline: float | None = None) -> None:
         """Change a password: the member's own, or as administrator."""
-        self._caller.call("XVOMS.set_password", (vo, name, password), None, deadline=deadline)
+        self._caller.call("XVOMS.set_password", (vo, name, password), None, deadline=deadline, retry=True)
 
 
 class CDAAsync(AsyncStub):
@@ -144,12 +150,12 @@ class CDAAsync(AsyncStub):
 
     async def ca(self, *, deadline: float | None = None) -> bytes:
         """The VO CA's certificate (DER)."""
-        result: bytes = await self._caller.call("CDA.ca", (), bytes, deadline=deadline)
+        result: bytes = await self._caller.call("CDA.ca", (), bytes, deadline=deadline, retry=True)
         return result
 
     async def revocations(self, *, deadline: float | None = None) -> bytes:
         """The current CRL (DER, RFC 5280), signed by the VO CA."""
-        result: bytes = await self._caller.call("CDA.revocations", (), bytes, deadline=deadline)
+        result: bytes = await self._caller.call("CDA.revocations", (), bytes, deadline=deadline, retry=True)
         return result
 
 
@@ -165,12 +171,12 @@ class CDAXati(BlockingStub):
 
     def ca(self, *, deadline: float | None = None) -> bytes:
         """The VO CA's certificate (DER)."""
-        result: bytes = self._caller.call("CDA.ca", (), bytes, deadline=deadline)
+        result: bytes = self._caller.call("CDA.ca", (), bytes, deadline=deadline, retry=True)
         return result
 
     def revocations(self, *, deadline: float | None = None) -> bytes:
         """The current CRL (DER, RFC 5280), signed by the VO CA."""
-        result: bytes = self._caller.call("CDA.revocations", (), bytes, deadline=deadline)
+        result: bytes = self._caller.call("CDA.revocations", (), bytes, deadline=deadline, retry=True)
         return result
 
 
@@ -193,12 +199,12 @@ class RCAAsync(AsyncStub):
 
     async def join(self, token: str, node: str, csr: bytes, *, deadline: float | None = None) -> Issued:
         """A machine certificate for *node*; the token is used up (the same CSR again gets the same certificate)."""
-        result: Issued = await self._caller.call("RCA.join", (token, node, csr), Issued, deadline=deadline)
+        result: Issued = await self._caller.call("RCA.join", (token, node, csr), Issued, deadline=deadline, retry=True)
         return result
 
     async def renew(self, csr: bytes, *, deadline: float | None = None) -> Issued:
         """A new machine certificate for the calling machine."""
-        result: Issued = await self._caller.call("RCA.renew", (csr,), Issued, deadline=deadline)
+        result: Issued = await self._caller.call("RCA.renew", (csr,), Issued, deadline=deadline, retry=True)
         return result
 
 
@@ -221,10 +227,10 @@ class RCAXati(BlockingStub):
 
     def join(self, token: str, node: str, csr: bytes, *, deadline: float | None = None) -> Issued:
         """A machine certificate for *node*; the token is used up (the same CSR again gets the same certificate)."""
-        result: Issued = self._caller.call("RCA.join", (token, node, csr), Issued, deadline=deadline)
+        result: Issued = self._caller.call("RCA.join", (token, node, csr), Issued, deadline=deadline, retry=True)
         return result
 
     def renew(self, csr: bytes, *, deadline: float | None = None) -> Issued:
         """A new machine certificate for the calling machine."""
-        result: Issued = self._caller.call("RCA.renew", (csr,), Issued, deadline=deadline)
+        result: Issued = self._caller.call("RCA.renew", (csr,), Issued, deadline=deadline, retry=True)
         return result

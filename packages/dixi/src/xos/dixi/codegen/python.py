@@ -110,6 +110,8 @@ def _method(out: Buffer, service: ServiceDescription, method: MethodDescription,
     out.add_call(f"{define} {method.name}", params, f" -> {returns}:")
     args = ", ".join(p.name for p in method.params) + ("," if len(method.params) == 1 else "")
     items = [f'"{service.name}.{method.name}"', f"({args})", result, "deadline=deadline"]
+    if method.idempotent and not method.streams:
+        items.append("retry=True")
     with out.indented():
         _docstring(out, method.doc)
         if method.streams:
