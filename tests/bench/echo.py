@@ -10,6 +10,7 @@ from tests.bench.model import Measure, Sample
 from tests.bench.resources import Resources
 from tests.bench.worker import Worker
 
+PAYLOAD = b"x" * 128
 SECONDS = 2.0
 """Of one repetition."""
 

@@ -48,6 +48,8 @@ class Side:
     """Starts what it needs (kept for later rows) and returns the measurement. Raises `CannotRun`."""
     repetitions: int | None = None
     """Fewer than the row's, for a side that takes minutes."""
+    needs: str = ""
+    """What ``install-peers`` must install for it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
