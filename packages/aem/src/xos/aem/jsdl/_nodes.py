@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 from xml.parsers import expat
 
 from xos.aem.jsdl._schema import EVERYWHERE, JSDL, POSIX, ROOT, SEPARATOR, SPACES, XOS, Element
@@ -28,21 +28,35 @@ _ENCODINGS = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
 _SPACE = " \t\r\n"
 
 
+class Place(NamedTuple):
+    """Where an element is; it knows what is above it but not what is below, so that no cycle keeps a document."""
+
+    element: Element
+    number: int
+    """Which of its like-named siblings it is, from 0."""
+    above: Place | None
+
+    @property
+    def path(self) -> str:
+        """As ``JobDefinition/…/Argument[2]``."""
+        own = self.element.name + (f"[{self.number + 1}]" if self.element.many else "")
+        return own if self.above is None else f"{self.above.path}/{own}"
+
+
 class Node:
     """One element of the document."""
 
-    __slots__ = ("attributes", "children", "element", "index", "last", "line", "parent", "text")
+    __slots__ = ("attributes", "children", "element", "last", "line", "text", "where")
 
-    def __init__(self, element: Element, parent: Node | None, line: int, attributes: dict[str, str]) -> None:
-        self.element = element
-        self.parent = parent
+    def __init__(self, where: Place, line: int, attributes: dict[str, str]) -> None:
+        self.element = where.element
+        self.where = where
         self.line = line
         self.attributes = attributes
         self.text = ""
         self.children: dict[str, list[Node]] = {}
         self.last = 0
-        self.index = 0
-        """Which of its like-named siblings it is, from 0."""
+        """Place in the schema's order of its latest child."""
 
     def one(self, name: str) -> Node | None:
         """The child of that name, if there is one."""
@@ -56,10 +70,7 @@ class Node:
     @property
     def path(self) -> str:
         """As ``JobDefinition/…/Argument[2]``."""
-        own = self.element.name
-        if self.element.many and self.parent is not None:
-            own += f"[{self.index + 1}]"
-        return own if self.parent is None else f"{self.parent.path}/{own}"
+        return self.where.path
 
     def place(self, error: DescriptionError) -> DescriptionError:
         """*error*, located here."""
@@ -88,7 +99,7 @@ class _Reader:
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
         parser.CharacterDataHandler = self._characters
-        self.top: Node | None = None
+        self.open: list[Node] = []
         self.root: Node | None = None
 
     def read(self, document: bytes) -> Node:
@@ -109,7 +120,7 @@ class _Reader:
         parser.EndElementHandler = parser.CharacterDataHandler = None
 
     def _malformed(self, error: expat.ExpatError) -> DescriptionError:
-        path = self.top.path if self.top is not None else ""
+        path = self.open[-1].path if self.open else ""
         reason = expat.ErrorString(error.code) or "not well-formed"
         if reason == expat.errors.XML_ERROR_UNDEFINED_ENTITY:
             return Forbidden("an entity other than XML's own five", path=path, line=error.lineno)
@@ -129,41 +140,22 @@ class _Reader:
         raise Forbidden(f"a processing instruction (“{target[:40]}”)", line=self.parser.CurrentLineNumber)
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
-        parent = self.top
         line = self.parser.CurrentLineNumber
-        if parent is None:
-            if name != ROOT.expanded:
-                raise UnknownElement(f"the root element is {_shown(name)}, not JSDL 1.0's JobDefinition", line=line)
-            self.top = self.root = Node(ROOT, None, line, attributes)
+        if self.open:
+            node = _child(self.open[-1], name, line, attributes)
+        elif name == ROOT.expanded:
+            node = self.root = Node(Place(ROOT, 0, None), line, attributes)
         else:
-            element = parent.element.children.get(name)
-            if element is None:
-                _stranger(name, parent, line)
-            self.top = node = Node(element, parent, line, attributes)
-            siblings = parent.children.get(element.name)
-            if siblings is None:
-                if element.order < parent.last:
-                    _disordered(node)
-                parent.last = element.order
-                parent.children[element.name] = [node]
-            else:
-                node.index = len(siblings)
-                _again(node)
-                siblings.append(node)
-            if element.unsupported:
-                raise node.place(Unsupported(element.unsupported))
+            raise UnknownElement(f"the root element is {_shown(name)}, not JSDL 1.0's JobDefinition", line=line)
+        self.open.append(node)
         if attributes:
-            _check_attributes(self.top)
+            _check_attributes(node)
 
     def _end(self, _name: str) -> None:
-        node = self.top
-        if node is not None:
-            self.top = node.parent
+        self.open.pop()
 
     def _characters(self, data: str) -> None:
-        node = self.top
-        if node is None:
-            return
+        node = self.open[-1]
         if node.element.text:
             node.text += data
         elif data.strip(_SPACE):
@@ -174,19 +166,22 @@ class _Reader:
             )
 
 
-def _again(node: Node) -> None:
-    parent = node.parent
-    if not node.element.many:
+def _child(parent: Node, name: str, line: int, attributes: dict[str, str]) -> Node:
+    element = parent.element.children.get(name)
+    if element is None:
+        _stranger(name, parent, line)
+    siblings = parent.children.setdefault(element.name, [])
+    node = Node(Place(element, len(siblings), parent.where), line, attributes)
+    if element.order < parent.last:
+        later = next(e.name for e in parent.element.children.values() if e.order == parent.last)
+        raise node.place(OutOfPlace(f"must come before {later}"))
+    if siblings and not element.many:
         raise node.place(Repeated("is there already"))
-    if parent is not None and node.element.order < parent.last:
-        _disordered(node)
-
-
-def _disordered(node: Node) -> NoReturn:
-    parent = node.parent
-    assert parent is not None  # noqa: S101 - the root has no siblings
-    later = next(e.name for e in parent.element.children.values() if e.order == parent.last)
-    raise node.place(OutOfPlace(f"must come before {later}"))
+    if element.unsupported:
+        raise node.place(Unsupported(element.unsupported))
+    parent.last = element.order
+    siblings.append(node)
+    return node
 
 
 def _stranger(name: str, parent: Node, line: int) -> NoReturn:
@@ -198,8 +193,8 @@ def _stranger(name: str, parent: Node, line: int) -> NoReturn:
             raise OutOfPlace("an element inside text", path=path, line=line)
         if (home := _home(name)) is not None:
             raise OutOfPlace(f"belongs into {home}", path=path, line=line)
-        if any(e.name == local for e in parent.element.children.values()):
-            raise UnknownElement("is in the wrong name space", path=path, line=line)
+        if (known := next((e for e in parent.element.children.values() if e.name == local), None)) is not None:
+            raise UnknownElement(f"is in the wrong name space; it belongs to {known.space}", path=path, line=line)
         raise UnknownElement("no such element in JSDL 1.0", path=path, line=line)
     if not space:
         raise UnknownElement(f"has no name space; JSDL's is {JSDL}", path=path, line=line)

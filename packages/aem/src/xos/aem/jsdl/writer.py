@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 from xos.aem.jsdl import _checks as checks
+from xos.aem.jsdl._nodes import DOCUMENT_MAX
 from xos.aem.jsdl._schema import JSDL, POSIX, XOS
 from xos.aem.jsdl.document import ARCHITECTURES, LIMITS
+from xos.aem.jsdl.errors import DocumentTooLarge
 from xos.aem.jsdl.model import JobDescription, StagedFile
 
 _NAMES = {machine: name for name, machine in ARCHITECTURES.items()}
@@ -14,7 +16,7 @@ _NAMES = {machine: name for name, machine in ARCHITECTURES.items()}
 def to_jsdl(job: JobDescription) -> bytes:
     """*job* as a JSDL document, indented for people, UTF-8.
 
-    Raises `BadValue` for text that XML cannot carry; the other fields are taken as they are.
+    Raises `BadValue` for text that XML cannot carry and `DocumentTooLarge`; the other fields are taken as they are.
     """
     out = ['<?xml version="1.0" encoding="UTF-8"?>', f'<JobDefinition xmlns="{JSDL}" xmlns:posix="{POSIX}">']
     out.append(" <JobDescription>")
@@ -26,7 +28,10 @@ def to_jsdl(job: JobDescription) -> bytes:
     for file in job.stage_out:
         _staging(out, file, "Target")
     out += [" </JobDescription>", "</JobDefinition>", ""]
-    return "\n".join(out).encode()
+    document = "\n".join(out).encode()
+    if len(document) > DOCUMENT_MAX:
+        raise DocumentTooLarge(f"{len(document)} bytes, {DOCUMENT_MAX} are allowed")
+    return document
 
 
 def _identification(out: list[str], job: JobDescription) -> None:
