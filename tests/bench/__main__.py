@@ -78,7 +78,9 @@ def _run(rows: list[Row], options: argparse.Namespace, build: Path, results: lis
     with Resources(ROOT, build, scale=options.scale) as resources:
         for number, row in enumerate(rows, 1):
             _say(f"[{number}/{len(rows)}] {row.name}: {row.title}; {row.ours.label} beside {row.peer.label}")
-            results.append(run_row(row, resources, lambda text: _say(f"      {text}"), log, repetitions=options.repetitions))
+            results.append(
+                run_row(row, resources, lambda text: _say(f"      {text}"), log, repetitions=options.repetitions)
+            )
         _say("stopping what was started")
     _say(f"{len(rows)} rows in {time.monotonic() - begin:.0f} s")
 
@@ -87,13 +89,19 @@ def _finish(results: list[Result], build: Path) -> None:
     print(report.table(results), flush=True)
     report.write_json(results, build / "results.json")
     when = time.strftime("%Y-%m-%d %H:%M")
-    subtitle = f"make bench, {when}, {os.cpu_count()} CPUs, Linux {platform.release()}, Python {platform.python_version()}"
+    subtitle = (
+        f"make bench, {when}, {os.cpu_count()} CPUs, Linux {platform.release()}, Python {platform.python_version()}"
+    )
     (build / "results.svg").write_text(picture.picture(results, subtitle=subtitle))
     _say(f"written: {_shown(build / 'results.json')} and {_shown(build / 'results.svg')}")
 
 
 def _shown(path: Path) -> str:
     return str(path.relative_to(ROOT))
+
+
+def _say_inset(text: str) -> None:
+    _say(f"      {text}")
 
 
 def _say(text: str) -> None:

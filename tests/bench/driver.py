@@ -51,7 +51,7 @@ def chain(request: Request) -> Request:
     text = ""
     took = ended = 0.0
     for argv in request["chain"]:
-        with open(os.memfd_create("out"), "w+b", buffering=0) as out:
+        with os.fdopen(os.memfd_create("out"), "w+b", buffering=0) as out:
             took, ended = run([part.replace("{}", text) for part in argv], out.fileno())
             out.seek(0)
             text = out.read().decode(errors="replace").strip()

@@ -9,8 +9,8 @@ import math
 from tests.bench.model import Result
 from tests.bench.report import figure, times
 
-WIDTH, ROW, TOP, BOTTOM = 1120, 46, 84, 56
-LEFT, RIGHT = 190, 330
+WIDTH, ROW, TOP, BOTTOM = 1160, 44, 84, 64
+LEFT, RIGHT = 170, 370
 REACHED, MISSED, INK, SOFT, GRID = "#2f7d5b", "#c2613a", "#22272b", "#6a737a", "#e3e6e8"
 
 
@@ -29,7 +29,7 @@ def picture(results: list[Result], *, subtitle: str = "") -> str:
     ]
     for number, result in enumerate(results):
         parts += _bar(result, scale, TOP + ROW * number)
-    parts += _legend(height - 18)
+    parts += _legend(height - 16)
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
@@ -95,9 +95,7 @@ def _legend(y: float) -> list[str]:
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, colour: str, width: float) -> str:
-    return (
-        f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{colour}" stroke-width="{width:g}"/>'
-    )
+    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{colour}" stroke-width="{width:g}"/>'
 
 
 def _text(

@@ -49,6 +49,10 @@ class Worker:
         if process.stdout is not None:
             process.stdout.close()
 
+    def end(self) -> None:
+        """End the process at once; one that has ended stays so."""
+        self._process.kill()
+
     @property
     def pid(self) -> int:
         """Of the process as we started it."""

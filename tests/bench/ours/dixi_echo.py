@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import uvloop
-
 from tests.bench.echo import PAYLOAD
+
 from xos.common.certificate import Authority, make_csr, make_key
 from xos.common.identity import Identity, Kind
 from xos.common.tls import Credential, Trust
