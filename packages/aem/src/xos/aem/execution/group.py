@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Between fork and exec, and beside it, plain calls on descriptors and names: no Path objects.
+# ruff: noqa: PTH103, PTH106
+"""cgroups (version 2) of units: made, limited, killed, measured, removed. Standard library only."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import time
+from pathlib import Path
+
+HIERARCHIES = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified"))
+_CONTROLLERS = ("memory", "pids", "cpu")
+
+
+def own_group() -> Path | None:
+    """The cgroup of this process in the version 2 hierarchy; None when none is mounted."""
+    root = next((path for path in HIERARCHIES if (path / "cgroup.controllers").exists()), None)
+    if root is None:
+        return None
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        if line.startswith("0::/"):
+            return root / line[len("0::/") :]
+    return None
+
+
+def make_parent(name: str) -> str:
+    """Make the cgroup in which a node's units get theirs; empty when this process may not, or none are mounted."""
+    own = own_group()
+    if own is None:
+        return ""
+    parent = own / name
+    try:
+        parent.mkdir(exist_ok=True)
+        if not os.access(parent / "cgroup.kill", os.W_OK):
+            return ""
+    except OSError:
+        return ""
+    for group in (own, parent):
+        for controller in _CONTROLLERS:
+            _try_write(group / "cgroup.subtree_control", f"+{controller}")
+    return str(parent)
+
+
+def remove(group: str) -> None:
+    """Remove an empty cgroup; one that is in use, or gone, stays as it is."""
+    try:
+        os.rmdir(group)
+    except OSError as error:
+        if error.errno not in {errno.ENOENT, errno.EBUSY, errno.ENOTEMPTY}:
+            raise
+
+
+class Group:
+    """The cgroup of one unit; `open` is None where none could be made."""
+
+    def __init__(self, path: str) -> None:
+        self.path = Path(path)
+
+    @classmethod
+    def open(cls, path: str) -> Group | None:
+        """Make the cgroup *path*, its parent too if need be."""
+        if not path:
+            return None
+        try:
+            os.makedirs(path, exist_ok=True)
+        except OSError:
+            return None
+        return cls(path)
+
+    def limit(self, *, memory: int | None, processes: int | None) -> tuple[bool, bool]:
+        """Set the limits; says of each whether it holds here (its controller may be absent)."""
+        held = memory is not None and _try_write(self.path / "memory.max", str(memory))
+        if held:
+            _try_write(self.path / "memory.swap.max", "0")
+            _try_write(self.path / "memory.oom.group", "1")
+        return held, processes is not None and _try_write(self.path / "pids.max", str(processes))
+
+    def kill(self) -> bool:
+        """SIGKILL to every process in it, also to those being forked; False when the kernel cannot."""
+        return _try_write(self.path / "cgroup.kill", "1")
+
+    def processes(self) -> list[int]:
+        """Who is in it."""
+        return [int(pid) for pid in self._read("cgroup.procs").split()]
+
+    def wait_empty(self, seconds: float = 10.0) -> None:
+        """Wait until its processes, which are being killed, are gone; no longer than *seconds*."""
+        until = time.monotonic() + seconds
+        events = os.open(self.path / "cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            changed = select.poll()
+            changed.register(events, select.POLLPRI)
+            while b"populated 1" in os.pread(events, 4096, 0) and (rest := until - time.monotonic()) > 0:
+                changed.poll(rest * 1000)
+        finally:
+            os.close(events)
+
+    def used(self) -> tuple[float | None, float | None, int | None]:
+        """Seconds of CPU in user and in kernel mode, and the most memory; None what is not measured here."""
+        stat = dict(line.split(" ", 1) for line in self._read("cpu.stat").splitlines())
+        peak = self._read("memory.peak").strip()
+        user, system = stat.get("user_usec"), stat.get("system_usec")
+        return (
+            int(user) / 1e6 if user else None,
+            int(system) / 1e6 if system else None,
+            int(peak) if peak else None,
+        )
+
+    def ran_out_of_memory(self) -> bool:
+        """Whether the kernel killed a process for passing the memory limit."""
+        events = dict(line.split(" ", 1) for line in self._read("memory.events").splitlines())
+        return int(events.get("oom_kill", "0")) > 0
+
+    def remove(self) -> None:
+        """Remove it; processes that are still being torn down keep it, `make_parent`'s caller sweeps later."""
+        remove(str(self.path))
+
+    def _read(self, name: str) -> str:
+        try:
+            return (self.path / name).read_text()
+        except OSError:
+            return ""  # the controller is absent, or the group has gone
+
+
+def _try_write(path: Path, text: str) -> bool:
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        os.write(fd, text.encode())
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    return True
