@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from xml.etree import ElementTree as Tree
+from xml.etree import ElementTree as ET
 
 import pytest
 from tests.bench.model import Result
@@ -65,7 +65,7 @@ def test_the_file_is_a_list_of_rows(tmp_path: Path) -> None:
 
 
 def test_the_picture_is_well_formed_and_bars_grow_from_the_peer_to_both_sides() -> None:
-    document = Tree.fromstring(picture(RESULTS, subtitle="a < b"))  # noqa: S314 -- our own text
+    document = ET.fromstring(picture(RESULTS, subtitle="a < b"))  # noqa: S314 -- our own text
     spaced = "{http://www.w3.org/2000/svg}"
     bars = {bar.findtext(f"{spaced}title"): bar for bar in document.iter(f"{spaced}rect") if len(bar)}
     assert set(bars) == {"ahead <title>", "behind <title>"}
