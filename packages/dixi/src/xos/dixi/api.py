@@ -45,6 +45,7 @@ class Marks:
     streams: bool = False
     waits: bool = False
     idempotent: bool = False
+    reads: bool = False
     allow: frozenset[Kind] = EVERYBODY
 
 
@@ -52,7 +53,7 @@ class Marks:
 def call(fn: Callable[P, Awaitable[R]], /) -> Callable[P, Awaitable[R]]: ...
 @overload
 def call(
-    *, waits: bool = ..., idempotent: bool = ..., allow: frozenset[Kind] | set[Kind] = ...
+    *, waits: bool = ..., idempotent: bool = ..., reads: bool = ..., allow: frozenset[Kind] | set[Kind] = ...
 ) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]: ...
 def call(
     fn: Callable[..., Any] | None = None,
@@ -60,15 +61,17 @@ def call(
     *,
     waits: bool = False,
     idempotent: bool = False,
+    reads: bool = False,
     allow: frozenset[Kind] | set[Kind] = EVERYBODY,
 ) -> Any:
     """Mark an ``async def`` method as callable from elsewhere.
 
     *waits*: the call sleeps until something happens (``wait``), so it takes no place in the stage's
     concurrency limit (it has a bound of its own). *idempotent*: done twice is done once, so the client library
-    repeats it by itself when the connection is lost. *allow*: which kinds of caller are heard at all.
+    repeats it by itself when the connection is lost. *reads*: changes nothing (so it is idempotent), and the HTTP
+    gateway answers GET. *allow*: which kinds of caller are heard at all.
     """
-    marks = Marks(waits=waits, idempotent=idempotent, allow=frozenset(allow))
+    marks = Marks(waits=waits, idempotent=idempotent or reads, reads=reads, allow=frozenset(allow))
     return _mark(fn, marks) if fn is not None else lambda f: _mark(f, marks)
 
 
@@ -80,7 +83,7 @@ def stream(
 ) -> Callable[[Callable[P, AsyncIterator[R]]], Callable[P, AsyncIterator[R]]]: ...
 def stream(fn: Callable[..., Any] | None = None, /, *, allow: frozenset[Kind] | set[Kind] = EVERYBODY) -> Any:
     """Mark a method that returns an async iterator: each item is sent as it comes, no faster than it is read."""
-    marks = Marks(streams=True, waits=True, allow=frozenset(allow))
+    marks = Marks(streams=True, waits=True, idempotent=True, reads=True, allow=frozenset(allow))
     return _mark(fn, marks) if fn is not None else lambda f: _mark(f, marks)
 
 
@@ -98,11 +101,14 @@ def service(cls: type[C]) -> type[C]:
 class Caller(Protocol):
     """Anything a generated client can call through: the bus, one connection, a local stage, a test double."""
 
-    async def call(self, method: str, args: tuple[Any, ...], result: Any, *, deadline: float | None = None) -> Any:
+    async def call(
+        self, method: str, args: tuple[Any, ...], result: Any, *, deadline: float | None = None, retry: bool = False
+    ) -> Any:
         """Call ``Service.method`` and return its result, decoded as the type *result*.
 
-        *deadline* is in seconds from now; None means the caller's default. Raises the `XosError` that the
-        service raised, `DeadlineExceeded`, `ConnectionLost`, `Overloaded`, `UnknownService`, `UnknownMethod`.
+        *deadline* is in seconds from now; None means the caller's default. *retry*: the method is idempotent, so the
+        call is repeated within the deadline when the connection is lost or the service drains. Raises the `XosError`
+        that the service raised, `DeadlineExceeded`, `ConnectionLost`, `Overloaded`, `UnknownService`, `UnknownMethod`.
         """
         ...
 
@@ -127,6 +133,8 @@ class CallContext:
     """The caller's end of the connection: services that the client offers there can be called back."""
     request: str = ""
     """For the journal: names this call on this connection."""
+    address: str = ""
+    """The caller's network address without the port, for rate limits and the journal; empty for local calls."""
 
 
 _current: contextvars.ContextVar[CallContext] = contextvars.ContextVar("dixi-call")

@@ -53,13 +53,16 @@ class Host(Protocol):
     """This node's name."""
     identity: Identity
     """From the machine certificate."""
-    credential: Credential
-    """The machine certificate and its key, to sign with."""
     trust: Trust
     """The VO CA's certificate and the current revocations."""
     data: Path
     """A directory of this service's own, mode 0700, that outlives the daemon."""
     bus: Bus
+
+    @property
+    def credential(self) -> Credential:
+        """The machine certificate and its key, to sign with; ask anew each time, since it is renewed."""
+        ...
 
     def spawn(self, work: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
         """Run *work* in the background: its failure is logged, and it is cancelled when the service stops."""

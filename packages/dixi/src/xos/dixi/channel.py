@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A lasting way to one address: connects on first use, shares the connection, makes it anew when it is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from typing import Any
+
+from xos.common.errors import XosError
+from xos.common.log import get_logger
+from xos.dixi.errors import ConnectionLost, DeadlineExceeded, Draining, NotConnected, Overloaded
+from xos.dixi.transports import Address, Endpoint, Link, transport
+
+log = get_logger("xos.dixi.channel")
+
+CONNECT_SECONDS = 10.0
+PATIENCE = 30.0
+"""Seconds for which a call without a deadline is tried again."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.02, 2.0
+
+
+class Backoff:
+    """Growing pauses with jitter, so that a thousand clients do not come back at the same moment."""
+
+    def __init__(self) -> None:
+        self._pause = FIRST_PAUSE
+
+    def next(self, error: XosError | None = None) -> float:
+        """Seconds to wait now: at least what the error asks for, at most `LONGEST_PAUSE` above it."""
+        asked = (error.retry_after_ms or 0) / 1000 if isinstance(error, Overloaded) else 0.0
+        pause = max(asked, self._pause) * random.uniform(0.8, 1.4)  # noqa: S311 -- jitter, not a secret
+        self._pause = min(self._pause * 2, LONGEST_PAUSE)
+        return pause
+
+
+class Channel:
+    """Satisfies `xos.dixi.api.Caller`."""
+
+    def __init__(self, address: Address, endpoint: Endpoint, *, node: str | None = None, kind: str = "dixi") -> None:
+        self.address = address
+        self._endpoint = endpoint
+        self._node = node
+        self._transport = transport(kind)
+        self._link: Link | None = None
+        self._leaving: set[Link] = set()
+        self._connecting = asyncio.Lock()
+        self._closed = False
+
+    async def call(
+        self, method: str, args: tuple[Any, ...], result: Any, *, deadline: float | None = None, retry: bool = False
+    ) -> Any:
+        """See `xos.dixi.api.Caller.call`. A call that was surely not carried out is tried again in any case."""
+        link = self._link
+        if link is not None and not link.closed:
+            try:
+                return await link.call(method, args, result, deadline=deadline)
+            except (ConnectionLost, Draining, Overloaded) as error:
+                if isinstance(error, ConnectionLost) and not retry:
+                    raise
+        return await self._persist(method, args, result, deadline, retry)
+
+    async def _persist(
+        self, method: str, args: tuple[Any, ...], result: Any, deadline: float | None, retry: bool
+    ) -> Any:
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + (PATIENCE if deadline is None else deadline)
+        backoff = Backoff()
+        while True:
+            left = give_up - loop.time()
+            try:
+                link = await self.connected(max(0.05, min(left, CONNECT_SECONDS)))
+                return await link.call(method, args, result, deadline=None if deadline is None else max(0.001, left))
+            except (ConnectionLost, NotConnected, Draining, Overloaded) as error:
+                if isinstance(error, ConnectionLost) and not retry:
+                    raise
+                pause = backoff.next(error)
+                if loop.time() + pause >= give_up:
+                    raise
+                await asyncio.sleep(pause)
+            except DeadlineExceeded:
+                raise
+
+    async def stream(
+        self, method: str, args: tuple[Any, ...], item: Any, *, deadline: float | None = None
+    ) -> AsyncIterator[Any]:
+        """See `xos.dixi.api.Caller.stream`. A stream that breaks raises `ConnectionLost`: the reader starts again."""
+        link = await self.connected(CONNECT_SECONDS if deadline is None else deadline)
+        items = link.stream(method, args, item, deadline=deadline)
+        try:
+            async for value in items:
+                yield value
+        finally:
+            await items.aclose()  # type: ignore[attr-defined]
+
+    async def connected(self, seconds: float) -> Link:
+        """The live connection, made if there is none. Raises as `Transport.connect`."""
+        link = self._link
+        if link is not None and not link.closed:
+            return link
+        async with self._connecting:
+            link = self._link
+            if link is not None and not link.closed:
+                return link
+            if self._closed:
+                raise NotConnected(address=str(self.address), detail="this side is shutting down")
+            self._link = await self._transport.connect(
+                self.address, self._endpoint, node=self._node, seconds=seconds, on_goodbye=self._goodbye
+            )
+            return self._link
+
+    def _goodbye(self, link: Link) -> None:
+        # Calls under way are still answered there; the next one makes a new connection.
+        self._leaving = {old for old in self._leaving if not old.closed} | {link}
+        if self._link is link:
+            self._link = None
+
+    def tend(self, now: float) -> None:
+        """Called every few seconds: notice a dead peer."""
+        for link in [self._link, *self._leaving]:
+            if link is not None:
+                link.tend(now)
+
+    def close(self) -> None:
+        """Close the connection; later calls fail."""
+        self._closed = True
+        for link in [self._link, *self._leaving]:
+            if link is not None:
+                link.close()

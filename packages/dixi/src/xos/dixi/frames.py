@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The wire: what two ends of a DIXI connection say to each other.
+
+A frame is a big-endian u32 length and that many bytes of one msgpack array, whose first element names its kind.
+Either end may send requests (that is how a service calls a client back). A request's id is chosen by the end that
+sends it; answers carry it back. The same table serves clients in other languages, so fields are positional and are
+only ever added at the end.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import msgspec
+
+from xos.common.errors import Fault
+from xos.dixi.errors import BadFrame
+
+ALPN = "xos-dixi/1"
+HEADER = struct.Struct(">I")
+MAX_FRAME = 16 * 1024 * 1024
+"""Bytes; a longer frame is refused before it is read."""
+
+
+class Request(msgspec.Struct, array_like=True, tag=1):
+    """Call ``Service.method``."""
+
+    id: int
+    method: str
+    args: msgspec.Raw
+    deadline_ms: int = 0
+    """Time left for the call; 0 is no limit."""
+
+
+class Result(msgspec.Struct, array_like=True, tag=2):
+    """The call's answer."""
+
+    id: int
+    value: msgspec.Raw
+
+
+class Failure(msgspec.Struct, array_like=True, tag=3):
+    """The call's error. With id 0: the connection's, which ends after it."""
+
+    id: int
+    fault: Fault
+
+
+class Item(msgspec.Struct, array_like=True, tag=4):
+    """One item of a streaming result."""
+
+    id: int
+    value: msgspec.Raw
+
+
+class End(msgspec.Struct, array_like=True, tag=5):
+    """No more items will come."""
+
+    id: int
+
+
+class Cancel(msgspec.Struct, array_like=True, tag=6):
+    """The caller does not want the answer any more."""
+
+    id: int
+
+
+class Credit(msgspec.Struct, array_like=True, tag=7):
+    """The caller has read so many items: so many more may be sent."""
+
+    id: int
+    items: int
+
+
+class Ping(msgspec.Struct, array_like=True, tag=8):
+    """Are you there?"""
+
+    nonce: int
+
+
+class Pong(msgspec.Struct, array_like=True, tag=9):
+    """Yes."""
+
+    nonce: int
+
+
+class Goodbye(msgspec.Struct, array_like=True, tag=10):
+    """No new requests, please: this end is shutting down. Calls under way are still answered."""
+
+    reason: str
+
+
+Frame = Request | Result | Failure | Item | End | Cancel | Credit | Ping | Pong | Goodbye
+WINDOW = 64
+"""Items of a stream that may be under way before the reader has given credit."""
+
+encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Frame).decode
+
+
+def pack(frame: Frame) -> bytes:
+    """The frame's bytes, length first."""
+    return framed(encode(frame))
+
+
+def framed(body: bytes) -> bytes:
+    """*body* with its length before it. Raises `BadFrame` when it is too long to be sent."""
+    if len(body) > MAX_FRAME:
+        raise BadFrame(detail=f"a message of {len(body)} bytes; the limit is {MAX_FRAME}")
+    return HEADER.pack(len(body)) + body
+
+
+def pack_request(number: int, method: str, args: tuple[Any, ...], deadline_ms: int) -> bytes:
+    """A `Request`, encoded in one go."""
+    return framed(encode((1, number, method, args, deadline_ms)))
+
+
+def pack_result(number: int, value: Any) -> bytes:
+    """A `Result`, encoded in one go."""
+    return framed(encode((2, number, value)))
+
+
+def pack_item(number: int, value: Any) -> bytes:
+    """An `Item`, encoded in one go."""
+    return framed(encode((4, number, value)))
+
+
+def unpack(body: bytes | memoryview) -> Frame:
+    """The frame in *body* (without its length). Raises `BadFrame`."""
+    try:
+        frame: Frame = _decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadFrame(detail=str(error)) from error
+    return frame
+
+
+class Splitter:
+    """Cuts a byte stream into frames; a frame that is not whole yet is kept, never more than *limit* bytes."""
+
+    __slots__ = ("_kept", "_limit", "_wanted")
+
+    def __init__(self, limit: int = MAX_FRAME) -> None:
+        self._limit = limit
+        self._kept = bytearray()
+        self._wanted = HEADER.size
+
+    @property
+    def partial(self) -> bool:
+        """Whether the beginning of a frame waits for its rest."""
+        return bool(self._kept)
+
+    def feed(self, data: bytes) -> list[memoryview]:
+        """The bodies of the frames that *data* completes. Raises `BadFrame` for a length over the limit."""
+        kept = self._kept
+        if kept:
+            kept += data
+            if len(kept) < self._wanted:
+                return []
+            data = bytes(kept)
+            self._kept = bytearray()
+        view, at, end = memoryview(data), 0, len(data)
+        bodies: list[memoryview] = []
+        while end - at >= HEADER.size:
+            (size,) = HEADER.unpack_from(data, at)
+            if size > self._limit:
+                raise BadFrame(detail=f"a frame of {size} bytes; the limit is {self._limit}")
+            if end - at < HEADER.size + size:
+                self._wanted = HEADER.size + size
+                self._kept += view[at:]
+                return bodies
+            at += HEADER.size
+            bodies.append(view[at : at + size])
+            at += size
+        if at < end:
+            self._wanted = HEADER.size
+            self._kept += view[at:]
+        return bodies
