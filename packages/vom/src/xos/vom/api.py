@@ -11,7 +11,7 @@ import msgspec
 from xos.common.identity import Kind
 from xos.dixi.api import call, service
 
-ANYONE = frozenset(Kind)
+ANYONE: frozenset[Kind] = frozenset(Kind)
 CRL_TOPIC = "vom.crl"
 """Each new CRL is published on the bus under this topic, as a `CrlPublished`."""
 
@@ -154,8 +154,8 @@ class XVOMS(Protocol):
         ...
 
     @call(idempotent=True)
-    async def set_password(self, vo: str, name: str, password: str) -> None:
-        """Change a password: the member's own, or as administrator."""
+    async def set_password(self, vo: str, name: str, password: str, current: str | None = None) -> None:
+        """Change a password: one's own, by telling the *current* one, or any member's as administrator."""
         ...
 
 

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The first certificate: a core machine's own, before there is a daemon that could give it one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from xos.common.certificate import check_csr
+from xos.vom import ledger
+from xos.vom.api import Issued
+from xos.vom.core import VomCore
+from xos.vom.machines import check_addresses, sign_machine
+from xos.vom.names import check_name
+from xos.vom.policy import CORE_ROLE
+
+
+async def found(
+    directory: Path,
+    node: str,
+    csr: bytes,
+    *,
+    addresses: tuple[str, ...] = (),
+    roles: tuple[str, ...] = (CORE_ROLE,),
+    days: float = 30.0,
+) -> tuple[Issued, bytes]:
+    """A machine certificate for *node* from the `VomCore` in *directory*, which is made if it is not there.
+
+    Also the current CRL (DER). For whoever owns the directory (`xos-setup` on the core); later the machine renews
+    through the RCA. May be repeated. Raises `VomInUse` while a daemon has the directory open, `BadName`,
+    `BadRequest`, `BadCsr`, and what `VomCore.open` does.
+    """
+    machine = ledger.Machine(check_name("node", node), roles, check_addresses(addresses))
+    checked = check_csr(csr)
+    core = await VomCore.open(directory)
+    try:
+        issued, signed = sign_machine(core, checked, machine, int(core.now()), days * 86400)
+        await core.store.write(lambda connection: ledger.keep_machine(connection, machine, signed))
+        return issued, core.crl.crl
+    finally:
+        await core.close()

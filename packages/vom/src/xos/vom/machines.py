@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What RCA and founding decide and sign: the pure part."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+
+from cryptography import x509
+
+from xos.common.certificate import new_serial
+from xos.vom.api import Issued
+from xos.vom.core import VomCore
+from xos.vom.errors import BadRequest, TokenExpired, TokenForeign, TokenUsed, UnknownToken
+from xos.vom.ledger import Machine, Signed, Token
+
+MOST_ADDRESSES = 16
+
+
+def digest(data: bytes) -> str:
+    """SHA-256, hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def check_addresses(addresses: tuple[str, ...]) -> tuple[str, ...]:
+    """*addresses* in their canonical form, each once; raises `BadRequest` unless they are IP addresses, a few."""
+    if len(addresses) > MOST_ADDRESSES:
+        raise BadRequest(what="addresses", detail=f"at most {MOST_ADDRESSES}")
+    found = []
+    for address in addresses:
+        try:
+            found.append(str(ipaddress.ip_address(address)))
+        except ValueError as error:
+            raise BadRequest(what="addresses", detail=f"{address[:80]!r} is not an IP address") from error
+    return tuple(dict.fromkeys(found))
+
+
+def judge(token: Token | None, node: str, request: str, now: int) -> Token | bytes:
+    """Whether *node* may join: the token, to be used now, or the certificate that the same *request* got before.
+
+    *request* is the `digest` of the CSR. Only who has the token learns more than that it is unknown. Raises
+    `UnknownToken`, `TokenForeign`, `TokenUsed`, `TokenExpired`.
+    """
+    if token is None:
+        raise UnknownToken(node=node)
+    if token.node != node:
+        raise TokenForeign(node=node)
+    if token.certificate is not None:
+        if token.csr != request:
+            raise TokenUsed(node=node)
+        return token.certificate
+    if now > token.expires:
+        raise TokenExpired(node=node)
+    return token
+
+
+def sign_machine(
+    core: VomCore, csr: x509.CertificateSigningRequest, machine: Machine, now: int, lifetime_s: float
+) -> tuple[Issued, Signed]:
+    """A certificate for *machine*, not yet on record. *csr* has been checked."""
+    signed = Signed(new_serial(), now, core.expiry(now, lifetime_s))
+    certificate = core.authority.issue_machine(
+        csr, machine.node, machine.roles, machine.addresses, lifetime_s, serial=signed.serial, at=now
+    )
+    return Issued(certificate, core.authority.der, signed.not_after), signed
