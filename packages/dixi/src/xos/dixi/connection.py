@@ -347,6 +347,7 @@ class Connection(asyncio.Protocol):
             method.signature.name,
             self._loop.time() + request.deadline_ms / 1000 if request.deadline_ms else None,
             self,
+            address=self.address.rpartition(":")[0],
         )
         args = method.decode(request.args)
         if method.streams:

@@ -183,7 +183,7 @@ class HttpsListener:
             if not future.done():
                 future.set_result(value) if error is None else future.set_exception(error)
 
-        work = Work(method, args, _context(method, caller, deadline), finish)
+        work = Work(method, args, _context(method, caller, deadline, request.remote), finish)
         method.stage.submit(work)
         try:
             async with asyncio.timeout(deadline):
@@ -210,7 +210,7 @@ class HttpsListener:
             if not ended.done():
                 ended.set_result(error)
 
-        work = Work(method, args, _context(method, caller, _deadline(request)), finish, send)
+        work = Work(method, args, _context(method, caller, _deadline(request), request.remote), finish, send)
         method.stage.submit(work)
         try:
             error = await ended
@@ -258,9 +258,9 @@ _PAGES: Mapping[str, Callable[[HttpsListener], web.Response]] = {
 }
 
 
-def _context(method: Method, caller: Identity, deadline: float | None) -> CallContext:
+def _context(method: Method, caller: Identity, deadline: float | None, address: str | None) -> CallContext:
     due = None if deadline is None else asyncio.get_running_loop().time() + deadline
-    return CallContext(caller, method.service, method.signature.name, due, None)
+    return CallContext(caller, method.service, method.signature.name, due, None, address=address or "")
 
 
 def _fault_json(error: XosError) -> Any:
