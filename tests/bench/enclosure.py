@@ -36,8 +36,9 @@ class Enclosure:
 
     def wrap(self, argv: list[str]) -> list[str]:
         """The command that runs *argv* inside, its CPU time counted."""
-        enter = ["nsenter", "--target", str(self._pid), "--net", "--mount", "--uts", "--ipc", "--pid"]
-        return self.meter.wrap([*enter, f"--wd={Path.cwd()}", "--", *argv])
+        # Root and working directory of the first process too: the bench itself may run in a chroot.
+        enter = ["nsenter", "--target", str(self._pid), "--net", "--mount", "--uts", "--ipc", "--pid", "--root", "--wd"]
+        return self.meter.wrap([*enter, "--", *argv])
 
     def worker(self, name: str, argv: list[str], *, env: Mapping[str, str] | None = None) -> Worker:
         """A worker inside."""
