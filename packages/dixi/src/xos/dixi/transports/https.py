@@ -155,7 +155,8 @@ class HttpsListener:
         method.admit(caller)
         if method.streams:
             return await self._stream(request, method, caller)
-        value = await self._run(method, await _arguments(request, method), caller, _deadline(request))
+        context = _context(method, caller, _deadline(request), request.remote)
+        value = await self._run(method, await _arguments(request, method), context, _deadline(request))
         named = to_named(value, method.signature.result)
         return web.Response(body=msgspec.json.encode(named) + b"\n", content_type="application/json")
 
@@ -175,7 +176,9 @@ class HttpsListener:
             raise NotAllowed(method=method.name, caller=request.method, allowed="GET, POST")
         return method
 
-    async def _run(self, method: Method, args: tuple[Any, ...], caller: Identity, deadline: float | None) -> Any:
+    async def _run(
+        self, method: Method, args: tuple[Any, ...], context: CallContext, deadline: float | None
+    ) -> Any:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
 
@@ -183,7 +186,7 @@ class HttpsListener:
             if not future.done():
                 future.set_result(value) if error is None else future.set_exception(error)
 
-        work = Work(method, args, _context(method, caller, deadline, request.remote), finish)
+        work = Work(method, args, context, finish)
         method.stage.submit(work)
         try:
             async with asyncio.timeout(deadline):
