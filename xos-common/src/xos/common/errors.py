@@ -346,12 +346,14 @@ class ConfigError(XosError):
     """Raised when a configuration file breaks its rules: names file, line and key."""
 
     code = "config.invalid"
-    template = "{file}:{line}: {key}: {detail}"
+    template = "{place}{key}: {detail}"
     hint = "{advice}"
     exit_status = 78  # EX_CONFIG
 
     def __init__(self, *, file: str, line: int, key: str, detail: str, advice: str = "") -> None:
-        super().__init__(file=file, line=line, key=key, detail=detail, advice=advice or "Correct that line.")
+        place = f"{file}:{line}: " if file and line else f"{file}: " if file else ""
+        advice = advice or ("Correct that line." if line else "Correct that key.")
+        super().__init__(place=place, file=file, line=line, key=key, detail=detail, advice=advice)
 
 
 class ConfigMissing(XosError):
