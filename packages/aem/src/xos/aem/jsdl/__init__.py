@@ -4,6 +4,7 @@
 from xos.aem.jsdl.document import parse
 from xos.aem.jsdl.errors import DescriptionError
 from xos.aem.jsdl.model import NO_LIMITS, UNITS_MAX, Creation, JobDescription, Limits, StagedFile
+from xos.aem.jsdl.toml import from_toml
 from xos.aem.jsdl.writer import to_jsdl
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "JobDescription",
     "Limits",
     "StagedFile",
+    "from_toml",
     "parse",
     "to_jsdl",
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from urllib.parse import quote, unquote
 
 from xos.aem.jsdl.errors import BadPath, BadValue, Repeated, Unsupported
 from xos.aem.jsdl.model import UNITS_MAX, StagedFile
@@ -30,6 +31,19 @@ DEV_NULL = "/dev/null"
 SPACE = " \t\r\n"
 """What XML calls white space."""
 STREAMS = ("output", "error")
+
+LIMITS = {
+    "cpu_time": (1, SECONDS_MAX),
+    "file_size": (0, BYTES_MAX),
+    "core_dump": (0, BYTES_MAX),
+    "data_segment": (0, BYTES_MAX),
+    "locked_memory": (0, BYTES_MAX),
+    "open_files": (3, COUNT_MAX),
+    "stack": (0, BYTES_MAX),
+    "processes": (1, COUNT_MAX),
+    "virtual_memory": (0, BYTES_MAX),
+}
+"""Smallest and largest value of each field of `Limits`."""
 
 _NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _CONTROL = re.compile("[\0-\x1f\x7f]")
@@ -114,9 +128,22 @@ def source_uri(value: str) -> str:
         raise Unsupported(f"fetching from “{value[:80]}”: only file: (on the machine that submits) is")
     if value.startswith("file://") and not value.startswith("file:///"):
         raise Unsupported("a file: URI of another machine")
-    if value in ("file:", "file:///"):
+    if not uri_file(value).strip("/"):
         raise BadValue("names no file")
+    if "\0" in uri_file(value):
+        raise BadPath("has a NUL byte")
     return value
+
+
+def file_uri(name: str) -> str:
+    """The ``file:`` URI (RFC 8089) of a file name; a relative one stays relative, which the RFC lacks and we allow."""
+    _plain_path(name)
+    return source_uri(("file://" if name.startswith("/") else "file:") + quote(name))
+
+
+def uri_file(uri: str) -> str:
+    """The file name in a `source_uri`; may be relative."""
+    return unquote(uri.removeprefix("file:").removeprefix("//"))
 
 
 def executable(value: str) -> str:

@@ -59,8 +59,8 @@ def parse(document: bytes) -> JobDescription:
         output=output,
         error=error,
         working_directory=_optional(posix, "WorkingDirectory", checks.directory),
-        wall_time=_limit(posix, "WallTimeLimit", checks.SECONDS_MAX, low=1),
-        memory_limit=_limit(posix, "MemoryLimit", checks.BYTES_MAX, low=1),
+        wall_time=_limit(posix, "WallTimeLimit", 1, checks.SECONDS_MAX),
+        memory_limit=_limit(posix, "MemoryLimit", 1, checks.BYTES_MAX),
         limits=_limits(posix),
         stage_in=stage_in,
         stage_out=stage_out,
@@ -149,27 +149,27 @@ def _whole(value: str) -> int:
     return int(found[1])
 
 
-def _limit(posix: Node, name: str, high: int, *, low: int = 0) -> int | None:
+def _limit(posix: Node, name: str, low: int, high: int) -> int | None:
     node = posix.one(name)
     return None if node is None else _checked(node, lambda value: checks.whole(_whole(value), low, high))
 
 
-LIMITS = (
-    ("cpu_time", "CPUTimeLimit", checks.SECONDS_MAX, 1),
-    ("file_size", "FileSizeLimit", checks.BYTES_MAX, 0),
-    ("core_dump", "CoreDumpLimit", checks.BYTES_MAX, 0),
-    ("data_segment", "DataSegmentLimit", checks.BYTES_MAX, 0),
-    ("locked_memory", "LockedMemoryLimit", checks.BYTES_MAX, 0),
-    ("open_files", "OpenDescriptorsLimit", checks.COUNT_MAX, 3),
-    ("stack", "StackSizeLimit", checks.BYTES_MAX, 0),
-    ("processes", "ProcessCountLimit", checks.COUNT_MAX, 1),
-    ("virtual_memory", "VirtualMemoryLimit", checks.BYTES_MAX, 0),
-)
-"""Field of `Limits`, element of POSIXApplication, largest and smallest value."""
+LIMITS = {
+    "cpu_time": "CPUTimeLimit",
+    "file_size": "FileSizeLimit",
+    "core_dump": "CoreDumpLimit",
+    "data_segment": "DataSegmentLimit",
+    "locked_memory": "LockedMemoryLimit",
+    "open_files": "OpenDescriptorsLimit",
+    "stack": "StackSizeLimit",
+    "processes": "ProcessCountLimit",
+    "virtual_memory": "VirtualMemoryLimit",
+}
+"""Field of `Limits` and element of POSIXApplication."""
 
 
 def _limits(posix: Node) -> Limits:
-    found = {field: _limit(posix, name, high, low=low) for field, name, high, low in LIMITS if name in posix.children}
+    found = {f: _limit(posix, name, *checks.LIMITS[f]) for f, name in LIMITS.items() if name in posix.children}
     return Limits(**found) if found else NO_LIMITS
 
 

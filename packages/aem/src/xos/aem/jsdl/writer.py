@@ -57,7 +57,7 @@ def _application(out: list[str], job: JobDescription) -> None:
     _some(out, 4, "posix:WorkingDirectory", job.working_directory)
     out += [_line(4, "posix:Environment", value, f' name="{_escaped(name)}"') for name, value in job.environment]
     limits = {"WallTimeLimit": job.wall_time, "MemoryLimit": job.memory_limit}
-    limits |= {element: getattr(job.limits, field) for field, element, _, _ in LIMITS}
+    limits |= {element: getattr(job.limits, field) for field, element in LIMITS.items()}
     out += [_line(4, f"posix:{name}", str(limits[name])) for name in _LIMIT_ORDER if limits[name] is not None]
     out += ["   </posix:POSIXApplication>", "  </Application>"]
 

@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The friendlier way to write a job: TOML that says the same as JSDL (docs/jobs.md describes every key)."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
+
+from xos.aem.jsdl import _checks as checks
+from xos.aem.jsdl._nodes import DOCUMENT_MAX
+from xos.aem.jsdl.errors import BadValue, DescriptionError, DocumentTooLarge, Missing, NotWellFormed, UnknownElement
+from xos.aem.jsdl.model import NO_LIMITS, Creation, JobDescription, Limits, StagedFile
+
+T = TypeVar("T")
+Amount = int | str
+"""A number, or text with a unit: ``2G``, ``10m``."""
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    name: str
+    source: str = msgspec.field(default="", name="from")
+    """Staging in: a file of the machine that submits, relative to the job file; else `name` itself."""
+    create: Creation = Creation.OVERWRITE
+    delete: bool = False
+
+
+class _Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    memory: Amount | None = None
+    cpu_time: Amount | None = None
+    file_size: Amount | None = None
+    core_dump: Amount | None = None
+    data_segment: Amount | None = None
+    locked_memory: Amount | None = None
+    open_files: int | None = None
+    stack: Amount | None = None
+    processes: int | None = None
+    virtual_memory: Amount | None = None
+
+
+class _Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    executable: str
+    arguments: tuple[str, ...] = ()
+    environment: dict[str, str] = {}
+    name: str = ""
+    description: str = ""
+    annotations: tuple[str, ...] = ()
+    projects: tuple[str, ...] = ()
+    application: str = ""
+    application_version: str = ""
+    input: str = ""
+    output: str = ""
+    error: str = ""
+    directory: str = ""
+    time: Amount | None = None
+    units: int = 1
+    cores: int = 1
+    memory: Amount | None = None
+    architecture: str = ""
+    operating_system: str = ""
+    hosts: tuple[str, ...] = ()
+    stage_in: tuple[str | _File, ...] = ()
+    stage_out: tuple[str | _File, ...] = ()
+    limits: _Limits = _Limits()
+
+
+def from_toml(document: bytes) -> JobDescription:
+    """The job that a TOML document describes.
+
+    Raises a `DescriptionError` (a `JsdlError`) with key and, where it can be told, line; never anything else.
+    """
+    if len(document) > DOCUMENT_MAX:
+        raise DocumentTooLarge(f"{len(document)} bytes, {DOCUMENT_MAX} are allowed")
+    text = _decoded(document)
+    job = _converted(text, _loaded(text))
+    try:
+        return _described(job)
+    except DescriptionError as e:
+        key = str(e.data["path"])
+        raise e.located(key, _line_of(text, key)) from None
+
+
+def _decoded(document: bytes) -> str:
+    try:
+        return document.decode()
+    except UnicodeDecodeError as e:
+        raise NotWellFormed("not UTF-8", line=document.count(b"\n", 0, e.start) + 1) from None
+
+
+_PLACE = re.compile(r" \(at line (\d+), column \d+\)$")
+
+
+def _loaded(text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as e:
+        message = str(e)
+        place = _PLACE.search(message)
+        line = int(place[1]) if place else None
+        raise NotWellFormed(f"not TOML: {_PLACE.sub('', message)[:200]}", line=line) from None
+
+
+_AT = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`$")
+_MISSING = re.compile(r"missing required field `([^`]*)`")
+_UNKNOWN = re.compile(r"unknown field `([^`]*)`")
+
+
+def _converted(text: str, data: dict[str, Any]) -> _Job:
+    try:
+        return msgspec.convert(data, _Job, strict=True)
+    except msgspec.ValidationError as e:
+        message = str(e)
+        found = _AT.search(message)
+        key = found[1] if found else ""
+        message = _AT.sub("", message)
+        if unknown := _UNKNOWN.search(message):
+            key = f"{key}.{unknown[1]}".lstrip(".")
+            raise UnknownElement(f"no such key{_nearest(key)}", path=key, line=_line_of(text, key)) from None
+        if missing := _MISSING.search(message):
+            raise Missing(f"{missing[1]} is missing", path=key, line=_line_of(text, key)) from None
+        raise BadValue(message[:1].lower() + message[1:300], path=key, line=_line_of(text, key)) from None
+
+
+def _nearest(key: str) -> str:
+    from difflib import get_close_matches
+
+    table, _, name = key.rpartition(".")
+    kind = _Limits if table == "limits" else _File if table.startswith("stage_") else _Job
+    close = get_close_matches(name, [field.encode_name for field in msgspec.structs.fields(kind)], 1)
+    return f"; did you mean “{close[0]}”?" if close else ""
+
+
+def _line_of(text: str, key: str) -> int | None:
+    """The line where *key* (``limits.memory``, ``stage_in[0].name``) is set, as far as a simple look can tell."""
+    table, _, name = re.sub(r"\[[^\]]*\]", "", key).rpartition(".")
+    here = ""
+    fallback = None
+    for number, line in enumerate(text.splitlines(), 1):
+        header = re.match(r"\s*\[\[?\s*([\w.-]+)\s*\]", line)
+        here = header[1] if header else here
+        setting = re.match(r"""\s*["']?([\w-]+)["']?\s*[.=]""", line)
+        if setting and here == table and setting[1] == name:
+            return number
+        if fallback is None and ((setting and not here and setting[1] == table) or (header and here in (table, name))):
+            fallback = number
+    return fallback
+
+
+def _described(job: _Job) -> JobDescription:
+    output = _at("output", _stream, job.output)
+    error = _at("error", _stream, job.error)
+    memory = None if job.memory is None else _at("memory", checks.size, job.memory)
+    limit = memory if job.limits.memory is None else _at("limits.memory", checks.size, job.limits.memory)
+    leaving = [_leaving(f"stage_out[{i}]", file) for i, file in enumerate(job.stage_out)]
+    arriving = [_arriving(f"stage_in[{i}]", file) for i, file in enumerate(job.stage_in)]
+    _at("arguments", lambda count: checks.at_most(count, checks.ARGUMENTS_MAX, "arguments"), len(job.arguments))
+    _at("environment", lambda count: checks.at_most(count, checks.ENVIRONMENT_MAX, "variables"), len(job.environment))
+    _at("hosts", lambda count: checks.at_most(count, checks.HOSTS_MAX, "hosts"), len(job.hosts))
+    return JobDescription(
+        executable=_at("executable", checks.executable, job.executable),
+        arguments=tuple(_at(f"arguments[{i}]", checks.argument, a) for i, a in enumerate(job.arguments)),
+        environment=tuple(_at(f"environment.{name}", _variable, (name, v)) for name, v in job.environment.items()),
+        name=_at("name", checks.line, job.name),
+        description=_at("description", _block, job.description),
+        annotations=tuple(_at("annotations", _block, a) for a in job.annotations),
+        projects=tuple(_at("projects", _block, p) for p in job.projects),
+        application=_at("application", checks.line, job.application),
+        application_version=_at("application_version", checks.line, job.application_version),
+        input=_at("input", _stream, job.input),
+        output=output,
+        error=error,
+        working_directory=_at("directory", checks.directory, job.directory),
+        wall_time=None if job.time is None else _at("time", checks.duration, job.time),
+        memory_limit=limit,
+        limits=_limits(job.limits),
+        stage_in=_at("stage_in", checks.staged_in, arriving),
+        stage_out=_at("stage_out", lambda f: checks.staged_out(f, output=output, error=error), leaving),
+        total_resource_count=_at("units", checks.units, job.units),
+        cores=_at("cores", lambda n: checks.whole(n, 1, checks.CORES_MAX), job.cores),
+        memory=memory or 0,
+        architecture=_at("architecture", checks.architecture, job.architecture),
+        operating_system=_at("operating_system", checks.operating_system, job.operating_system),
+        candidate_hosts=tuple(dict.fromkeys(_at(f"hosts[{i}]", checks.host, h) for i, h in enumerate(job.hosts))),
+    )
+
+
+def _at(key: str, check: Callable[[Any], T], value: object) -> T:
+    try:
+        return check(value)
+    except DescriptionError as e:
+        raise e.located(key, None) from None
+
+
+def _stream(value: str) -> str:
+    return checks.stream_name(value) if value else ""
+
+
+def _block(value: str) -> str:
+    return checks.text(value).strip(checks.SPACE)
+
+
+def _variable(item: tuple[str, str]) -> tuple[str, str]:
+    name, value = item
+    return checks.environment_name(name), checks.environment_value(name, value)
+
+
+def _arriving(key: str, file: str | _File) -> StagedFile:
+    if isinstance(file, str):
+        file = _File(name=file)
+    name = _at(key, checks.file_name, file.name)
+    uri = "" if not file.source else _at(f"{key}.from", checks.file_uri, file.source)
+    return StagedFile(name, file.create, file.delete, uri)
+
+
+def _leaving(key: str, file: str | _File) -> StagedFile:
+    if isinstance(file, str):
+        file = _File(name=file)
+    if file.source:
+        raise BadValue("only files that are staged in come from somewhere", path=f"{key}.from")
+    return StagedFile(_at(key, checks.file_name, file.name), file.create, file.delete)
+
+
+def _limits(limits: _Limits) -> Limits:
+    if limits == _Limits():
+        return NO_LIMITS
+    values: dict[str, int | None] = {}
+    for field in msgspec.structs.fields(Limits):
+        value = getattr(limits, field.name)
+        if value is not None:
+            values[field.name] = _at(f"limits.{field.name}", _amount_of(field.name), value)
+    return Limits(**values)
+
+
+def _amount_of(name: str) -> Callable[[Amount], int]:
+    low, high = checks.LIMITS[name]
+    if name == "cpu_time":
+        return checks.duration
+    return lambda value: checks.whole(value if isinstance(value, int) else checks.size(value), low, high)
