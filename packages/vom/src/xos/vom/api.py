@@ -115,7 +115,7 @@ class XVOMS(Protocol):
         """Create a VO; creating it again with the same description returns it."""
         ...
 
-    @call(idempotent=True)
+    @call(reads=True)
     async def list_vos(self) -> list[VO]:
         """The VOs that the caller may see: a machine all, a user their own."""
         ...
@@ -133,17 +133,17 @@ class XVOMS(Protocol):
         """Add a member; groups and roles that do not exist yet are created."""
         ...
 
-    @call(idempotent=True)
+    @call(reads=True)
     async def list_users(self, vo: str, after: str = "", limit: int = 1000) -> list[User]:
         """The members of a VO by name, those after *after*, at most *limit* (and 1,000); administrators only."""
         ...
 
-    @call(idempotent=True)
+    @call(reads=True)
     async def user_info(self, vo: str, name: str) -> User:
         """One member: oneself, or any as administrator."""
         ...
 
-    @call(idempotent=True)
+    @call(reads=True)
     async def list_groups(self, vo: str) -> list[Group]:
         """The groups of a VO."""
         ...
@@ -168,12 +168,12 @@ class CDA(Protocol):
         """A certificate for the CSR's key, by password or by the caller's still valid certificate."""
         ...
 
-    @call(allow=ANYONE, idempotent=True)
+    @call(reads=True, allow=ANYONE)
     async def ca(self) -> bytes:
         """The VO CA's certificate (DER)."""
         ...
 
-    @call(allow=ANYONE, idempotent=True)
+    @call(reads=True, allow=ANYONE)
     async def revocations(self) -> bytes:
         """The current CRL (DER, RFC 5280), signed by the VO CA."""
         ...

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from cryptography import x509
+from msgspec import Meta
 
 from xos.common.certificate import CertificateRevoked, check_csr, new_serial
 from xos.common.identity import Identity, Kind
@@ -29,7 +32,7 @@ log = get_logger(__name__)
 class Settings(VomSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Of ``[services.CDA.settings]``."""
 
-    max_hours: float = 24.0
+    max_hours: Annotated[float, Meta(gt=0)] = 24.0
     """No certificate is issued for longer; a longer wish is cut."""
 
 

@@ -13,8 +13,10 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from xos.common import config
 from xos.common.certificate import Authority
@@ -35,12 +37,12 @@ class CoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     database: str = "vom.sqlite"
     """A file, or a ``postgresql+psycopg://`` URL."""
     ca_name: str = "XtreemOS VO CA"
-    ca_years: float = 10.0
+    ca_years: Annotated[float, Meta(gt=0)] = 10.0
     passphrase_file: str = "ca.passphrase"  # noqa: S105
-    crl_hours: float = 24.0
+    crl_hours: Annotated[float, Meta(gt=0)] = 24.0
     """How long a CRL is valid; a new one is made at half that time, and at each revocation."""
     password_cost: Cost = Cost()
-    password_checks: int = 2
+    password_checks: Annotated[int, Meta(ge=1)] = 2
     """Passwords worked out at the same time; each takes a core."""
     patience: Patience = Patience()
 

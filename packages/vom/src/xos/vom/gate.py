@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from xos.vom.errors import BadCredentials, BadRequest, PasswordsBusy, TooManyAttempts
 from xos.vom.passwords import LONGEST, Passwords
@@ -15,11 +17,11 @@ from xos.vom.throttle import Limit, Throttle, retry_after_ms
 class Patience(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How many wrong passwords are borne at once, and after how many seconds each is forgotten."""
 
-    per_user: int = 5
-    per_user_seconds: float = 20.0
+    per_user: Annotated[int, Meta(ge=1)] = 5
+    per_user_seconds: Annotated[float, Meta(gt=0)] = 20.0
     """For one user from one address: after the first few, 3 guesses a minute."""
-    per_address: int = 50
-    per_address_seconds: float = 2.0
+    per_address: Annotated[int, Meta(ge=1)] = 50
+    per_address_seconds: Annotated[float, Meta(gt=0)] = 2.0
     """For all users from one address: trying one password on many users."""
 
 

@@ -7,10 +7,11 @@ import asyncio
 import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import argon2  # type: ignore[import-untyped]
 import msgspec
+from msgspec import Meta
 
 from xos.vom.errors import PasswordsBusy, WeakPassword
 
@@ -27,8 +28,8 @@ class Cost(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     The defaults are the second choice of RFC 9106, section 4, in one lane: about 0.14 s of one core.
     """
 
-    passes: int = 3
-    memory_kib: int = 65536
+    passes: Annotated[int, Meta(ge=1)] = 3
+    memory_kib: Annotated[int, Meta(ge=8)] = 65536
 
 
 def check_new_password(password: str, user: str) -> None:

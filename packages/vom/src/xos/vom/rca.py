@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import secrets
+from typing import Annotated
 
 from cryptography import x509
+from msgspec import Meta
 
 from xos.common.certificate import CertificateRevoked, check_csr, load_certificate
 from xos.common.log import get_logger
@@ -32,9 +34,9 @@ log = get_logger(__name__)
 class Settings(VomSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Of ``[services.RCA.settings]``."""
 
-    machine_days: float = 30.0
+    machine_days: Annotated[float, Meta(gt=0)] = 30.0
     """Lifetime of a machine certificate."""
-    max_token_minutes: float = 7 * 24 * 60.0
+    max_token_minutes: Annotated[float, Meta(gt=0)] = 7 * 24 * 60.0
     """No token is good for longer; a longer wish is cut."""
 
 

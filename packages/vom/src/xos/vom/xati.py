@@ -71,9 +71,13 @@ class XVOMSAsync(AsyncStub):
         )
         return result
 
-    async def set_password(self, vo: str, name: str, password: str, *, deadline: float | None = None) -> None:
-        """Change a password: the member's own, or as administrator."""
-        await self._caller.call("XVOMS.set_password", (vo, name, password), None, deadline=deadline, retry=True)
+    async def set_password(
+        self, vo: str, name: str, password: str, current: str | None = None, *, deadline: float | None = None
+    ) -> None:
+        """Change a password: one's own, by telling the *current* one, or any member's as administrator."""
+        await self._caller.call(
+            "XVOMS.set_password", (vo, name, password, current), None, deadline=deadline, retry=True
+        )
 
 
 class XVOMSXati(BlockingStub):
@@ -133,9 +137,11 @@ class XVOMSXati(BlockingStub):
         result: User = self._caller.call("XVOMS.set_user_state", (vo, name, state), User, deadline=deadline, retry=True)
         return result
 
-    def set_password(self, vo: str, name: str, password: str, *, deadline: float | None = None) -> None:
-        """Change a password: the member's own, or as administrator."""
-        self._caller.call("XVOMS.set_password", (vo, name, password), None, deadline=deadline, retry=True)
+    def set_password(
+        self, vo: str, name: str, password: str, current: str | None = None, *, deadline: float | None = None
+    ) -> None:
+        """Change a password: one's own, by telling the *current* one, or any member's as administrator."""
+        self._caller.call("XVOMS.set_password", (vo, name, password, current), None, deadline=deadline, retry=True)
 
 
 class CDAAsync(AsyncStub):
