@@ -79,15 +79,14 @@ class Local(Caller):
         except TimeoutError as error:
             raise DeadlineExceeded(method=method) from error
         finally:
-            if not future.done():
-                future.cancel()
+            if future.cancelled():  # by whoever waited for it
                 work.cancel()
 
     async def stream(
         self,
         method: str,
         args: tuple[Any, ...],
-        item: Any,
+        item: Any,  # noqa: ARG002 -- nothing is decoded
         *,
         deadline: float | None = None,
     ) -> AsyncIterator[Any]:
@@ -209,7 +208,7 @@ class GridBus:
         key = (address, node or "")
         channel = self._channels.get(key)
         if channel is None:
-            channel = self._channels[key] = Channel(Address.parse(address), self._endpoint, node=node)
+            channel = self._channels[key] = Channel(Address.parse(address), self._endpoint, node=node or None)
         return channel
 
     def moved(self, record: NodeRecord) -> bool:

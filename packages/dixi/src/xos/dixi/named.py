@@ -7,8 +7,7 @@ each struct type this makes one with the same fields that is a JSON object, and 
 
 from __future__ import annotations
 
-import functools
-import operator
+import re
 import types
 import typing
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import msgspec
 
 _twins: dict[type, Any] = {}
+_making: set[type] = set()
 
 
 def twin(kind: Any) -> Any:
@@ -23,32 +23,43 @@ def twin(kind: Any) -> Any:
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return _twins.get(kind) or _struct(kind)
     origin, args = typing.get_origin(kind), typing.get_args(kind)
-    if not args:
+    if not args or origin is typing.Literal:
         return kind
     twinned = tuple(arg if arg is Ellipsis else twin(arg) for arg in args)
     if origin in (typing.Union, types.UnionType):
-        return functools.reduce(operator.or_, twinned)
+        return typing.Union[twinned]  # noqa: UP007 -- the members are known only now
     if origin is typing.Annotated:
         return typing.Annotated[(twinned[0], *args[1:])]
-    if origin is typing.Literal:
-        return kind
     return origin[twinned]
 
 
 def _struct(kind: type[msgspec.Struct]) -> Any:
-    fields: list[Any] = []
-    for field in msgspec.structs.fields(kind):
-        if field.default is not msgspec.NODEFAULT:
-            given = _plain(field.default)
-            fields.append((field.name, twin(field.type), msgspec.field(default=given)))
-        elif field.default_factory is not msgspec.NODEFAULT:
-            fields.append((field.name, twin(field.type), msgspec.field(default_factory=field.default_factory)))
-        else:
-            fields.append((field.name, twin(field.type)))
-    made = msgspec.defstruct(kind.__name__, fields, frozen=True, forbid_unknown_fields=True, kw_only=True)
+    reference = _reference(kind)
+    if kind in _making:  # a struct that holds itself: msgspec looks the name up in this module when it needs it
+        return typing.ForwardRef(reference)
+    _making.add(kind)
+    try:
+        fields = [_field(field) for field in msgspec.structs.fields(kind)]
+    finally:
+        _making.discard(kind)
+    made = msgspec.defstruct(
+        kind.__name__, fields, frozen=True, forbid_unknown_fields=True, kw_only=True, module=__name__
+    )
     made.__doc__ = kind.__doc__
-    _twins[kind] = made
+    _twins[kind] = globals()[reference] = made
     return made
+
+
+def _reference(kind: type) -> str:
+    return "_twin_" + re.sub(r"\W", "_", f"{kind.__module__}.{kind.__qualname__}")
+
+
+def _field(field: msgspec.structs.FieldInfo) -> Any:
+    if field.default is not msgspec.NODEFAULT:
+        return (field.name, twin(field.type), msgspec.field(default=_plain(field.default)))
+    if field.default_factory is not msgspec.NODEFAULT:
+        return (field.name, twin(field.type), msgspec.field(default_factory=field.default_factory))
+    return (field.name, twin(field.type))
 
 
 def _plain(default: Any) -> Any:

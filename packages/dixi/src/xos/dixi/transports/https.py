@@ -15,7 +15,6 @@ import asyncio
 import contextlib
 import math
 import ssl
-import weakref
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
@@ -74,9 +73,15 @@ class HttpsListener:
         self._context = server_context(endpoint.credential, endpoint.trust, anonymous=True, alpn=["http/1.1"])
         self._socket = bind(offer.address)
         self._bound = self._socket.getsockname()[:2]
-        self._http = web.Server(self._handle, access_log=None, max_field_size=16384, keepalive_timeout=IDLE_SECONDS)
+        self._http = web.Server(
+            self._handle,
+            access_log=None,
+            handler_cancellation=True,
+            max_field_size=16384,
+            keepalive_timeout=IDLE_SECONDS,
+        )
         self._server: asyncio.Server | None = None
-        self._quiet_since: weakref.WeakKeyDictionary[Any, float] = weakref.WeakKeyDictionary()
+        self._quiet_since: dict[object, float] = {}
         self._draining: str | None = None
 
     async def serve(self) -> None:
@@ -115,8 +120,9 @@ class HttpsListener:
     def tend(self, now: float) -> None:
         """Close connections that have been idle, or half a request, for too long."""
         open_now = list(self._http.connections)
+        self._quiet_since = {connection: self._quiet_since.get(connection, now) for connection in open_now}
         for connection in open_now:
-            since = self._quiet_since.setdefault(connection, now)
+            since = self._quiet_since[connection]
             if now - since > IDLE_SECONDS:
                 connection.force_close()
                 if connection.transport is not None:
@@ -176,9 +182,7 @@ class HttpsListener:
             raise NotAllowed(method=method.name, caller=request.method, allowed="GET, POST")
         return method
 
-    async def _run(
-        self, method: Method, args: tuple[Any, ...], context: CallContext, deadline: float | None
-    ) -> Any:
+    async def _run(self, method: Method, args: tuple[Any, ...], context: CallContext, deadline: float | None) -> Any:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
 
@@ -194,8 +198,7 @@ class HttpsListener:
         except TimeoutError as error:
             raise DeadlineExceeded(method=method.name) from error
         finally:
-            if not future.done():
-                future.cancel()
+            if future.cancelled():  # by whoever waited for it
                 work.cancel()
 
     async def _stream(self, request: web.BaseRequest, method: Method, caller: Identity) -> web.StreamResponse:
