@@ -197,7 +197,8 @@ def test_anything_gives_a_job_or_a_jsdl_error(text: str) -> None:
 @given(st.lists(st.text(st.characters(codec="utf-8"), max_size=30), max_size=5))
 def test_arguments_arrive_as_given(arguments: list[str]) -> None:
     """What XML can carry arrives unchanged; what it cannot is refused."""
-    document = f'executable = "/bin/echo"\narguments = {json.dumps(arguments, ensure_ascii=False)}'.replace("\x7f", "\\u007f")
+    quoted = json.dumps(arguments, ensure_ascii=False).replace("\x7f", "\\u007f")
+    document = f'executable = "/bin/echo"\narguments = {quoted}'
     try:
         job = from_toml(document.encode())
     except JsdlError as e:
