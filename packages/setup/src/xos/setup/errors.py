@@ -83,6 +83,14 @@ class NotAGrid(SetupError):
     template = "{root} holds no local grid"
 
 
+class NoSuchNode(SetupError):
+    """Raised when a daemon is named that the grid does not have."""
+
+    code = "setup.no-such-node"
+    template = "the grid has no running daemon {name}; it has {known}"
+    exit_status = 2
+
+
 class DemoFailed(SetupError):
     """Raised when a step of the demonstration did not do what it should."""
 

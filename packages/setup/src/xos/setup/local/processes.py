@@ -15,7 +15,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -67,6 +67,17 @@ def find(*words: str) -> list[Process]:
     return found
 
 
+def find_environment(name: str, values: Collection[str]) -> list[Process]:
+    """Running processes that were started with the variable *name* set to one of *values*."""
+    wanted = {f"{name}={value}".encode() for value in values}
+    found = []
+    for entry in _PROC.iterdir() if wanted else ():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
+            if entry.name.isdigit() and not wanted.isdisjoint((entry / "environ").read_bytes().split(b"\0")):
+                found.append(identify(int(entry.name)))
+    return [process for process in found if process is not None]
+
+
 def load(path: Path) -> Process | None:
     """The process recorded in *path*, if it still runs."""
     try:
@@ -88,6 +99,13 @@ def _pidfd(process: Process) -> Iterator[int | None]:
         yield fd if process.alive else None
     finally:
         os.close(fd)
+
+
+def send(process: Process, number: signal.Signals) -> None:
+    """Send a signal to exactly this process; one that has ended gets none."""
+    with _pidfd(process) as fd:
+        if fd is not None:
+            _signal_all({fd: ""}, number)
 
 
 def end(processes: Mapping[str, Process], *, grace_s: float, kill_s: float = 5.0) -> list[str]:

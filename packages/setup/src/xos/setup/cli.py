@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""``xos-setup``: turns a machine into a node; ``xos-setup local`` makes this one machine a grid."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from xos.common.errors import XosError
+from xos.setup.local.grid import GridStatus, LocalGrid
+
+NOT_UP = 3
+"""Exit status of `status` when the grid is down or not complete, as for ``systemctl status``."""
+
+
+def default_root() -> Path:
+    """Where a local grid is kept unless one says otherwise."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/xos/local")
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "xos/local"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    p = argparse.ArgumentParser(prog="xos-setup", description="Turn this machine into a part of a grid.")
+    what = p.add_subparsers(dest="what", required=True, metavar="WHAT")
+    local = what.add_parser("local", help="a whole grid on this machine, on loopback addresses")
+    act = local.add_subparsers(dest="act", required=True, metavar="up|down|restart|status|destroy|demo")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--root", type=Path, default=default_root(), help="where it is kept (%(default)s)")
+    common.add_argument("--json", action="store_true", help="print results and errors as JSON")
+    size = argparse.ArgumentParser(add_help=False)
+    size.add_argument("--nodes", type=int, help="resource nodes beside the core (2)")
+    size.add_argument("--slots", type=int, help="job units that each node runs at once (4)")
+    size.add_argument("--network", help="first three numbers of the loopback addresses (127.20.0)")
+    act.add_parser("up", parents=[common, size], help="start it, or complete what is missing")
+    act.add_parser("down", parents=[common], help="stop daemons, agents and job units; state stays")
+    restart = act.add_parser("restart", parents=[common], help="restart daemons; job units go on")
+    restart.add_argument("node", nargs="*", help="only these (core, node1, …)")
+    act.add_parser("status", parents=[common], help=f"what runs; exit status {NOT_UP} unless all does")
+    destroy = act.add_parser("destroy", parents=[common], help="stop it and remove all its state")
+    destroy.add_argument("--yes", action="store_true", help="do not ask")
+    act.add_parser("demo", parents=[common, size], help="up, a VO, a user, and a job: the main road once")
+    return p
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; the exit status is 0, 3 (not up), or that of the error."""
+    args = parser().parse_args(argv)
+    try:
+        return _run(args)
+    except XosError as error:
+        _report(error, as_json=args.json)
+        return error.exit_status
+    except OSError as error:
+        sys.stderr.write(f"xos-setup: {error.strerror or error}{f': {error.filename}' if error.filename else ''}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("xos-setup: interrupted; `xos-setup local up` goes on from here\n")
+        return 130
+
+
+def _run(args: argparse.Namespace) -> int:
+    grid = LocalGrid(args.root, _say)
+    match args.act:
+        case "up":
+            grid.up(_wish(args))
+            _show(grid.status(), as_json=args.json)
+        case "down":
+            grid.down()
+            _say(f"the grid in {grid.root} is down; its state stays")
+        case "restart":
+            grid.restart(args.node)
+        case "status":
+            status = grid.status()
+            _show(status, as_json=args.json)
+            return 0 if status.up else NOT_UP
+        case "destroy":
+            if not args.yes and not _confirmed(grid.root):
+                return 1
+            grid.destroy()
+            _say(f"{grid.root} is gone")
+        case "demo":
+            from xos.setup.local.demo import run_demo
+
+            grid.up(_wish(args))
+            run_demo(grid, _say)
+    return 0
+
+
+def _wish(args: argparse.Namespace) -> dict[str, str | int]:
+    return {name: value for name in ("nodes", "slots", "network") if (value := getattr(args, name)) is not None}
+
+
+def _say(text: str) -> None:
+    """A step of progress; standard output is for results."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+def _show(status: GridStatus, *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(status).decode() + "\n")
+        return
+    if not status.nodes:
+        sys.stdout.write(f"no grid in {status.root}\n")
+        return
+    wide = shutil.get_terminal_size().columns
+    for node in status.nodes:
+        state = "up" if node.running and node.registered else "starting" if node.running else "down"
+        line = f"{node.node:<8} {state:<9} {node.address:<18} {node.pid or '-':>8}  {' '.join(node.services)}"
+        sys.stdout.write(line[: max(wide, 60)].rstrip() + "\n")
+
+
+def _report(error: XosError, *, as_json: bool) -> None:
+    if as_json:
+        fields = {"code": error.code, "message": error.message, "hint": error.next_step, "data": error.data}
+        sys.stderr.write(msgspec.json.encode({"error": fields}).decode() + "\n")
+        return
+    sys.stderr.write(f"xos-setup: {error.message}\n")
+    if error.next_step:
+        sys.stderr.write(f"  hint: {error.next_step}\n")
+
+
+def _confirmed(root: Path) -> bool:
+    if not sys.stdin.isatty():
+        sys.stderr.write("xos-setup: say --yes to remove the grid and all its state\n")
+        return False
+    sys.stderr.write(f"Remove {root} with all jobs, users and certificates? [y/N] ")
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a local grid consists of: names, addresses, files and the text of its configurations. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from xos.setup.errors import SetupError
+
+DIXI_PORT = 6740
+"""Where nodes reach each other (mutual TLS)."""
+FRONT_PORT = 6730
+"""The front door: CDA and RCA, for those who have no certificate yet."""
+HTTPS_PORT = 6750
+"""The HTTP/JSON gateway and ``/metrics``."""
+MOST_NODES = 100
+CORE_SERVICES = ("Directory", "XVOMS", "CDA", "RCA", "JobManager", "JobDirectory")
+NODE_SERVICES = ("ResourceManager", "ExecutionManager")
+FRONT_SERVICES = ("CDA", "RCA")
+
+Setting = str | int | float | bool
+Settings = Mapping[str, Setting]
+
+
+class BadPlan(SetupError):
+    """Raised when the size or the addresses asked for make no sense."""
+
+    code = "setup.bad-plan"
+    template = "{what} {value}: {detail}"
+    exit_status = 2
+
+
+class GridPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """The size of a local grid; kept as ``grid.json`` in its root."""
+
+    network: str = "127.20.0"
+    """First three numbers of its loopback addresses."""
+    nodes: int = 2
+    """Resource nodes; the core comes on top."""
+    slots: int = 4
+    """Job units that each resource node runs at once."""
+
+
+class NodePlan(msgspec.Struct, frozen=True, kw_only=True):
+    """One daemon of the grid."""
+
+    name: str
+    role: str
+    """``core`` or ``resource``, as its machine certificate says."""
+    address: str
+    home: Path
+    """Its directory, below the grid's root."""
+
+    @property
+    def config(self) -> Path:
+        """The configuration of its dixid."""
+        return self.home / "dixid.toml"
+
+    @property
+    def log(self) -> Path:
+        """What its dixid writes."""
+        return self.home / "dixid.log"
+
+    @property
+    def record(self) -> Path:
+        """The process that is its dixid."""
+        return self.home / "process.json"
+
+    @property
+    def data(self) -> Path:
+        """What its services keep, a directory each."""
+        return self.home / "data"
+
+    @property
+    def trust(self) -> Path:
+        """Certificate and revocations of the VO CA."""
+        return self.home / "trust"
+
+    @property
+    def certificate(self) -> Path:
+        """Its machine certificate, PEM."""
+        return self.home / "machine.pem"
+
+    @property
+    def key(self) -> Path:
+        """The key of that, PEM, not encrypted: mode 0600."""
+        return self.home / "machine.key"
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """Where it listens at its address."""
+        return (DIXI_PORT, HTTPS_PORT, FRONT_PORT) if self.role == "core" else (DIXI_PORT, HTTPS_PORT)
+
+
+def check(plan: GridPlan) -> GridPlan:
+    """The plan itself if it makes sense. Raises `BadPlan`."""
+    if not 1 <= plan.nodes <= MOST_NODES:
+        raise BadPlan(what="--nodes", value=plan.nodes, detail=f"between 1 and {MOST_NODES}")
+    if not 1 <= plan.slots <= 1000:
+        raise BadPlan(what="--slots", value=plan.slots, detail="between 1 and 1000")
+    try:
+        loopback = ipaddress.IPv4Address(f"{plan.network}.1").is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        raise BadPlan(what="--network", value=plan.network, detail="three numbers of a loopback network, as 127.20.0")
+    return plan
+
+
+def layout(plan: GridPlan, root: Path) -> tuple[NodePlan, ...]:
+    """The daemons of the grid, the core first."""
+    core = NodePlan(name="core", role="core", address=f"{plan.network}.1", home=root / "core")
+    return (
+        core,
+        *(
+            NodePlan(name=f"node{i}", role="resource", address=f"{plan.network}.{i + 1}", home=root / f"node{i}")
+            for i in range(1, plan.nodes + 1)
+        ),
+    )
+
+
+def daemon_toml(node: NodePlan, core: NodePlan, settings: Mapping[str, Settings]) -> str:
+    """The configuration of a node's dixid; *settings* by service name."""
+    lines = [
+        "# Made by `xos-setup local up`, which writes it anew each time.",
+        f"node = {_quoted(node.name)}",
+        'data = "data"',
+        "",
+        "[tls]",
+        f"certificate = {_quoted(node.certificate.name)}",
+        f"key = {_quoted(node.key.name)}",
+        f"trust = {_quoted(node.trust.name)}",
+        *_listen("dixi", node.address, DIXI_PORT),
+        *_listen("https", node.address, HTTPS_PORT),
+    ]
+    if node.role == "core":
+        lines += _listen("dixi", node.address, FRONT_PORT)
+        lines += ["anonymous = true", f"services = {_quoted(list(FRONT_SERVICES))}"]
+    else:
+        lines += ["", "[directory]", f'address = "{core.address}:{DIXI_PORT}"']
+    for service in CORE_SERVICES if node.role == "core" else NODE_SERVICES:
+        lines += ["", f"[services.{service}]"]
+        if own := settings.get(service):
+            lines.append(f"[services.{service}.settings]")
+            lines += [f"{key} = {_quoted(value)}" for key, value in own.items()]
+    return "\n".join(lines) + "\n"
+
+
+def client_toml(core: NodePlan) -> str:
+    """The configuration of a client of the grid, for its ``XOS_HOME``."""
+    return "\n".join(
+        [
+            "# Made by `xos-setup local up`.",
+            'ca = "ca.pem"',
+            "",
+            "[directory]",
+            f'address = "{core.address}:{DIXI_PORT}"',
+            f'front_door = "{core.address}:{FRONT_PORT}"',
+            f'gateway = "{core.address}:{HTTPS_PORT}"',
+            "",
+        ]
+    )
+
+
+def _listen(transport: str, address: str, port: int) -> list[str]:
+    return ["", "[[listen]]", f'transport = "{transport}"', f'address = "{address}:{port}"']
+
+
+def _quoted(value: Setting | list[str]) -> str:
+    """A TOML value: for strings, numbers, truth values and lists of strings, JSON is TOML (but for DEL)."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
