@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Takes orders: verify, understand, keep, answer. Nothing else happens before the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import functools
+import hashlib
+import re
+import time
+from collections import Counter
+from functools import partial
+
+import msgspec
+
+from xos.aem.api import ORDER_PURPOSE, JobOrder, Needs
+from xos.aem.errors import JobRefused, OrderTooLarge, TooManyJobs, TooManyUnits
+from xos.aem.jobs.ledger import Ledger
+from xos.aem.jobs.lifecycle import Job, new_job
+from xos.aem.jobs.orders import Orders
+from xos.aem.jobs.registry import Registry
+from xos.aem.jobs.settings import Settings
+from xos.aem.jsdl import parse
+from xos.common.identity import Identity, Kind
+from xos.common.signing import Signed, verify_signed
+from xos.common.tls import Trust
+
+_REQUEST = re.compile(r"[A-Za-z0-9._:-]{8,128}")
+_decode = msgspec.msgpack.Decoder(JobOrder).decode
+_encode = msgspec.msgpack.Encoder().encode
+_REMEMBERED_BYTES = 64 * 1024
+"""Job descriptions up to that size are remembered: a thousand jobs often have one."""
+
+
+def job_id_of(owner: str, vo: str, request_id: str) -> str:
+    """The id of the job that a request is: the same request can never become two jobs.
+
+    80 bits of SHA-256. Who made two requests collide would only have the second refused, since the order differs.
+    """
+    digest = hashlib.sha256(f"{owner}\0{request_id}".encode()).digest()
+    return f"{vo}-{base64.b32encode(digest[:10]).decode().lower()}"
+
+
+class Intake:
+    """What stands behind ``create_job``."""
+
+    def __init__(
+        self, trust: Trust, registry: Registry, ledger: Ledger, orders: Orders, settings: Settings, *, last: int
+    ) -> None:
+        """*last* is the highest sequence number given out in earlier lives."""
+        self._trust, self._registry, self._ledger, self._orders = trust, registry, ledger, orders
+        self._settings = settings
+        self._sequence = last
+        self._coming: Counter[str] = Counter()
+
+    async def create(self, caller: Identity, signed: Signed) -> str:
+        """The id of the job, once it is on disk. See `JobManager.create_job`."""
+        size = len(signed.payload)
+        if size > self._settings.order_bytes:
+            raise OrderTooLarge(size=size, limit=self._settings.order_bytes)
+        signer = verify_signed(signed, self._trust, purpose=ORDER_PURPOSE, at=time.time(), kind=Kind.USER)
+        order = self._order(signed.payload)
+        job = self._job(caller, signer, order)
+        if self._registry.get(job.job_id) is not None:
+            return await self._same(job.job_id, signed)
+        waiting = self._registry.count_of(job.owner) + self._coming[job.owner]
+        if waiting >= self._settings.jobs_per_user:
+            raise TooManyJobs(owner=job.owner, jobs=waiting, limit=self._settings.jobs_per_user)
+        return await self._keep(job, signed)
+
+    async def _keep(self, job: Job, signed: Signed) -> str:
+        self._coming[job.owner] += 1
+        kept = self._ledger.add(job, _encode(signed))
+        kept.add_done_callback(partial(self._arrived, job.owner))
+        if not await asyncio.shield(kept):
+            return await self._same(job.job_id, signed)
+        self._orders.keep(job.job_id, signed)
+        return job.job_id
+
+    def _arrived(self, owner: str, _kept: object) -> None:
+        self._coming[owner] -= 1
+        if not self._coming[owner]:
+            del self._coming[owner]
+
+    async def _same(self, job_id: str, signed: Signed) -> str:
+        """A request that was made before is that job, if it is the same order."""
+        known = await self._orders.get(job_id)
+        if known.payload != signed.payload:
+            raise JobRefused(detail=f"the request id of {job_id} was used for another order")
+        return job_id
+
+    @staticmethod
+    def _order(payload: bytes) -> JobOrder:
+        try:
+            return _decode(payload)
+        except (msgspec.ValidationError, msgspec.DecodeError) as error:
+            raise JobRefused(detail=f"not a job order: {error}") from error
+
+    def _job(self, caller: Identity, signer: Identity, order: JobOrder) -> Job:
+        if str(signer) != str(caller):
+            raise JobRefused(detail=f"signed by {signer}, submitted by {caller}")
+        if order.vo != signer.vo:
+            raise JobRefused(detail=f"for VO {order.vo[:64]}, signed by a member of {signer.vo}")
+        if not _REQUEST.fullmatch(order.request_id):
+            raise JobRefused(detail="a request id is 8 to 128 letters, digits, '.', '_', ':' or '-'")
+        name, needs, count = _described(order.jsdl)
+        if count > self._settings.units_per_job:
+            raise TooManyUnits(units=count, limit=self._settings.units_per_job)
+        self._sequence += 1
+        owner = str(signer)
+        return new_job(
+            job_id=job_id_of(owner, order.vo, order.request_id),
+            request_id=order.request_id,
+            owner=owner,
+            vo=order.vo,
+            name=name,
+            needs=needs,
+            count=count,
+            sequence=self._sequence,
+            submitted=time.time(),
+        )
+
+
+def _described(jsdl: bytes) -> tuple[str, Needs, int]:
+    return _remembered(jsdl) if len(jsdl) <= _REMEMBERED_BYTES else _parsed(jsdl)
+
+
+def _parsed(jsdl: bytes) -> tuple[str, Needs, int]:
+    job = parse(jsdl)
+    return job.name, job.needs, job.total_resource_count
+
+
+_remembered = functools.lru_cache(maxsize=256)(_parsed)

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Gives waiting jobs to nodes: woken by events (a job came, a slot is free, a node came or left), it never polls.
+
+A job is placed in two steps. First each chosen node holds a slot (`ResourceManager.reserve`); when one refuses, the
+others are released and the job waits on, in its old place. Then the job is SCHEDULED with its nodes; when that is
+on disk, the dispatcher starts the units.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+from xos.aem.api import State
+from xos.aem.jobs.lifecycle import Assigned, Job
+from xos.aem.jobs.nodes import Pool
+from xos.aem.jobs.placement import Claim, Queue, Shape, Waiting, explain, plan
+from xos.aem.jobs.registry import Registry
+from xos.aem.jobs.settings import Settings
+from xos.aem.xati import ResourceManagerAsync
+from xos.common.errors import XosError
+from xos.common.log import get_logger
+from xos.dixi.hosting import Bus
+
+log = get_logger("xos.aem.jobs.scheduler")
+
+CALL_SECONDS = 5.0
+"""Deadline of a call to a node; one that is slower counts as silent."""
+
+
+class Spawn(Protocol):
+    """`Host.spawn`."""
+
+    def __call__(self, work: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
+        """Run *work* in the background."""
+        ...
+
+
+class Trouble(Protocol):
+    """Hears of a node that did not do as asked."""
+
+    def __call__(self, name: str, error: XosError) -> None:
+        """Node *name* answered a call with *error*, or did not answer."""
+        ...
+
+
+def shape_of(job: Job) -> Shape:
+    """What a job asks for."""
+    return Shape(job.needs, len(job.units))
+
+
+class Scheduler:
+    """The queue of waiting jobs and the loop that empties it."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        registry: Registry,
+        pool: Pool,
+        settings: Settings,
+        *,
+        spawn: Spawn,
+        trouble: Trouble,
+        looked: Callable[[], None],
+    ) -> None:
+        """*looked* is called after each round: reasons may have changed."""
+        self._bus, self._registry, self._pool, self._settings = bus, registry, pool, settings
+        self._spawn, self._trouble, self._looked = spawn, trouble, looked
+        self._queue = Queue()
+        self._claim: Claim | None = None
+        self._since: dict[str, float] = {}
+        self._event = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def wake(self) -> None:
+        """Something has changed that may let a job start."""
+        self._event.set()
+
+    def enqueue(self, job: Job) -> None:
+        """A job waits from now on (or again: it keeps its place and the time it has waited)."""
+        since = self._since.setdefault(job.job_id, asyncio.get_running_loop().time())
+        self._queue.add(shape_of(job), Waiting(job.job_id, job.sequence, since))
+        self._event.set()
+
+    def changed(self, before: Job, after: Job) -> None:
+        """A job has changed: a slot may be free, or it waits no more."""
+        if after.state is not State.PENDING:
+            self._queue.remove(after.job_id)
+            self._since.pop(after.job_id, None)
+        for old, new in zip(before.units, after.units, strict=True):
+            if old is not new and new.node:
+                self._pool.refresh(new.node)
+                if new.state.ended:
+                    self._event.set()
+
+    def reason(self, job: Job) -> str:
+        """Why a PENDING job waits."""
+        claim = None if self._claim is not None and self._claim.job_id == job.job_id else self._claim
+        return explain(shape_of(job), self._pool.views(), waiting=len(self._queue), claim=claim)
+
+    async def run(self) -> None:
+        """Place jobs until cancelled."""
+        while True:
+            await self._event.wait()
+            self._event.clear()
+            self.round()
+            self._looked()
+
+    def round(self) -> None:
+        """Place what can be placed now."""
+        now = asyncio.get_running_loop().time()
+        decided = plan(self._queue.groups, self._pool.views(), now=now, patience=self._settings.patience_seconds)
+        self._claim = decided.claim
+        for job_id, nodes in decided.placed:
+            self._queue.remove(job_id)
+            self._pool.hold(nodes, 1)
+            self._spawn(self._place(job_id, nodes), name=f"place {job_id}")
+
+    async def _place(self, job_id: str, nodes: tuple[str, ...]) -> None:
+        try:
+            job = self._registry.get(job_id)
+            if job is None or not await self._reserve(job, nodes):
+                return
+            after = self._registry.apply(job_id, Assigned(nodes))
+            if after is None or after.units[0].node != nodes[0]:  # cancelled meanwhile
+                self._release(job, nodes)
+        finally:
+            self._pool.hold(nodes, -1)
+            self._again(job_id)
+
+    def _again(self, job_id: str) -> None:
+        """A job that is still PENDING after the attempt goes back to its place in the queue."""
+        job = self._registry.get(job_id)
+        if job is not None and job.state is State.PENDING:
+            self.enqueue(job)
+
+    async def _reserve(self, job: Job, nodes: tuple[str, ...]) -> bool:
+        """Hold a slot on every node, or on none."""
+        held = await asyncio.gather(
+            *(self._reserve_one(job, unit.unit_id, node) for unit, node in zip(job.units, nodes, strict=True))
+        )
+        if all(held):
+            return True
+        self._release(job, tuple(node if got else "" for node, got in zip(nodes, held, strict=True)))
+        return False
+
+    async def _reserve_one(self, job: Job, unit_id: str, node: str) -> bool:
+        manager = ResourceManagerAsync(self._bus, node)
+        try:
+            await manager.reserve(unit_id, job.needs, self._settings.reserve_seconds, deadline=CALL_SECONDS)
+        except XosError as error:
+            self._trouble(node, error)
+            return False
+        return True
+
+    def _release(self, job: Job, nodes: tuple[str, ...]) -> None:
+        """Give the slots back of the units whose node is named."""
+        for unit, node in zip(job.units, nodes, strict=True):
+            if node:
+                self._spawn(self._release_one(unit.unit_id, node), name=f"release {unit.unit_id}")
+
+    async def _release_one(self, unit_id: str, node: str) -> None:
+        try:
+            await ResourceManagerAsync(self._bus, node).release(unit_id, deadline=CALL_SECONDS)
+        except XosError as error:
+            # The reservation runs out by itself.
+            log.info("release.failed", unit=unit_id, peer_node=node, code=error.code)
