@@ -68,7 +68,7 @@ conformance: prepare ## third-party judges: openssl, curl
 	@$(BIN)/pytest -q tests/conformance $(T)
 
 bench: prepare ## measure beside peers; ROWS=dixi,submit runs some (build/bench/results.json)
-	@$(BIN)/python -m tests.bench $(if $(ROWS),--rows $(ROWS))
+	@PYTHONPATH=tests $(BIN)/python -m bench $(if $(ROWS),--rows $(ROWS))
 
 docs: gen ## the manual: generated reference pages under docs/
 

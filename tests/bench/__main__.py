@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""``python -m tests.bench``: run rows, print the table, write ``build/bench/results.json`` and ``results.svg``."""
+"""``python -m bench``: run rows, print the table, write ``build/bench/results.json`` and ``results.svg``."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import sys
 import time
 from pathlib import Path
 
-from tests.bench import picture, report
-from tests.bench.model import Result, Row, UnknownRow, select
-from tests.bench.resources import Resources
-from tests.bench.rows import REGISTRY
-from tests.bench.runner import run_row
+from bench import picture, report
+from bench.model import Result, Row, UnknownRow, select
+from bench.resources import Resources
+from bench.rows import REGISTRY
+from bench.runner import run_row
 
 ROOT = Path(__file__).resolve().parents[2]
 

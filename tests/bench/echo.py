@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from tests.bench.cpu import Meter, per
-from tests.bench.model import Measure, Sample
-from tests.bench.resources import Resources
-from tests.bench.worker import Worker
+from bench.cpu import Meter, per
+from bench.model import Measure, Sample
+from bench.resources import Resources
+from bench.worker import Worker
 
 PAYLOAD = b"x" * 128
 SECONDS = 2.0

@@ -14,9 +14,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tests.bench.cpu import Meter
-from tests.bench.model import CannotRun
-from tests.bench.worker import Worker
+from bench.cpu import Meter
+from bench.model import CannotRun
+from bench.worker import Worker
 
 HOST = "xosbench"
 """The host name inside."""

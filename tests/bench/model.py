@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
-    from tests.bench.resources import Resources
+    from bench.resources import Resources
 
 
 class CannotRun(Exception):

@@ -6,8 +6,8 @@ from __future__ import annotations
 import html
 import math
 
-from tests.bench.model import Result
-from tests.bench.report import figure, times
+from bench.model import Result
+from bench.report import figure, times
 
 WIDTH, ROW, TOP, BOTTOM = 1160, 44, 84, 64
 LEFT, RIGHT = 170, 370

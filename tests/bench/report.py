@@ -7,7 +7,8 @@ import textwrap
 from pathlib import Path
 
 import msgspec
-from tests.bench.model import Result
+
+from bench.model import Result
 
 HEADINGS = ("row", "unit", "ours", "peer", "its figure", "ratio", "goal", "", "CPU ours", "CPU peer")
 _LEFT = {0, 1, 3, 7}

@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from tests.bench.model import CannotRun
+from bench.model import CannotRun
 
 T = TypeVar("T")
 

@@ -9,9 +9,9 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench.model import CannotRun, Measure, Result, Row, Sample, Side, summarise
-from tests.bench.report import figure
-from tests.bench.resources import Resources
+from bench.model import CannotRun, Measure, Result, Row, Sample, Side, summarise
+from bench.report import figure
+from bench.resources import Resources
 
 Say = Callable[[str], None]
 

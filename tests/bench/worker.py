@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.bench.model import CannotRun
+from bench.model import CannotRun
 
 
 class Worker:
@@ -60,13 +60,17 @@ class Worker:
 
     def ask(self, request: dict[str, Any], *, timeout: float = 60.0) -> dict[str, Any]:
         """Send a request and return the answer. Raises `CannotRun` when it fails, ends or takes too long."""
+        self.tell(request)
+        return self.hear(timeout=timeout)
+
+    def tell(self, request: dict[str, Any]) -> None:
+        """Send a request; `hear` takes the answer. Raises `CannotRun` when the worker has ended."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
             self._process.stdin.flush()
         except BrokenPipeError:
             raise CannotRun(f"{self.name} ended: {self._last_words()}") from None
-        return self.hear(timeout=timeout)
 
     def hear(self, *, timeout: float = 60.0) -> dict[str, Any]:
         """The next answer; a worker says once by itself that it is ready."""

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.bench import driver
-from tests.bench.model import CannotRun
-from tests.bench.peers.slurm import Flavour, configuration
-from tests.bench.worker import Worker
+
+from bench import driver
+from bench.model import CannotRun
+from bench.peers.slurm import Flavour, configuration
+from bench.worker import Worker
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import pytest
-from tests.bench.model import (
+
+from bench.model import (
     Better,
     CannotRun,
     Measure,
@@ -17,7 +18,7 @@ from tests.bench.model import (
     select,
     summarise,
 )
-from tests.bench.resources import Resources
+from bench.resources import Resources
 
 
 def _never(_: Resources) -> Measure:

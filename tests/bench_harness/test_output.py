@@ -8,9 +8,10 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
-from tests.bench.model import Result
-from tests.bench.picture import MISSED, REACHED, picture
-from tests.bench.report import cpu, figure, table, times, write_json
+
+from bench.model import Result
+from bench.picture import MISSED, REACHED, picture
+from bench.report import cpu, figure, table, times, write_json
 
 
 def _result(name: str, ratio: float | None, *, goal: float | None = 2.0, why: str = "") -> Result:

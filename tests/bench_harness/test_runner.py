@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.bench.model import Better, CannotRun, Measure, Row, Sample, Side
-from tests.bench.resources import Resources
-from tests.bench.runner import run_row
+
+from bench.model import Better, CannotRun, Measure, Row, Sample, Side
+from bench.resources import Resources
+from bench.runner import run_row
 
 Open = Callable[[Resources], Measure]
 

@@ -8,19 +8,19 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.bench import echo
-from tests.bench.cpu import Meter
-from tests.bench.model import Measure
-from tests.bench.resources import Resources
-from tests.bench.worker import Worker
+from bench import echo
+from bench.cpu import Meter
+from bench.model import Measure
+from bench.resources import Resources
+from bench.worker import Worker
 
 
 @contextlib.contextmanager
 def start(root: Path, build: Path) -> Iterator[echo.Pair]:
     """Start both processes."""
-    where, log, env = build / "dixi", build / "dixi.log", {"PYTHONPATH": str(root)}
+    where, log, env = build / "dixi", build / "dixi.log", {"PYTHONPATH": str(root / "tests")}
     where.mkdir(parents=True, exist_ok=True)
-    program = [sys.executable, "-m", "tests.bench.ours.dixi_echo"]
+    program = [sys.executable, "-m", "bench.ours.dixi_echo"]
     with (
         Meter("dixi") as meter,
         Worker("dixi server", meter.wrap([*program, "serve", str(where)]), log=log, env=env) as server,

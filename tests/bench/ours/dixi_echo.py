@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import uvloop
-from tests.bench.echo import PAYLOAD
 
+from bench.echo import PAYLOAD
 from xos.common.certificate import Authority, make_csr, make_key
 from xos.common.identity import Identity, Kind
 from xos.common.tls import Credential, Trust
@@ -60,7 +60,7 @@ def serve(where: Path) -> None:
         listen=(Listen(address="127.0.0.1:0"),),
         services={
             "Directory": ServiceSettings(),
-            "Echo": ServiceSettings(implementation="tests.bench.ours.echo_service:EchoService"),
+            "Echo": ServiceSettings(implementation="bench.ours.echo_service:EchoService"),
         },
     )
 

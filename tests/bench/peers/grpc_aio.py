@@ -7,11 +7,11 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.bench import echo, pki
-from tests.bench.cpu import Meter
-from tests.bench.model import CannotRun, Measure
-from tests.bench.resources import Resources
-from tests.bench.worker import Worker
+from bench import echo, pki
+from bench.cpu import Meter
+from bench.model import CannotRun, Measure
+from bench.resources import Resources
+from bench.worker import Worker
 
 _SCRIPT = Path(__file__).with_name("grpc_echo.py")
 

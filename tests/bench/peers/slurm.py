@@ -21,11 +21,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.bench.cpu import per
-from tests.bench.enclosure import HOST, Enclosure, enclosure
-from tests.bench.model import CannotRun, Measure, Sample
-from tests.bench.resources import Resources
-from tests.bench.worker import Worker
+from bench.cpu import per
+from bench.enclosure import HOST, Enclosure, enclosure
+from bench.model import CannotRun, Measure, Sample
+from bench.resources import Resources
+from bench.worker import Worker
 
 NODES = 2
 CPUS_PER_NODE = 8

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from tests.bench.model import Row
-from tests.bench.rows import dixi
+from bench.model import Row
+from bench.rows import certs, dixi, jobs, submit
 
-REGISTRY: list[Row] = [*dixi.ROWS]
+REGISTRY: list[Row] = [*dixi.ROWS, *submit.ROWS, *jobs.ROWS, *certs.ROWS]

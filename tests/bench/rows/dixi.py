@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from tests.bench.model import Better, Row, Side
-from tests.bench.ours import dixi
-from tests.bench.peers import grpc_aio
+from bench.model import Better, Row, Side
+from bench.ours import dixi
+from bench.peers import grpc_aio
 
 ROWS = [
     Row(
