@@ -111,6 +111,41 @@ class UnitRefused(AemError):
     http_status = 403
 
 
+class NoAccount(AemError):
+    """Raised when a node has given away every local account that its administrator set aside for VO users."""
+
+    code = "aem.no-account"
+    template = "no account is left for {user}@{vo}: {first} to {last} are in use"
+    hint = "Raise last_uid in the settings of the node's ExecutionManager."
+    http_status = 507
+
+
+class WorkUnreachable(AemError):
+    """Raised when the accounts that jobs run under cannot enter the directory of their working directories."""
+
+    code = "aem.work-unreachable"
+    template = "jobs cannot work in {path}: their accounts may not enter {closed}"
+    hint = "Name another directory as work in the settings of ExecutionManager, or run chmod o+x on that one."
+    exit_status = 78
+
+
+class UnknownLauncher(AemError):
+    """Raised when a node's configuration names a launcher that does not exist."""
+
+    code = "aem.unknown-launcher"
+    template = "no launcher is called {name}; there are: {known}"
+    exit_status = 78
+
+
+class NoOutput(AemError):
+    """Raised when a unit has no such stream, or no such file that may be shown."""
+
+    code = "aem.no-output"
+    template = "unit {unit_id} has no {stream!r}"
+    hint = "There are “output”, “error”, and the files that the job stages out."
+    http_status = 404
+
+
 # --- job descriptions ------------------------------------------------------------------------------------------------
 
 

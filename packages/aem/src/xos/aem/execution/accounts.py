@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The local account of each VO user on this node: a number from a range of the administrator's, never given twice.
+
+A file keeps them, one line each (``UID VO USER``), synced before an account is used. The account mapping service will
+take its place.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+from xos.aem.errors import NoAccount
+from xos.common.errors import StorageBroken
+from xos.common.files import write_atomically
+
+
+class Accounts:
+    """The accounts of one node. Thread-safe; blocks for an fsync when an account is new."""
+
+    def __init__(self, path: Path, *, first: int, last: int) -> None:
+        """Accounts kept in *path*, with uids *first* to *last*. Raises `StorageBroken` when it cannot be understood."""
+        if not 0 < first <= last:
+            raise ValueError(f"no accounts between {first} and {last}")
+        self._path, self._first, self._last = path, first, last
+        self._lock = threading.Lock()
+        self._uids = self._load()
+
+    def _load(self) -> dict[tuple[str, str], int]:
+        try:
+            text = self._path.read_text()
+        except FileNotFoundError:
+            return {}
+        whole, newline, torn = text.rpartition("\n")
+        uids: dict[tuple[str, str], int] = {}
+        for number, line in enumerate(whole.splitlines(), 1):
+            words = line.split(" ")
+            if len(words) != 3 or not words[0].isdigit() or int(words[0]) in uids.values():
+                raise StorageBroken(path=str(self._path), detail=f"line {number} is no account")
+            uids[words[1], words[2]] = int(words[0])
+        if torn:
+            # Cut short by a crash, so never used.
+            write_atomically(self._path, (whole + newline).encode())
+        return uids
+
+    def account(self, vo: str, user: str) -> tuple[int, int]:
+        """uid and gid of *user* of *vo*; never 0. Raises `NoAccount` when the range is used up, and `OSError`."""
+        with self._lock:
+            uid = self._uids.get((vo, user))
+            if uid is None:
+                uid = max((*self._uids.values(), self._first - 1)) + 1
+                if uid > self._last:
+                    raise NoAccount(user=user, vo=vo, first=self._first, last=self._last)
+                self._append(f"{uid} {vo} {user}\n")
+                self._uids[vo, user] = uid
+            return uid, uid
+
+    def _append(self, line: str) -> None:
+        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            before = os.fstat(fd).st_size
+            try:
+                if os.write(fd, line.encode()) != len(line.encode()):
+                    raise OSError(28, os.strerror(28), str(self._path))
+                os.fsync(fd)
+            except OSError:
+                os.ftruncate(fd, before)
+                raise
+        finally:
+            os.close(fd)

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Settings of ExecutionManager and ResourceManager in the daemon's configuration (``[services.NAME.settings]``)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+Seconds = Annotated[float, msgspec.Meta(ge=0)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Size = Annotated[int, msgspec.Meta(ge=0)]
+Uid = Annotated[int, msgspec.Meta(ge=1000, le=2**31 - 1)]
+
+
+class ExecutionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How a node runs units."""
+
+    launcher: str = "process"
+    """What runs them; see `xos.aem.execution.launcher`."""
+    first_uid: Uid = 700_000
+    last_uid: Uid = 799_999
+    """The accounts of VO users, when the daemon is root. Nodes that share a machine need ranges of their own."""
+    work: str = ""
+    """Directory of the units' working directories, which their accounts must be able to enter; empty: the service's own
+    directory if they can enter that, else one under /var/lib/xos."""
+    path: str = "/usr/local/bin:/usr/bin:/bin"
+    """PATH of a job that sets none."""
+    longest_seconds: Seconds = 0.0
+    """Longest that any unit may run; 0: as long as it likes."""
+    kill_grace_seconds: Seconds = 5.0
+    """Between SIGTERM and SIGKILL."""
+    spare_bytes: Size = 64 * 1024 * 1024
+    """No unit is taken when less is free on the disk."""
+    keep_days: Seconds = 7.0
+    """How long output and records of ended units stay."""
+    keep_units: Size = 10_000
+    """How many of them, at most."""
+
+
+class ResourceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a node offers."""
+
+    slots: Size = 0
+    """Units that may run at once; 0: as many as it has cores."""
+    cores: Size = 0
+    """Cores that it offers; 0: all it has."""
+    memory: Size = 0
+    """Bytes that it offers; 0: all it has."""
+    longest_reservation: Seconds = 600.0
+    """Seconds that a slot is held for a unit that does not come."""
