@@ -139,6 +139,7 @@ class Daemon:
         for listener, listen in zip(self.listeners, self.config.listen, strict=True):
             await listener.serve()
             log.info("listening", transport=listen.transport, address=str(listener.address))
+        await self._registration.enter()
         self._background = [
             asyncio.create_task(self._registration.keep(), name="registration"),
             asyncio.create_task(self._tend(), name="tend"),

@@ -71,12 +71,12 @@ class Directory(Protocol):
         """This node is going down."""
         ...
 
-    @call(idempotent=True)
+    @call(reads=True)
     async def nodes(self) -> list[NodeRecord]:
         """The nodes that are up."""
         ...
 
-    @call(idempotent=True)
+    @call(reads=True)
     async def find(self, service: str, node: str = "") -> list[NodeRecord]:
         """The nodes that offer *service*; with *node*, only that one."""
         ...
@@ -226,12 +226,12 @@ class Registration:
                 log.info("directory.watch-ended", code=error.code, detail=error.message)
             await asyncio.sleep(pause)
             pause = min(2 * pause, 2.0)
-            await self._again()
+            await self.enter()  # the Directory's daemon was away, so it has forgotten us
 
-    async def _again(self) -> None:
-        """The Directory's daemon was away: it has forgotten us."""
+    async def enter(self) -> None:
+        """Register now; when the Directory cannot be reached, `keep` goes on trying."""
         try:
-            await self._directory.register(self._record, deadline=5.0)
+            await self._directory.register(self._record, deadline=2.0)
         except XosError as error:
             log.info("directory.unreachable", code=error.code, detail=error.message)
 

@@ -98,7 +98,7 @@ class Method:
         # A struct without field names on the wire: trailing arguments with defaults may be left out,
         # and those that a newer client adds at the end are passed over.
         fields = [_field(p, signature.types[p.name]) for p in signature.parameters]
-        positional = msgspec.defstruct(f"{signature.name}_args", fields, array_like=True)
+        positional = msgspec.defstruct(f"{service}_{signature.name}", fields, array_like=True)
         self._by_position = msgspec.msgpack.Decoder(positional)
         self._positional = positional
         self._named: Any = None

@@ -30,19 +30,19 @@ class Standard:
         self._started = time.time()
         self._description: ServiceDescription | None = None
 
-    @call(idempotent=True, allow=ANYONE)
+    @call(reads=True, allow=ANYONE)
     async def ping(self) -> Pong:
         """Whether the service is there, however busy it is."""
         return Pong(self._name, self._node, time.time())
 
-    @call(idempotent=True)
+    @call(reads=True)
     async def info(self) -> ServiceInfo:
         """What answers under this name."""
         described = self._describe()
         doc = described.doc.partition("\n")[0]
         return ServiceInfo(self._name, self._node, _version(self._class), described.fingerprint, self._started, doc)
 
-    @call(idempotent=True)
+    @call(reads=True)
     async def stats(self) -> ServiceStats:
         """What the service is doing, and did since it started."""
         stage, metrics = self._stage, self._stage.metrics
@@ -58,7 +58,7 @@ class Standard:
             methods=tuple(_stats(name, method) for name, method in sorted(metrics.methods.items())),
         )
 
-    @call(idempotent=True, allow=ANYONE)
+    @call(reads=True, allow=ANYONE)
     async def describe(self) -> ServiceDescription:
         """The interface that the service offers."""
         return self._describe()

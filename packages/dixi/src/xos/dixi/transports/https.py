@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import secrets
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
@@ -30,7 +31,7 @@ from aiohttp import (
     web,
 )
 
-from xos.common.errors import Fault, XosError, from_fault
+from xos.common.errors import Fault, InternalError, XosError, from_fault
 from xos.common.identity import ANONYMOUS, Identity, Kind
 from xos.common.log import get_logger
 from xos.common.tls import Credential, client_context, explain_tls_error, server_context, use_credential
@@ -144,6 +145,12 @@ class HttpsListener:
             return await self._answer(request)
         except XosError as error:
             return self._refuse(request, error)
+        except (ConnectionError, asyncio.CancelledError):
+            raise  # the client has gone
+        except Exception as error:  # noqa: BLE001 -- a fault of the gateway itself: an incident, as in a service
+            incident = secrets.token_hex(4)
+            log.exception("gateway.failed", path=request.path, incident=incident, exc_info=error)
+            return self._refuse(request, InternalError(incident=incident))
         finally:
             self._quiet_since[request.protocol] = asyncio.get_running_loop().time()
 

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Real ``dixid`` processes for tests: configured, started, waited for, ended by pid."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from support.dixi import Grid
+
+READY_SECONDS = 15.0
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Node:
+    """One node's directory and daemon."""
+
+    def __init__(self, grid: Grid, name: str, services: str, *, directory: str | None = None, extra: str = "") -> None:
+        self.name = name
+        self.root = Path(tempfile.mkdtemp(prefix=f"xos-{name}-"))
+        self.dixi, self.https = free_port(), free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+        credential = grid.make_machine(name, role="resource" if directory else "core")
+        (self.root / "trust").mkdir()
+        (self.root / "trust/ca.pem").write_bytes(grid.trust.ca_pem())
+        (self.root / "node.pem").write_bytes(credential.certificate_pem())
+        (self.root / "node.key").touch(mode=0o600)
+        (self.root / "node.key").write_bytes(credential.key_pem(None))
+        where = f'[directory]\naddress = "{directory}"\n' if directory else ""
+        self.config = self.root / "dixid.toml"
+        self.config.write_text(
+            f'node = "{name}"\ndata = "data"\n{extra}\n{where}'
+            '[tls]\ncertificate = "node.pem"\nkey = "node.key"\ntrust = "trust"\n'
+            f'[[listen]]\naddress = "{self.address}"\n'
+            f'[[listen]]\ntransport = "https"\naddress = "127.0.0.1:{self.https}"\n{services}'
+        )
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.dixi}"
+
+    @property
+    def command(self) -> list[str]:
+        return [sys.executable, "-m", "xos.dixi.dixid", "--config", str(self.config)]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+
+    def start(self) -> None:
+        """Start the daemon and wait until it says that it is ready."""
+        ready = self.root / "ready"
+        ready.unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+            notify.bind(str(ready))
+            notify.settimeout(READY_SECONDS)
+            with (self.root / "log").open("ab") as log:
+                self.process = subprocess.Popen(
+                    self.command,
+                    env={**self.environment, "NOTIFY_SOCKET": str(ready)},
+                    stdout=log,
+                    stderr=log,
+                )
+            try:
+                said = notify.recv(4096)
+            except TimeoutError as error:
+                raise AssertionError(f"{self.name} did not get ready: {self.log()}") from error
+        assert said.startswith(b"READY=1"), said
+
+    def kill(self) -> None:
+        """``kill -9``, as the power would."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> int:
+        """SIGTERM; the exit status."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(10)
+
+    def log(self) -> str:
+        return (self.root / "log").read_text()
+
+    def remove(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.kill()
+        shutil.rmtree(self.root)
+
+
+@contextlib.contextmanager
+def nodes(*made: Node) -> Iterator[tuple[Node, ...]]:
+    """Start *made* in turn; kill and remove them at the end."""
+    try:
+        for node in made:
+            node.start()
+        yield made
+    finally:
+        for node in made:
+            node.remove()
+
+
+def eventually(seconds: float = 5.0) -> Iterator[None]:
+    """``for _ in eventually(): if …: break`` with a bound; fails when it runs out."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        yield
+        time.sleep(0.02)
+    raise AssertionError(f"it did not come about within {seconds} s")
