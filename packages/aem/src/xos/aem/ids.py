@@ -5,13 +5,17 @@ no Job Manager can run one signed order under two ids.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 
 
 def job_id_of(owner: str, vo: str, request_id: str) -> str:
-    """The id of the job that *owner* (``alice@demo``) submitted to *vo* with *request_id*."""
-    digest = hashlib.sha256(f"{owner}\0{request_id}".encode()).hexdigest()
-    return f"{vo}-{digest[:16]}"
+    """The id of the job that a request of *owner*'s (``alice@demo``) is: the same request can never become two jobs.
+
+    80 bits of SHA-256. Who made two requests collide would only have the second refused, since the order differs.
+    """
+    digest = hashlib.sha256(f"{owner}\0{request_id}".encode()).digest()
+    return f"{vo}-{base64.b32encode(digest[:10]).decode().lower()}"
 
 
 def unit_id_of(job_id: str, index: int) -> str:
