@@ -17,7 +17,7 @@ from xos.common.certificate import make_csr, make_key
 from xos.common.identity import ANONYMOUS, Identity
 from xos.common.tls import Credential, Trust
 from xos.dixi import api as dixi
-from xos.dixi.hosting import Hosted
+from xos.dixi.hosting import Bus, Hosted
 from xos.vom.api import CertificateWish, Issued, UserState
 from xos.vom.cda import CdaService
 from xos.vom.cda import Settings as CdaSettings
@@ -70,7 +70,7 @@ class CoreHost:
         self.credential = credential
         self.trust = trust
         self.data = data
-        self.bus = bus
+        self.bus: Bus = bus
         self.tasks: list[asyncio.Task[None]] = []
 
     def spawn(self, work: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:

@@ -298,7 +298,9 @@ async def test_no_certificate_slips_through_a_suspension_that_comes_at_the_same_
             assert isinstance(answer, Suspended | CertificateRevoked), answer
 
 
-async def test_a_password_changed_during_the_check_counts(machine: CoreMachine) -> None:
+async def test_a_password_changed_during_the_check_counts(
+    machine: CoreMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await machine.add("alice")
     record = machine.cda._record
     changed = False
@@ -311,7 +313,7 @@ async def test_a_password_changed_during_the_check_counts(machine: CoreMachine) 
                 await machine.xvoms.set_password("demo", "alice", "another password")
         return await record(*args)
 
-    machine.cda._record = change_first  # type: ignore[method-assign]
+    monkeypatch.setattr(machine.cda, "_record", change_first)
     with pytest.raises(BadCredentials):
         await machine.get("alice")
 

@@ -116,7 +116,7 @@ class VomCore:
         async with self._publishing:
             if self._published < mine:
                 covers = self._wanted
-                now = int(self.now())
+                now = self.now()
                 number, revoked = await self.store.write(lambda connection: ledger.next_crl(connection, now))
                 lifetime = self.settings.crl_hours * 3600
                 self.crl = CrlPublished(number, self.authority.crl(revoked, number, lifetime, at=now))

@@ -117,13 +117,13 @@ def has_crl(connection: sa.Connection) -> bool:
     return connection.scalar(sa.select(CRL_NUMBER.c.number)) is not None
 
 
-def next_crl(connection: sa.Connection, now: int) -> tuple[int, list[tuple[int, float]]]:
+def next_crl(connection: sa.Connection, now: float) -> tuple[int, list[tuple[int, float]]]:
     """A new CRL number, and (serial, when) of all that the CRL must name, those expired of late too.
 
-    The number is the time, or one more than the last: it grows even when an old database is restored.
+    The number is the time in milliseconds, or one more than the last: it grows even when an old database is restored.
     """
     last = connection.scalar(sa.select(CRL_NUMBER.c.number).with_for_update())
-    number = max(now, (last or 0) + 1)
+    number = max(int(now * 1000), (last or 0) + 1)
     if last is None:
         connection.execute(CRL_NUMBER.insert().values(id=1, number=number))
     else:

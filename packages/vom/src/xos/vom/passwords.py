@@ -63,7 +63,7 @@ class Passwords:
 
         Raises `PasswordsBusy`.
         """
-        right = await self._run(lambda: self._verify(kept or self._nobody, password))
+        right = await self._run(lambda: self._verify(self._nobody if kept is None else kept, password))
         return right and kept is not None
 
     def close(self) -> None:

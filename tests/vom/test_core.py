@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the three services share, and that it survives."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from cryptography import x509
+
+from xos.common import migrations
+from xos.common.certificate import CertificateRevoked, parse_identity
+from xos.common.config import ConfigError
+from xos.common.tls import Trust
+from xos.vom import ledger, sharing
+from xos.vom.core import MIGRATIONS, VomCore
+from xos.vom.errors import VomInUse
+from xos.vom.store import METADATA
+
+from .conftest import CoreMachine, acting, founded
+
+
+async def test_the_three_services_of_a_daemon_have_one_core_and_the_last_closes_it(tmp_path: Path) -> None:
+    machine = await founded(tmp_path)
+    await asyncio.gather(*(service.start() for service in machine.services))
+    assert machine.xvoms.core is machine.cda.core is machine.rca.core
+    await machine.stop()
+    assert not sharing._opened
+    await (await VomCore.open(tmp_path / "vom")).close()
+
+
+async def test_a_second_daemon_is_told_that_the_directory_is_in_use(tmp_path: Path) -> None:
+    machine = await founded(tmp_path)
+    core = await VomCore.open(tmp_path / "vom")
+    with pytest.raises(VomInUse):
+        await machine.xvoms.start()
+    await core.close()
+    await machine.start()
+    await machine.stop()
+
+
+async def test_everything_is_there_after_a_stop(tmp_path: Path) -> None:
+    machine = await founded(tmp_path)
+    await machine.start()
+    await machine.add("alice", groups=("atlas",))
+    before = await machine.get("alice")
+    await machine.add("bob")
+    bob = await machine.get("bob")
+    await machine.suspend("bob")
+    await machine.stop()
+    await machine.start()
+    assert (await machine.renew(before)).certificate
+    trust = Trust([await machine.cda.ca()], await machine.cda.revocations())
+    assert trust.identify(before.certificate).groups == ("atlas",)
+    with pytest.raises(CertificateRevoked):
+        trust.identify(bob.certificate)
+    await machine.stop()
+
+
+async def test_crl_numbers_grow_over_restarts_and_when_an_old_database_is_restored(tmp_path: Path) -> None:
+    machine = await founded(tmp_path)
+    numbers = []
+    await machine.start()
+    await machine.stop()
+    database = tmp_path / "vom" / "vom.sqlite"
+    backup = database.read_bytes()
+    for restore in (False, True):
+        if restore:
+            database.write_bytes(backup)
+        await machine.start()
+        numbers += [machine.core.crl.number, (await machine.core.publish_crl()).number]
+        await machine.stop()
+    assert numbers == sorted(set(numbers))
+
+
+async def test_a_suspension_whose_crl_was_lost_with_the_daemon_is_in_the_first_crl_after_it(tmp_path: Path) -> None:
+    machine = await founded(tmp_path)
+    await machine.start()
+    await machine.add("alice")
+    alice = await machine.get("alice")
+    await machine.core.store.write(lambda connection: ledger.revoke_user(connection, 1, 1_700_000_000))
+    await machine.stop()
+    await machine.start()
+    with pytest.raises(CertificateRevoked):
+        machine.trust.identify(alice.certificate)
+    await machine.stop()
+
+
+async def test_suspensions_at_the_same_time_share_a_crl(machine: CoreMachine) -> None:
+    names = [f"user{i}" for i in range(30)]
+    await asyncio.gather(*(machine.add(name) for name in names))
+    holders = [(await machine.get(name)).identity.serial for name in names]
+    before = len(machine.bus.published)
+    await asyncio.gather(*(machine.suspend(name) for name in names))
+    assert len(machine.bus.published) - before < 10
+    revoked = x509.load_der_x509_crl(await machine.cda.revocations())
+    assert {entry.serial_number for entry in revoked} == set(holders)
+
+
+async def test_a_wrong_key_in_the_configuration_is_named_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "vom.toml").write_text('ca_name = "x"\npasword_checks = 2\n')
+    with pytest.raises(ConfigError) as caught:
+        await VomCore.open(tmp_path)
+    assert caught.value.data["line"] == 2
+
+
+async def test_the_migrated_database_is_what_the_schema_says(tmp_path: Path) -> None:
+    await (await VomCore.open(tmp_path)).close()
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'vom.sqlite'}")
+    with engine.connect() as connection:
+        assert migrations.differences(connection, METADATA, MIGRATIONS) == []
+    engine.dispose()
+
+
+def test_the_schema_is_good_postgresql() -> None:
+    from sqlalchemy.dialects import postgresql
+    from sqlalchemy.schema import CreateTable
+
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    text = "\n".join(str(CreateTable(table).compile(dialect=dialect)) for table in METADATA.sorted_tables)
+    assert "SERIAL NOT NULL" in text
+    assert "serial BIGINT NOT NULL" in text
+    assert "DOUBLE PRECISION" in text
+
+
+CHILD = """
+import asyncio, sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from tests_vom_conftest import founded
+async def main():
+    machine = await founded(Path({directory!r}))
+    await machine.start()
+    for i in range(100000):
+        await machine.add(f"user{{i}}", roles=("Operator",))
+        credential = await machine.get(f"user{{i}}")
+        print(f"user{{i}}", credential.identity.serial, flush=True)
+        if i % 3 == 2:
+            await machine.suspend(f"user{{i}}")
+            print("suspended", f"user{{i}}", flush=True)
+asyncio.run(main())
+"""
+
+
+def _killed_after(lines: int, script: str) -> list[list[str]]:
+    """What *script* printed until it was killed, in words: at least so many lines, only whole ones."""
+    child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    printed = [child.stdout.readline() for _ in range(lines)]
+    os.kill(child.pid, signal.SIGKILL)
+    printed += child.stdout.readlines()
+    child.stdout.close()
+    assert child.wait() == -signal.SIGKILL
+    return [line.split() for line in printed if line.endswith("\n")]
+
+
+async def test_what_was_acknowledged_before_a_kill_is_there_after_it(tmp_path: Path) -> None:
+    library = tmp_path / "library"
+    library.mkdir()
+    (library / "tests_vom_conftest.py").symlink_to(Path(__file__).with_name("conftest.py"))
+    lines = _killed_after(40, CHILD.format(tests=str(library), directory=str(tmp_path / "core")))
+    issued = {name: int(serial) for name, serial in lines if name != "suspended"}
+    suspended = {name for word, name in lines if word == "suspended"}
+    machine = await founded(tmp_path / "core")
+    await machine.start()
+    with acting(machine.identity):
+        users = {user.name: user for user in await machine.xvoms.list_users("demo")}
+    assert set(issued) <= set(users)
+    assert all(users[name].roles == ("Operator",) for name in issued)
+    with sqlite3.connect(tmp_path / "core" / "vom" / "vom.sqlite") as connection:
+        recorded = {serial for (serial,) in connection.execute("select serial from certificates")}
+    connection.close()
+    assert set(issued.values()) <= recorded
+    crl = {entry.serial_number for entry in x509.load_der_x509_crl(await machine.cda.revocations())}
+    assert {issued[name] for name in suspended} <= crl
+    await machine.stop()
+
+
+async def test_the_founded_core_machine_is_a_core_with_its_addresses(tmp_path: Path) -> None:
+    machine = await founded(tmp_path)
+    assert machine.identity.roles == ("core",)
+    assert b"\x7f\x00\x00\x01" in machine.hosts["CDA"].credential.certificate
+    again = await founded(tmp_path)
+    assert parse_identity(again.hosts["CDA"].credential.certificate).serial != machine.identity.serial
