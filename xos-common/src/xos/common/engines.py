@@ -55,11 +55,13 @@ class Place:
             except OSError as error:
                 raise StorageBroken(path=str(self), detail=error.strerror or "cannot be opened") from error
 
+    # hide_parameters: what a failed statement was given (password hashes) must not reach the journal.
+
     def engine(self, *, readonly: bool = False, foreign_keys: bool = True) -> sa.Engine:
         """An engine whose connections are durable (WAL, ``synchronous=FULL``) and begin transactions explicitly."""
         if self.path is None:
             return self._postgresql(readonly)
-        engine = sa.create_engine("sqlite://", creator=self._connect_sqlite, poolclass=NullPool)
+        engine = sa.create_engine("sqlite://", creator=self._connect_sqlite, poolclass=NullPool, hide_parameters=True)
         begin = "BEGIN" if readonly else "BEGIN IMMEDIATE"
         pragmas = ["journal_mode=WAL", "synchronous=FULL", "journal_size_limit=67108864"]
         pragmas.append(f"foreign_keys={'ON' if foreign_keys else 'OFF'}")
@@ -94,7 +96,10 @@ class Place:
         )
         try:
             engine = sa.create_engine(
-                self.url, poolclass=NullPool, connect_args={"connect_timeout": 10, "application_name": "xtreemos"}
+                self.url,
+                poolclass=NullPool,
+                hide_parameters=True,
+                connect_args={"connect_timeout": 10, "application_name": "xtreemos"},
             )
         except ModuleNotFoundError as error:
             raise StorageBroken(path=str(self), detail="install python3-psycopg for PostgreSQL") from error

@@ -47,8 +47,8 @@ def _field(name: str, value: str) -> bytes:
 class Journal:
     """The socket to journald. Never blocks: an entry that finds it full is lost, and `send` raises."""
 
-    def __init__(self, path: str = SOCKET) -> None:
-        self._path = path
+    def __init__(self, path: str | None = None) -> None:
+        self._path = path or SOCKET
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
 
     def send(self, entry: bytes) -> None:
@@ -73,6 +73,5 @@ class Journal:
         finally:
             os.close(fd)
 
-    def close(self) -> None:
-        """Close the socket."""
+    def __del__(self) -> None:
         self._socket.close()

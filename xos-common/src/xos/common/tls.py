@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import ssl
 import time
 from collections.abc import Sequence
@@ -121,25 +122,26 @@ _VERIFY: dict[int, type[XosError]] = {
     26: WrongKind,
 }
 
-# Alerts: the other side's check of ours failed, or we do not speak the same. OpenSSL's reasons, as Python names them.
-_ALERTS: dict[str, type[XosError]] = {
-    "SSLV3_ALERT_CERTIFICATE_EXPIRED": CertificateExpired,
-    "SSLV3_ALERT_CERTIFICATE_REVOKED": CertificateRevoked,
+# Alerts (RFC 8446, 6.2): the other side's check of ours failed, or we do not speak the same. Keys are what follows
+# "alert" in OpenSSL's reason, else the whole reason.
+_REASONS: dict[str, type[XosError]] = {
+    "CERTIFICATE_EXPIRED": CertificateExpired,
+    "CERTIFICATE_REVOKED": CertificateRevoked,
     # OpenSSL sends "bad certificate" for "not yet valid"; nothing else in our profile leads to it.
-    "SSLV3_ALERT_BAD_CERTIFICATE": CertificateNotYetValid,
-    "TLSV1_ALERT_UNKNOWN_CA": CertificateForeign,
-    "TLSV1_ALERT_DECRYPT_ERROR": CertificateForeign,
-    "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE": WrongKind,
-    "SSLV3_ALERT_CERTIFICATE_UNKNOWN": BadCertificate,
-    "TLSV13_ALERT_CERTIFICATE_REQUIRED": CertificateRequired,
+    "BAD_CERTIFICATE": CertificateNotYetValid,
+    "UNKNOWN_CA": CertificateForeign,
+    "DECRYPT_ERROR": CertificateForeign,
+    "UNSUPPORTED_CERTIFICATE": WrongKind,
+    "CERTIFICATE_UNKNOWN": BadCertificate,
+    "CERTIFICATE_REQUIRED": CertificateRequired,
     "PEER_DID_NOT_RETURN_A_CERTIFICATE": CertificateRequired,
-    "TLSV1_ALERT_PROTOCOL_VERSION": TlsVersion,
+    "PROTOCOL_VERSION": TlsVersion,
     "UNSUPPORTED_PROTOCOL": TlsVersion,
-    "TLSV1_ALERT_NO_APPLICATION_PROTOCOL": TlsProtocol,
     "NO_APPLICATION_PROTOCOL": TlsProtocol,
     "WRONG_VERSION_NUMBER": NotTls,
     "HTTP_REQUEST": NotTls,
     "RECORD_LAYER_FAILURE": NotTls,
+    "PACKET_LENGTH_TOO_LONG": NotTls,
 }
 
 
@@ -148,11 +150,18 @@ def explain_tls_error(exc: ssl.SSLError, credential: Credential | None = None) -
     if isinstance(exc, ssl.SSLCertVerificationError):
         kind = _VERIFY.get(exc.verify_code, BadCertificate)
         return _build(kind, "the other side", None, exc.verify_message or str(exc))
-    kind = _ALERTS.get(exc.reason or "", TlsError)
-    identity = None if credential is None else credential.identity
+    kind = _REASONS.get(_reason(exc), TlsError)
+    identity = None if credential is None else _identity(credential)
     if kind is CertificateForeign and credential is not None and _is_self_signed(credential.certificate):
         kind = CertificateSelfSigned
     return _build(kind, str(identity) if identity else "this user", identity, exc.reason or str(exc))
+
+
+def _reason(exc: ssl.SSLError) -> str:
+    """``CERTIFICATE_EXPIRED`` from ``SSLV3_ALERT_CERTIFICATE_EXPIRED``, or from the text where Python has no name."""
+    told = (exc.reason or str(exc)).upper().replace(" ", "_")
+    found = re.search(r"ALERT_([A-Z_]+?)(?:_\(|$)", told)
+    return found[1] if found else told
 
 
 def _build(kind: type[XosError], name: str, identity: Identity | None, detail: str) -> XosError:
@@ -170,6 +179,13 @@ def _build(kind: type[XosError], name: str, identity: Identity | None, detail: s
         wanted=wanted.value,
         detail=detail,
     )
+
+
+def _identity(credential: Credential) -> Identity | None:
+    try:
+        return credential.identity
+    except BadCertificate:
+        return None  # somebody else's certificate, outside our profile: explained without a name
 
 
 def _is_self_signed(der: bytes) -> bool:
