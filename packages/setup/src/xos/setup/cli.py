@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="xos-setup", description="Turn this machine into a part of a grid.")
     what = p.add_subparsers(dest="what", required=True, metavar="WHAT")
     local = what.add_parser("local", help="a whole grid on this machine, on loopback addresses")
-    act = local.add_subparsers(dest="act", required=True, metavar="up|down|restart|status|destroy|demo")
+    act = local.add_subparsers(dest="act", required=True, metavar="up|down|restart|host|status|destroy|demo")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--root", type=Path, default=default_root(), help="where it is kept (%(default)s)")
     common.add_argument("--json", action="store_true", help="print results and errors as JSON")
@@ -43,6 +43,10 @@ def parser() -> argparse.ArgumentParser:
     act.add_parser("down", parents=[common], help="stop daemons, agents and job units; state stays")
     restart = act.add_parser("restart", parents=[common], help="restart daemons; job units go on")
     restart.add_argument("node", nargs="*", help="only these (core, node1, …)")
+    host = act.add_parser("host", parents=[common], help="host a service of yours too")
+    host.add_argument("service", help="its name; a package that offers it is installed")
+    host.add_argument("--on", dest="node", default="node1", help="at which node (%(default)s)")
+    host.add_argument("--remove", action="store_true", help="no longer host it")
     act.add_parser("status", parents=[common], help=f"what runs; exit status {NOT_UP} unless all does")
     destroy = act.add_parser("destroy", parents=[common], help="stop it and remove all its state")
     destroy.add_argument("--yes", action="store_true", help="do not ask")
@@ -77,6 +81,8 @@ def _run(args: argparse.Namespace) -> int:
             _say(f"the grid in {grid.root} is down; its state stays")
         case "restart":
             grid.restart(args.node)
+        case "host":
+            grid.host(args.service, args.node, remove=args.remove)
         case "status":
             status = grid.status()
             _show(status, as_json=args.json)

@@ -22,9 +22,9 @@ from xos.dixi.directory import NodeRecord
 from xos.dixi.transports import Address, Endpoint
 from xos.dixi.xati import DirectoryAsync
 from xos.setup import machine
-from xos.setup.errors import DaemonSlow, DiskShort, GridBusy, GridDown, NoSuchNode, NotAGrid
-from xos.setup.local import leftovers, plan, ports, processes
-from xos.setup.local.plan import GridPlan, NodePlan, Settings
+from xos.setup.errors import DaemonDied, DaemonSlow, DiskShort, GridBusy, GridDown, NoSuchNode, NotAGrid
+from xos.setup.local import leftovers, plan, ports, processes, users
+from xos.setup.local.plan import GridPlan, NodePlan
 from xos.setup.local.processes import Process, Starting
 from xos.setup.machine import MachineFiles
 
@@ -67,6 +67,8 @@ class LocalGrid:
     def __init__(self, root: Path, say: Say) -> None:
         self.root = root.absolute()
         self.say = say
+        self.admin = self.root / "admin"
+        """``XOS_HOME`` of who may do everything: acts with the core's own certificate."""
         self._kept = self.root / "grid.json"
 
     # -- what there is
@@ -115,7 +117,7 @@ class LocalGrid:
             nodes = plan.layout(wanted, self.root)
             running = self._stop_outdated(wanted, nodes)
             self._check_before_start([node for node in nodes if node.name not in running])
-            write_atomically(self._kept, msgspec.json.format(msgspec.json.encode(wanted)), 0o644)
+            self._keep(wanted)
             core, *resources = nodes
             for node in nodes:
                 self._configure(node, core, wanted)
@@ -125,7 +127,28 @@ class LocalGrid:
             missing = [node for node in resources if node.name not in running]
             asyncio.run(self._join(core, missing))
             self._start(missing)
+            users.make_home(self.admin, core, files(core).credential())
             asyncio.run(self._await_registered(nodes))
+
+    def _keep(self, wanted: GridPlan) -> None:
+        write_atomically(self._kept, msgspec.json.format(msgspec.json.encode(wanted)), 0o644)
+
+    def host(self, service: str, node: str, *, remove: bool = False) -> None:
+        """Host *service* on *node* too (or, with *remove*, no longer), and restart that node's daemon.
+
+        Raises `NoSuchNode`, `DaemonDied` when the node does not know the service (it is then taken out again).
+        """
+        before = self.kept_plan()
+        if node not in [planned.name for planned in self.nodes] or before is None:
+            raise NoSuchNode(name=node, known=", ".join(planned.name for planned in self.nodes))
+        guest = plan.Guest(service, node)
+        guests = tuple(other for other in before.guests if other != guest) + (() if remove else (guest,))
+        self._keep(msgspec.structs.replace(before, guests=guests))
+        try:
+            self.restart([node])
+        except DaemonDied:
+            self._keep(before)
+            raise
 
     def _stop_outdated(self, wanted: GridPlan, nodes: tuple[NodePlan, ...]) -> dict[str, Process]:
         """Stop daemons whose configuration this plan changes; those that may stay."""
@@ -151,7 +174,11 @@ class LocalGrid:
     def _configure(self, node: NodePlan, core: NodePlan, wanted: GridPlan) -> None:
         # Job units run under accounts of their own: they must be able to pass through to their directories.
         node.home.mkdir(mode=0o711 if node.role == "resource" else 0o700, exist_ok=True)
-        settings: dict[str, Settings] = {"ResourceManager": {"slots": wanted.slots}}
+        work = None
+        if node.role == "resource" and os.geteuid() == 0:
+            work = users.work_directory(self.root) / node.name
+            work.mkdir(mode=0o711, parents=True, exist_ok=True)
+        settings = plan.settings_of(node, wanted, work)
         write_atomically(node.config, plan.daemon_toml(node, core, settings).encode(), 0o644)
 
     def _found(self, core: NodePlan) -> None:
@@ -233,7 +260,7 @@ class LocalGrid:
         self.require_up()
         with self._locked(create=False):
             running = self.running()
-            for name in names or [node.name for node in self.nodes]:
+            for name in names:
                 if name not in running:
                     raise NoSuchNode(name=name, known=", ".join(running))
             chosen = {name: running[name] for name in names or running}
@@ -243,17 +270,17 @@ class LocalGrid:
 
     def agents(self) -> list[Process]:
         """The agents of users whose ``XOS_HOME`` is in this grid."""
-        return [
-            process
-            for home in sorted((self.root / "users").glob("*"))
-            for process in processes.find("--home", str(home))
-        ]
+        homes = [self.admin, *sorted((self.root / "users").glob("*"))]
+        return [process for home in homes if (process := users.agent_of(home)) is not None]
 
     def destroy(self) -> None:
         """Stop the grid and remove it with everything it kept."""
         if self.kept_plan() is None:
             raise NotAGrid(root=str(self.root))
         self.down()
+        work = users.work_directory(self.root)
+        if work.exists():
+            shutil.rmtree(work)
         shutil.rmtree(self.root)
 
     # -- status

@@ -23,6 +23,10 @@ CORE_SERVICES = ("Directory", "XVOMS", "CDA", "RCA", "JobManager", "JobDirectory
 NODE_SERVICES = ("ResourceManager", "ExecutionManager")
 FRONT_SERVICES = ("CDA", "RCA")
 
+FIRST_UID = 700_000
+UIDS_OF_NODE = 500
+"""Accounts of VO users, when the daemons are root: each node of the machine has a range of its own."""
+
 Setting = str | int | float | bool
 Settings = Mapping[str, Setting]
 
@@ -35,6 +39,13 @@ class BadPlan(SetupError):
     exit_status = 2
 
 
+class Guest(msgspec.Struct, frozen=True):
+    """A service that is hosted besides those that make the grid."""
+
+    service: str
+    node: str
+
+
 class GridPlan(msgspec.Struct, frozen=True, kw_only=True):
     """The size of a local grid; kept as ``grid.json`` in its root."""
 
@@ -44,6 +55,7 @@ class GridPlan(msgspec.Struct, frozen=True, kw_only=True):
     """Resource nodes; the core comes on top."""
     slots: int = 4
     """Job units that each resource node runs at once."""
+    guests: tuple[Guest, ...] = ()
 
 
 class NodePlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +67,15 @@ class NodePlan(msgspec.Struct, frozen=True, kw_only=True):
     address: str
     home: Path
     """Its directory, below the grid's root."""
+    index: int = 0
+    """0: the core."""
+    guests: tuple[str, ...] = ()
+    """Services that it hosts besides those of its role."""
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """What it hosts."""
+        return (CORE_SERVICES if self.role == "core" else NODE_SERVICES) + self.guests
 
     @property
     def config(self) -> Path:
@@ -114,14 +135,29 @@ def check(plan: GridPlan) -> GridPlan:
 
 def layout(plan: GridPlan, root: Path) -> tuple[NodePlan, ...]:
     """The daemons of the grid, the core first."""
-    core = NodePlan(name="core", role="core", address=f"{plan.network}.1", home=root / "core")
-    return (
-        core,
-        *(
-            NodePlan(name=f"node{i}", role="resource", address=f"{plan.network}.{i + 1}", home=root / f"node{i}")
-            for i in range(1, plan.nodes + 1)
-        ),
+    names = ("core", *(f"node{i}" for i in range(1, plan.nodes + 1)))
+    return tuple(
+        NodePlan(
+            name=name,
+            role="resource" if i else "core",
+            address=f"{plan.network}.{i + 1}",
+            home=root / name,
+            index=i,
+            guests=tuple(guest.service for guest in plan.guests if guest.node == name),
+        )
+        for i, name in enumerate(names)
     )
+
+
+def settings_of(node: NodePlan, plan: GridPlan, work: Path | None) -> dict[str, Settings]:
+    """The settings of a node's services. *work*: where job units work; None leaves that to the node."""
+    if node.role == "core":
+        return {}
+    first = FIRST_UID + node.index * UIDS_OF_NODE
+    execution: dict[str, Setting] = {"first_uid": first, "last_uid": first + UIDS_OF_NODE - 1}
+    if work is not None:
+        execution["work"] = str(work)
+    return {"ResourceManager": {"slots": plan.slots}, "ExecutionManager": execution}
 
 
 def daemon_toml(node: NodePlan, core: NodePlan, settings: Mapping[str, Settings]) -> str:
@@ -143,7 +179,7 @@ def daemon_toml(node: NodePlan, core: NodePlan, settings: Mapping[str, Settings]
         lines += ["anonymous = true", f"services = {_quoted(list(FRONT_SERVICES))}"]
     else:
         lines += ["", "[directory]", f'address = "{core.address}:{DIXI_PORT}"']
-    for service in CORE_SERVICES if node.role == "core" else NODE_SERVICES:
+    for service in node.services:
         lines += ["", f"[services.{service}]"]
         if own := settings.get(service):
             lines.append(f"[services.{service}.settings]")
