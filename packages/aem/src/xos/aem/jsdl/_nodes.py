@@ -8,6 +8,7 @@ from typing import NamedTuple, NoReturn
 from xml.parsers import expat
 
 from xos.aem.jsdl._schema import EVERYWHERE, JSDL, POSIX, ROOT, SEPARATOR, SPACES, XOS, Element
+from xos.aem.jsdl.check import DOCUMENT_MAX, SPACE
 from xos.aem.jsdl.errors import (
     BadValue,
     DescriptionError,
@@ -22,10 +23,7 @@ from xos.aem.jsdl.errors import (
     Unsupported,
 )
 
-DOCUMENT_MAX = 1024 * 1024
-"""Bytes of a job description."""
 _ENCODINGS = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
-_SPACE = " \t\r\n"
 
 
 class Place(NamedTuple):
@@ -158,9 +156,9 @@ class _Reader:
         node = self.open[-1]
         if node.element.text:
             node.text += data
-        elif data.strip(_SPACE):
+        elif data.strip(SPACE):
             raise OutOfPlace(
-                f"text “{data.strip(_SPACE)[:40]}” where only elements belong",
+                f"text “{data.strip(SPACE)[:40]}” where only elements belong",
                 path=node.path,
                 line=self.parser.CurrentLineNumber,
             )
@@ -218,7 +216,7 @@ def _check_attributes(node: Node) -> None:
             raise node.place(UnknownAttribute(f"no attribute “{name[:80]}” (there is: {known})"))
         if name == "filesystemName":
             raise node.place(Unsupported("filesystemName: every file of a job is in its unit's working directory"))
-        if name in ("id", "name") and not value.strip(_SPACE):
+        if name in ("id", "name") and not value.strip(SPACE):
             raise node.place(Missing(f"the attribute {name} is empty"))
 
 

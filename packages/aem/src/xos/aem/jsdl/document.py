@@ -8,10 +8,11 @@ import re
 from collections.abc import Callable
 from typing import TypeVar
 
-from xos.aem.jsdl import _checks as checks
+from xos.aem.jsdl import check
 from xos.aem.jsdl._nodes import Node, read
 from xos.aem.jsdl.errors import BadValue, DescriptionError, Missing, Repeated, Unsupported
 from xos.aem.jsdl.model import NO_LIMITS, UNITS_MAX, Creation, JobDescription, Limits, StagedFile
+from xos.aem.jsdl.quantities import BYTES_MAX, SECONDS_MAX, whole
 
 T = TypeVar("T")
 
@@ -41,32 +42,32 @@ def parse(document: bytes) -> JobDescription:
     program = _needed(posix, "Executable")
     who = job.one("JobIdentification")
     resources = job.one("Resources")
-    output = _optional(posix, "Output", checks.stream_name)
-    error = _optional(posix, "Error", checks.stream_name)
+    output = _optional(posix, "Output", check.stream_name)
+    error = _optional(posix, "Error", check.stream_name)
     stage_in, stage_out = _staging(job, output, error)
     units = _smallest(resources, "TotalResourceCount", UNITS_MAX) or 1
     return JobDescription(
-        executable=_checked(program, checks.executable),
+        executable=_checked(program, check.executable),
         arguments=_arguments(posix),
         environment=_environment(posix),
-        name=_optional(who, "JobName", checks.line),
-        description=_optional(who, "Description", checks.text),
-        annotations=tuple(_checked(node, checks.text) for node in who.all("JobAnnotation")) if who else (),
-        projects=tuple(_checked(node, checks.text) for node in who.all("JobProject")) if who else (),
-        application=_optional(application, "ApplicationName", checks.line),
-        application_version=_optional(application, "ApplicationVersion", checks.line),
-        input=_optional(posix, "Input", checks.stream_name),
+        name=_optional(who, "JobName", check.line),
+        description=_optional(who, "Description", check.text),
+        annotations=tuple(_checked(node, check.text) for node in who.all("JobAnnotation")) if who else (),
+        projects=tuple(_checked(node, check.text) for node in who.all("JobProject")) if who else (),
+        application=_optional(application, "ApplicationName", check.line),
+        application_version=_optional(application, "ApplicationVersion", check.line),
+        input=_optional(posix, "Input", check.stream_name),
         output=output,
         error=error,
-        working_directory=_optional(posix, "WorkingDirectory", checks.directory),
-        wall_time=_limit(posix, "WallTimeLimit", 1, checks.SECONDS_MAX),
-        memory_limit=_limit(posix, "MemoryLimit", 1, checks.BYTES_MAX),
+        working_directory=_optional(posix, "WorkingDirectory", check.directory),
+        wall_time=_limit(posix, "WallTimeLimit", 1, SECONDS_MAX),
+        memory_limit=_limit(posix, "MemoryLimit", 1, BYTES_MAX),
         limits=_limits(posix),
         stage_in=stage_in,
         stage_out=stage_out,
         total_resource_count=units,
-        cores=_share(resources, "IndividualCPUCount", "TotalCPUCount", units, checks.CORES_MAX) or 1,
-        memory=_share(resources, "IndividualPhysicalMemory", "TotalPhysicalMemory", units, checks.BYTES_MAX) or 0,
+        cores=_share(resources, "IndividualCPUCount", "TotalCPUCount", units, check.CORES_MAX) or 1,
+        memory=_share(resources, "IndividualPhysicalMemory", "TotalPhysicalMemory", units, BYTES_MAX) or 0,
         architecture=_architecture(resources),
         operating_system=_operating_system(resources),
         candidate_hosts=_hosts(resources),
@@ -83,21 +84,21 @@ def _needed(parent: Node, name: str) -> Node:
     return node
 
 
-def _at(node: Node, check: Callable[[str], T], value: str) -> T:
+def _at(node: Node, rule: Callable[[str], T], value: str) -> T:
     try:
-        return check(value)
+        return rule(value)
     except DescriptionError as e:
         raise node.place(e) from None
 
 
-def _checked(node: Node, check: Callable[[str], T]) -> T:
+def _checked(node: Node, rule: Callable[[str], T]) -> T:
     """The element's text, without the white space around it."""
-    return _at(node, check, node.text.strip(checks.SPACE))
+    return _at(node, rule, node.text.strip(check.SPACE))
 
 
-def _optional(parent: Node | None, name: str, check: Callable[[str], str]) -> str:
+def _optional(parent: Node | None, name: str, rule: Callable[[str], str]) -> str:
     node = parent.one(name) if parent is not None else None
-    return "" if node is None else _checked(node, check)
+    return "" if node is None else _checked(node, rule)
 
 
 def _boolean(node: Node | None) -> bool:
@@ -116,9 +117,9 @@ def _truth(value: str) -> bool:
 def _arguments(posix: Node) -> tuple[str, ...]:
     """Exactly as written: where the schema says ``normalizedString`` we keep tabs and line ends, scripts need them."""
     nodes = posix.all("Argument")
-    if len(nodes) > checks.ARGUMENTS_MAX:
-        raise nodes[checks.ARGUMENTS_MAX].place(BadValue(f"more than {checks.ARGUMENTS_MAX} arguments"))
-    return tuple(_at(node, checks.argument, node.text) for node in nodes)
+    if len(nodes) > check.ARGUMENTS_MAX:
+        raise nodes[check.ARGUMENTS_MAX].place(BadValue(f"more than {check.ARGUMENTS_MAX} arguments"))
+    return tuple(_at(node, check.argument, node.text) for node in nodes)
 
 
 def _environment(posix: Node) -> tuple[tuple[str, str], ...]:
@@ -127,15 +128,15 @@ def _environment(posix: Node) -> tuple[tuple[str, str], ...]:
         name = node.attributes.get("name")
         if name is None:
             raise node.place(Missing("the attribute name is missing"))
-        name = _at(node, checks.environment_name, name.strip(checks.SPACE))
+        name = _at(node, check.environment_name, name.strip(check.SPACE))
         if name in variables:
             raise node.place(Repeated(f"{name} is set already"))
         try:
-            variables[name] = checks.environment_value(name, node.text)
+            variables[name] = check.environment_value(name, node.text)
         except DescriptionError as e:
             raise node.place(e) from None
-        if len(variables) > checks.ENVIRONMENT_MAX:
-            raise node.place(BadValue(f"more than {checks.ENVIRONMENT_MAX} variables"))
+        if len(variables) > check.ENVIRONMENT_MAX:
+            raise node.place(BadValue(f"more than {check.ENVIRONMENT_MAX} variables"))
     return tuple(variables.items())
 
 
@@ -151,7 +152,7 @@ def _whole(value: str) -> int:
 
 def _limit(posix: Node, name: str, low: int, high: int) -> int | None:
     node = posix.one(name)
-    return None if node is None else _checked(node, lambda value: checks.whole(_whole(value), low, high))
+    return None if node is None else _checked(node, lambda value: whole(_whole(value), low, high))
 
 
 LIMITS = {
@@ -169,7 +170,7 @@ LIMITS = {
 
 
 def _limits(posix: Node) -> Limits:
-    found = {f: _limit(posix, name, *checks.LIMITS[f]) for f, name in LIMITS.items() if name in posix.children}
+    found = {f: _limit(posix, name, *check.LIMITS[f]) for f, name in LIMITS.items() if name in posix.children}
     return Limits(**found) if found else NO_LIMITS
 
 
@@ -189,7 +190,7 @@ def _bound(node: Node | None) -> tuple[float, bool] | None:
     """A bound and whether it is itself excluded."""
     if node is None:
         return None
-    exclusive = _at(node, _truth, node.attributes.get("exclusiveBound", "false").strip(checks.SPACE))
+    exclusive = _at(node, _truth, node.attributes.get("exclusiveBound", "false").strip(check.SPACE))
     return _checked(node, _double), exclusive
 
 
@@ -215,7 +216,7 @@ def _smallest(resources: Node | None, name: str, high: int) -> int | None:
     allowed += [_least(None, up)] if up else []
     for exact in node.all("Exact"):
         value = _checked(exact, _double)
-        epsilon = abs(_at(exact, _double, exact.attributes.get("epsilon", "0").strip(checks.SPACE)))
+        epsilon = abs(_at(exact, _double, exact.attributes.get("epsilon", "0").strip(check.SPACE)))
         allowed.append(_least((value - epsilon, False), (value + epsilon, False)))
     for part in node.all("Range"):
         bounds = [_bound(_needed(part, side)) for side in ("LowerBound", "UpperBound")]
@@ -226,7 +227,7 @@ def _smallest(resources: Node | None, name: str, high: int) -> int | None:
     if not numbers:
         raise node.place(BadValue("allows no whole number from 1 on"))
     try:
-        return checks.whole(min(numbers), 1, high)
+        return whole(min(numbers), 1, high)
     except DescriptionError as e:
         raise node.place(e) from None
 
@@ -246,7 +247,7 @@ def _architecture(resources: Node | None) -> str:
         return ""
     name = _needed(node, "CPUArchitectureName")
     ours = node.one("Architecture")
-    said = name.text.strip(checks.SPACE)
+    said = name.text.strip(check.SPACE)
     if said == "other":
         if ours is None:
             raise name.place(Unsupported("“other” without our element Architecture beside it"))
@@ -263,13 +264,13 @@ def _architecture(resources: Node | None) -> str:
 def _machine(value: str) -> str:
     if not value:
         raise BadValue("is empty")
-    return checks.architecture(value)
+    return check.architecture(value)
 
 
 def _operating_system(resources: Node | None) -> str:
     node = resources.one("OperatingSystem") if resources is not None else None
     kind = node.one("OperatingSystemType") if node is not None else None
-    return "" if kind is None else _checked(_needed(kind, "OperatingSystemName"), checks.operating_system)
+    return "" if kind is None else _checked(_needed(kind, "OperatingSystemName"), check.operating_system)
 
 
 def _hosts(resources: Node | None) -> tuple[str, ...]:
@@ -281,10 +282,10 @@ def _hosts(resources: Node | None) -> tuple[str, ...]:
     node = resources.one("CandidateHosts")
     if node is None:
         return ()
-    hosts = [_checked(_needed(node, "HostName"), checks.host)]
-    hosts += [_checked(host, checks.host) for host in node.all("HostName")[1:]]
-    if len(hosts) > checks.HOSTS_MAX:
-        raise node.place(BadValue(f"more than {checks.HOSTS_MAX} hosts"))
+    hosts = [_checked(_needed(node, "HostName"), check.host)]
+    hosts += [_checked(host, check.host) for host in node.all("HostName")[1:]]
+    if len(hosts) > check.HOSTS_MAX:
+        raise node.place(BadValue(f"more than {check.HOSTS_MAX} hosts"))
     return tuple(dict.fromkeys(hosts))
 
 
@@ -295,7 +296,7 @@ def _staging(job: Node, output: str, error: str) -> tuple[tuple[StagedFile, ...]
     arriving, leaving = [], []
     nodes = job.all("DataStaging")
     for node in nodes:
-        name = _checked(_needed(node, "FileName"), checks.file_name)
+        name = _checked(_needed(node, "FileName"), check.file_name)
         creation = _checked(_needed(node, "CreationFlag"), _creation)
         delete = _boolean(node.one("DeleteOnTermination"))
         source, target = node.one("Source"), node.one("Target")
@@ -308,14 +309,14 @@ def _staging(job: Node, output: str, error: str) -> tuple[tuple[StagedFile, ...]
                 raise uri.place(Unsupported("sending a file elsewhere: leave URI out, and fetch it with xout --file"))
             leaving.append(StagedFile(name, creation, delete))
     try:
-        return checks.staged_in(arriving), checks.staged_out(leaving, output=output, error=error)
+        return check.staged_in(arriving), check.staged_out(leaving, output=output, error=error)
     except DescriptionError as e:
         raise nodes[-1].place(e) from None
 
 
 def _source(source: Node) -> str:
     node = source.one("URI")
-    return "" if node is None else _checked(node, checks.source_uri)
+    return "" if node is None else _checked(node, check.source_uri)
 
 
 def _creation(value: str) -> Creation:

@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from xos.aem.jsdl import _checks as checks
-from xos.aem.jsdl._nodes import DOCUMENT_MAX
+from xos.aem.jsdl import check
 from xos.aem.jsdl.errors import BadValue, DescriptionError, DocumentTooLarge, Missing, NotWellFormed, UnknownElement
 from xos.aem.jsdl.model import NO_LIMITS, Creation, JobDescription, Limits, StagedFile
+from xos.aem.jsdl.quantities import duration, size, whole
 
 T = TypeVar("T")
 Amount = int | str
@@ -72,8 +72,8 @@ def from_toml(document: bytes) -> JobDescription:
 
     Raises a `DescriptionError` (a `JsdlError`) with key and, where it can be told, line; never anything else.
     """
-    if len(document) > DOCUMENT_MAX:
-        raise DocumentTooLarge(f"{len(document)} bytes, {DOCUMENT_MAX} are allowed")
+    if len(document) > check.DOCUMENT_MAX:
+        raise DocumentTooLarge(f"{len(document)} bytes, {check.DOCUMENT_MAX} are allowed")
     text = _decoded(document)
     job = _converted(text, _loaded(text))
     try:
@@ -152,66 +152,66 @@ def _line_of(text: str, key: str) -> int | None:
 def _described(job: _Job) -> JobDescription:
     output = _at("output", _stream, job.output)
     error = _at("error", _stream, job.error)
-    memory = None if job.memory is None else _at("memory", checks.size, job.memory)
-    limit = memory if job.limits.memory is None else _at("limits.memory", checks.size, job.limits.memory)
+    memory = None if job.memory is None else _at("memory", size, job.memory)
+    limit = memory if job.limits.memory is None else _at("limits.memory", size, job.limits.memory)
     leaving = [_leaving(f"stage_out[{i}]", file) for i, file in enumerate(job.stage_out)]
     arriving = [_arriving(f"stage_in[{i}]", file) for i, file in enumerate(job.stage_in)]
-    _at("arguments", lambda count: checks.at_most(count, checks.ARGUMENTS_MAX, "arguments"), len(job.arguments))
-    _at("environment", lambda count: checks.at_most(count, checks.ENVIRONMENT_MAX, "variables"), len(job.environment))
-    _at("hosts", lambda count: checks.at_most(count, checks.HOSTS_MAX, "hosts"), len(job.hosts))
+    _at("arguments", lambda count: check.at_most(count, check.ARGUMENTS_MAX, "arguments"), len(job.arguments))
+    _at("environment", lambda count: check.at_most(count, check.ENVIRONMENT_MAX, "variables"), len(job.environment))
+    _at("hosts", lambda count: check.at_most(count, check.HOSTS_MAX, "hosts"), len(job.hosts))
     return JobDescription(
-        executable=_at("executable", checks.executable, job.executable),
-        arguments=tuple(_at(f"arguments[{i}]", checks.argument, a) for i, a in enumerate(job.arguments)),
+        executable=_at("executable", check.executable, job.executable),
+        arguments=tuple(_at(f"arguments[{i}]", check.argument, a) for i, a in enumerate(job.arguments)),
         environment=tuple(_at(f"environment.{name}", _variable, (name, v)) for name, v in job.environment.items()),
-        name=_at("name", checks.line, job.name),
+        name=_at("name", check.line, job.name),
         description=_at("description", _block, job.description),
         annotations=tuple(_at("annotations", _block, a) for a in job.annotations),
         projects=tuple(_at("projects", _block, p) for p in job.projects),
-        application=_at("application", checks.line, job.application),
-        application_version=_at("application_version", checks.line, job.application_version),
+        application=_at("application", check.line, job.application),
+        application_version=_at("application_version", check.line, job.application_version),
         input=_at("input", _stream, job.input),
         output=output,
         error=error,
-        working_directory=_at("directory", checks.directory, job.directory),
-        wall_time=None if job.time is None else _at("time", checks.duration, job.time),
+        working_directory=_at("directory", check.directory, job.directory),
+        wall_time=None if job.time is None else _at("time", duration, job.time),
         memory_limit=limit,
         limits=_limits(job.limits),
-        stage_in=_at("stage_in", checks.staged_in, arriving),
-        stage_out=_at("stage_out", lambda f: checks.staged_out(f, output=output, error=error), leaving),
-        total_resource_count=_at("units", checks.units, job.units),
-        cores=_at("cores", lambda n: checks.whole(n, 1, checks.CORES_MAX), job.cores),
+        stage_in=_at("stage_in", check.staged_in, arriving),
+        stage_out=_at("stage_out", lambda f: check.staged_out(f, output=output, error=error), leaving),
+        total_resource_count=_at("units", check.units, job.units),
+        cores=_at("cores", lambda n: whole(n, 1, check.CORES_MAX), job.cores),
         memory=memory or 0,
-        architecture=_at("architecture", checks.architecture, job.architecture),
-        operating_system=_at("operating_system", checks.operating_system, job.operating_system),
-        candidate_hosts=tuple(dict.fromkeys(_at(f"hosts[{i}]", checks.host, h) for i, h in enumerate(job.hosts))),
+        architecture=_at("architecture", check.architecture, job.architecture),
+        operating_system=_at("operating_system", check.operating_system, job.operating_system),
+        candidate_hosts=tuple(dict.fromkeys(_at(f"hosts[{i}]", check.host, h) for i, h in enumerate(job.hosts))),
     )
 
 
-def _at(key: str, check: Callable[[Any], T], value: object) -> T:
+def _at(key: str, rule: Callable[[Any], T], value: object) -> T:
     try:
-        return check(value)
+        return rule(value)
     except DescriptionError as e:
         raise e.located(key, None) from None
 
 
 def _stream(value: str) -> str:
-    return checks.stream_name(value) if value else ""
+    return check.stream_name(value) if value else ""
 
 
 def _block(value: str) -> str:
-    return checks.text(value).strip(checks.SPACE)
+    return check.text(value).strip(check.SPACE)
 
 
 def _variable(item: tuple[str, str]) -> tuple[str, str]:
     name, value = item
-    return checks.environment_name(name), checks.environment_value(name, value)
+    return check.environment_name(name), check.environment_value(name, value)
 
 
 def _arriving(key: str, file: str | _File) -> StagedFile:
     if isinstance(file, str):
         file = _File(name=file)
-    name = _at(key, checks.file_name, file.name)
-    uri = "" if not file.source else _at(f"{key}.from", checks.file_uri, file.source)
+    name = _at(key, check.file_name, file.name)
+    uri = "" if not file.source else _at(f"{key}.from", check.file_uri, file.source)
     return StagedFile(name, file.create, file.delete, uri)
 
 
@@ -220,7 +220,7 @@ def _leaving(key: str, file: str | _File) -> StagedFile:
         file = _File(name=file)
     if file.source:
         raise BadValue("only files that are staged in come from somewhere", path=f"{key}.from")
-    return StagedFile(_at(key, checks.file_name, file.name), file.create, file.delete)
+    return StagedFile(_at(key, check.file_name, file.name), file.create, file.delete)
 
 
 def _limits(limits: _Limits) -> Limits:
@@ -235,7 +235,7 @@ def _limits(limits: _Limits) -> Limits:
 
 
 def _amount_of(name: str) -> Callable[[Amount], int]:
-    low, high = checks.LIMITS[name]
+    low, high = check.LIMITS[name]
     if name == "cpu_time":
-        return checks.duration
-    return lambda value: checks.whole(value if isinstance(value, int) else checks.size(value), low, high)
+        return duration
+    return lambda value: whole(value if isinstance(value, int) else size(value), low, high)

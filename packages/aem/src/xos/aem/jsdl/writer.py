@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-from xos.aem.jsdl import _checks as checks
-from xos.aem.jsdl._nodes import DOCUMENT_MAX
+from xos.aem.jsdl import check
 from xos.aem.jsdl._schema import JSDL, POSIX, XOS
 from xos.aem.jsdl.document import ARCHITECTURES, LIMITS
 from xos.aem.jsdl.errors import DocumentTooLarge
@@ -29,8 +28,8 @@ def to_jsdl(job: JobDescription) -> bytes:
         _staging(out, file, "Target")
     out += [" </JobDescription>", "</JobDefinition>", ""]
     document = "\n".join(out).encode()
-    if len(document) > DOCUMENT_MAX:
-        raise DocumentTooLarge(f"{len(document)} bytes, {DOCUMENT_MAX} are allowed")
+    if len(document) > check.DOCUMENT_MAX:
+        raise DocumentTooLarge(f"{len(document)} bytes, {check.DOCUMENT_MAX} are allowed")
     return document
 
 
@@ -127,4 +126,4 @@ _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;",
 
 
 def _escaped(value: str) -> str:
-    return checks.text(value, len(value)).translate(_ESCAPES)
+    return check.text(value, len(value)).translate(_ESCAPES)

@@ -13,7 +13,10 @@ from urllib.parse import quote, unquote
 
 from xos.aem.jsdl.errors import BadPath, BadValue, Repeated, Unsupported
 from xos.aem.jsdl.model import UNITS_MAX, StagedFile
+from xos.aem.jsdl.quantities import BYTES_MAX, SECONDS_MAX, whole
 
+DOCUMENT_MAX = 1024 * 1024
+"""Bytes of a job description."""
 ARGUMENT_MAX = 128 * 1024 - 1
 """Bytes of one argument or ``NAME=value``: Linux's MAX_ARG_STRLEN without the final NUL."""
 ARGUMENTS_MAX = 32_768
@@ -22,9 +25,6 @@ FILES_MAX = 1_024
 HOSTS_MAX = 10_000
 CORES_MAX = 8_192
 """Linux's largest NR_CPUS."""
-BYTES_MAX = 2**53
-"""Whole numbers up to here are exact in JSDL's ``xsd:double``."""
-SECONDS_MAX = 10 * 366 * 86_400
 COUNT_MAX = 4_194_304
 """Linux's PID_MAX_LIMIT: bounds processes and descriptors."""
 DEV_NULL = "/dev/null"
@@ -177,13 +177,6 @@ def operating_system(value: str) -> str:
     return value
 
 
-def whole(value: int, low: int, high: int) -> int:
-    """A whole number within bounds."""
-    if not low <= value <= high:
-        raise BadValue(f"{_shown(value)} is not between {low} and {high}")
-    return value
-
-
 def units(value: int) -> int:
     """How many units a job has."""
     return whole(value, 1, UNITS_MAX)
@@ -219,33 +212,6 @@ def staged_out(files: Sequence[StagedFile], *, output: str, error: str) -> tuple
     return tuple(files)
 
 
-_SIZE = re.compile(r"(\d{1,16}(?:\.\d{1,3})?)\s*([KMGTP]?)(?:i?B)?", re.IGNORECASE | re.ASCII)
-_SCALE = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40, "P": 2**50}
-_DURATION = re.compile(r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m(?:in)?)?(?:(\d{1,9})s?)?", re.ASCII)
-
-
-def size(value: int | str) -> int:
-    """Bytes: a whole number, or with K, M, G, T, P (powers of 1,024), for example ``2G``."""
-    if isinstance(value, str):
-        found = _SIZE.fullmatch(value.strip())
-        if found is None:
-            raise BadValue(f"“{value[:80]}” is not a size such as 512M or 2G")
-        number, scale = found[1], _SCALE[found[2].upper()]
-        value = int(float(number) * scale) if "." in number else int(number) * scale
-    return whole(value, 1, BYTES_MAX)
-
-
-def duration(value: int | str) -> int:
-    """Seconds: a whole number, or with units, for example ``90s``, ``10m``, ``1h30m``, ``2d``."""
-    if isinstance(value, str):
-        found = _DURATION.fullmatch(value.strip())
-        if found is None or not any(found.groups()):
-            raise BadValue(f"“{value[:80]}” is not a time such as 90s, 10m or 1h30m")
-        days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
-        value = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
-    return whole(value, 1, SECONDS_MAX)
-
-
 def _fits(value: str) -> None:
     if len(value) * 4 > ARGUMENT_MAX and len(value.encode()) > ARGUMENT_MAX:
         raise BadValue(f"is longer than {ARGUMENT_MAX} bytes, the kernel's bound for one argument")
@@ -260,7 +226,3 @@ def _plain_path(value: str) -> None:
         raise BadPath(f"“{value[:80]}” has space around it")
     if len(value.encode()) > 4_095:
         raise BadPath("is longer than 4095 bytes")
-
-
-def _shown(value: int) -> str:
-    return str(value) if abs(value) < 10**18 else "the number"
