@@ -9,10 +9,12 @@ import platform
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
-from bench import picture, report
+from bench import leftovers, picture, report
+from bench.cpu import cgroup2
 from bench.model import Result, Row, UnknownRow, select
 from bench.resources import Resources
 from bench.rows import REGISTRY
@@ -36,6 +38,7 @@ def main() -> int:
     os.chdir(ROOT)
     build = ROOT / "build" / "bench"
     build.mkdir(parents=True, exist_ok=True)
+    leftovers.sweep(cgroup2(), Path(tempfile.gettempdir()))
     signal.signal(signal.SIGTERM, lambda *_: _interrupt())
     results: list[Result] = []
     status = 0

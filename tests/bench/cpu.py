@@ -9,15 +9,17 @@ import signal
 import time
 from pathlib import Path
 
+from bench.leftovers import mark
+
 
 class Meter:
     """A control group of the bench's own; without one (no root, no cgroup2) it counts nothing and says None."""
 
     def __init__(self, name: str) -> None:
-        mount = _cgroup2()
+        mount = cgroup2()
         self._group: Path | None = None
         if mount is not None:
-            group = mount / f"xos-bench-{os.getpid()}-{name}"
+            group = mount / mark(name)
             try:
                 group.mkdir()
             except OSError:
@@ -82,7 +84,8 @@ def _kill(pid: int) -> None:
         return
 
 
-def _cgroup2() -> Path | None:
+def cgroup2() -> Path | None:
+    """Where the v2 hierarchy is mounted."""
     for line in Path("/proc/mounts").read_text().splitlines():
         _device, where, kind, *_rest = line.split()
         if kind == "cgroup2":

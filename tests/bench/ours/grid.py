@@ -64,7 +64,8 @@ class Grid:
 
 def get(resources: Resources) -> Grid:
     """The grid of this run."""
-    return resources.get("grid", lambda: start(resources.root, resources.build))
+    grid: Grid = resources.get("grid", lambda: start(resources.root, resources.build))
+    return grid
 
 
 @contextlib.contextmanager

@@ -15,7 +15,6 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import Any
 
 from bench.cpu import per
 from bench.enclosure import HOST, Enclosure, enclosure
+from bench.leftovers import short_directory
 from bench.model import CannotRun, Measure, Sample
 from bench.resources import Resources
 from bench.worker import Worker
@@ -133,11 +133,10 @@ def start(build: Path, flavour: Flavour) -> Iterator[Slurm]:
     shutil.rmtree(state, ignore_errors=True)
     (state / "ctld").mkdir(parents=True)
     with (
-        tempfile.TemporaryDirectory(prefix="xos-bench-slurm-") as short,
+        short_directory("slurm") as run,
         enclosure(f"slurm-{flavour.value}", state) as box,
         contextlib.ExitStack() as stack,
     ):
-        run = Path(short)
         settings = {"SLURM_CONF": str(state / "slurm.conf")}
         (state / "slurm.conf").write_text(configuration(flavour, state, run))
         (state / "cgroup.conf").write_text("CgroupPlugin=disabled\n" if version() >= (23, 11) else "")
