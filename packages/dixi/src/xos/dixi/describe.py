@@ -68,7 +68,11 @@ _TAKEN = frozenset({"bool", "int", "float", "str", "bytes", "list", "tuple", "di
 
 
 def _method(signature: Signature, walk: _Walk) -> MethodDescription:
-    if signature.name in _TAKEN or signature.name.startswith("_") or keyword.iskeyword(signature.name):
+    if (
+        (signature.name in _TAKEN and walk.service != "Standard")
+        or signature.name.startswith("_")
+        or keyword.iskeyword(signature.name)
+    ):
         raise walk.wrong(signature.name, "a method cannot have this name")
     marks = signature.marks
     return MethodDescription(
