@@ -4,11 +4,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ctypes
 import os
 import struct
-from collections.abc import Iterator
 
 _IN_MODIFY = 0x2
 _IN_IGNORED = 0x8000
@@ -32,16 +30,15 @@ class Follower:
             os.close(self._fd)
             self._fd = -1
 
-    @contextlib.contextmanager
-    def watching(self, file: int, changed: asyncio.Event) -> Iterator[None]:
-        """Set *changed* whenever the open *file* is written to. Raises `OSError` when the system has no watch left."""
+    def watch(self, file: int, changed: asyncio.Event) -> int:
+        """Set *changed* whenever the open *file* is written to, until `drop` is called with what this returns.
+
+        Raises `OSError` when the system has no watch left.
+        """
         self._open()
         watch = self._add(f"/proc/self/fd/{file}")
         self._events.setdefault(watch, set()).add(changed)
-        try:
-            yield
-        finally:
-            self._drop(watch, changed)
+        return watch
 
     def _open(self) -> None:
         if self._fd >= 0:
@@ -58,7 +55,8 @@ class Follower:
             raise _error()
         return watch
 
-    def _drop(self, watch: int, changed: asyncio.Event) -> None:
+    def drop(self, watch: int, changed: asyncio.Event) -> None:
+        """Undo one `watch`."""
         listening = self._events.get(watch, set())
         listening.discard(changed)
         if not listening and self._events.pop(watch, None) is not None and self._fd >= 0:

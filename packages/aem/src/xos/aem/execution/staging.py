@@ -141,19 +141,20 @@ def open_inside(root: Path, name: str, uid: int) -> int | None:
     return None
 
 
-def remove_inside(root: Path, name: str) -> None:
-    """Delete the file *name* below *root*, without following a symlink; one that is not there is no error."""
-    *steps, last = name.split("/")
-    try:
-        directory = _walk(root, steps)
-    except OSError:
-        return  # its directory is gone, or not one any more
-    try:
-        os.unlink(last, dir_fd=directory)
-    except OSError:
-        return  # gone, or a directory by now: not the file that was staged
-    finally:
-        os.close(directory)
+def remove_inside(root: Path, names: Sequence[str]) -> None:
+    """Delete files below *root*, without following a symlink; one that is not there is no error."""
+    for name in names:
+        *steps, last = name.split("/")
+        try:
+            directory = _walk(root, steps)
+        except OSError:
+            continue  # its directory is gone, or not one any more
+        try:
+            os.unlink(last, dir_fd=directory)
+        except OSError:
+            continue  # gone, or a directory by now: not the file that was staged
+        finally:
+            os.close(directory)
 
 
 def _walk(root: Path, steps: Sequence[str]) -> int:

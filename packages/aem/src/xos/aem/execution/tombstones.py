@@ -35,7 +35,7 @@ class Stone(msgspec.Struct, frozen=True):
 
 
 class Tombstones:
-    """The stones of one node. `lay` is for threads, the rest for the event loop."""
+    """The stones of one node. Thread-safe."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

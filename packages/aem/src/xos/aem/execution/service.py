@@ -1,0 +1,401 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The Execution Manager: runs job units on its node.
+
+What it knows is on disk (`xos.aem.execution.unitdir`), what runs is watched by a launcher; this service connects them
+with the Job Managers. It may be killed at any moment: the next one reads the directories and goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from xos.aem.api import Chunk, ExecutionManager, State, Unit, UnitOrder
+from xos.aem.errors import NotYourUnit, UnitRefused, UnknownUnit
+from xos.aem.execution import kernel, places, staging
+from xos.aem.execution.accounts import Accounts
+from xos.aem.execution.follow import Follower
+from xos.aem.execution.launcher import Launcher, launcher_named
+from xos.aem.execution.orders import Checked, check_order, read_job
+from xos.aem.execution.output import Source, Tail
+from xos.aem.execution.plan import task_for
+from xos.aem.execution.reports import Reporter
+from xos.aem.execution.resources import ALWAYS
+from xos.aem.execution.settings import ExecutionSettings
+from xos.aem.execution.task import KILLED as KILLED_MARK
+from xos.aem.execution.tombstones import CLEANED, KILLED, Stone, Tombstones
+from xos.aem.execution.unitdir import Accepted, Facts, UnitDirs, is_unit_id, read_accepted, read_facts, unit_of
+from xos.aem.jsdl import JobDescription
+from xos.aem.xati import ResourceManagerAsync
+from xos.common.errors import StorageBroken, StorageFull, XosError
+from xos.common.files import write_atomically
+from xos.common.identity import Identity, Kind
+from xos.common.log import get_logger
+from xos.dixi.api import current_call
+from xos.dixi.hosting import Host, Hosted
+
+log = get_logger("xos.aem.execution")
+
+TOPIC = "aem.unit"
+"""A `Unit` is published there at each change."""
+ADMIN = "VOAdmin"
+CLEAN_SECONDS = 600.0
+_THREADS = 4
+"""For fsyncs; the kernel commits what waits together."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 30.0
+_ASKED = 10_000
+T = TypeVar("T")
+
+
+class Live:
+    """A unit that has not ended, or whose end no Job Manager has acknowledged yet."""
+
+    __slots__ = ("accepted", "description", "followers", "pause", "unit")
+
+    def __init__(self, accepted: Accepted, description: JobDescription, unit: Unit) -> None:
+        self.accepted, self.description, self.unit = accepted, description, unit
+        self.followers: set[asyncio.Event] = set()
+        """Set at each change."""
+        self.pause = _FIRST_PAUSE
+        """Before it is launched again, when its end could not be settled."""
+
+
+class ExecutionManagerService(Hosted[ExecutionSettings], ExecutionManager):
+    """See the module."""
+
+    settings_type = ExecutionSettings
+
+    def __init__(self, host: Host, settings: ExecutionSettings) -> None:
+        super().__init__(host, settings)
+        self._live: dict[str, Live] = {}
+        self._coming: dict[str, asyncio.Task[None]] = {}
+        self._follower = Follower()
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="units")
+        self._slots = ResourceManagerAsync(host.bus, host.node)
+        self._reporter = Reporter(host.bus, host.spawn, self._acknowledged)
+        self._lock = -1
+        self._accounts: Accounts | None = None
+        self._launcher: Launcher | None = None
+
+    # --- life
+
+    async def start(self) -> None:
+        """Take over the units of the daemon before us. Raises `XosError` when units cannot be run here."""
+        root, settings, node = self.host.data, self.settings, self.host.node
+        self._lock = places.lock(root)
+        if os.geteuid() == 0:
+            self._accounts = Accounts(root / "accounts", first=settings.first_uid, last=settings.last_uid)
+        work = places.choose_work(root, settings.work, node, shared=self._accounts is not None)
+        self._dirs = UnitDirs(root, work)
+        self._dirs.make()
+        self._stones = Tombstones(root / "tombstones")
+        kind = launcher_named(settings.launcher)
+        self._launcher = kind(node=node, directory=root, watcher=self, spawn=self.host.spawn)
+        await self._launcher.open()
+        trash = await self._in_pool(places.sweep, self._dirs)
+        for directory in sorted(self._dirs.live.iterdir()):
+            await self._recover(directory)
+        self.host.spawn(self._tend(trash), name="clean")
+
+    async def stop(self) -> None:
+        """Leave: the units run on."""
+        if self._launcher is not None:
+            await self._launcher.close()
+        self._follower.close()
+        self._pool.shutdown()
+        if self._lock >= 0:
+            os.close(self._lock)
+
+    async def _recover(self, directory: Path) -> None:
+        """Go on with one unit where the daemon before us stopped."""
+        accepted = read_accepted(directory)
+        if accepted is None:
+            return  # half-removed; swept next time
+        try:
+            job, description = read_job(accepted.order)
+        except (XosError, msgspec.MsgspecError) as error:
+            log.exception("unit.unreadable", unit=directory.name, detail=str(error))
+            return
+        facts = read_facts(directory, accepted)
+        live = Live(accepted, description, unit_of(facts, self.host.node))
+        self._live[directory.name] = live
+        log.info("unit.recovered", unit=directory.name, state=live.unit.state.value)
+        if live.unit.state is not State.SCHEDULED:
+            self._reporter.tell(accepted.order.manager, live.unit)
+        if facts.exit is not None:
+            return
+        await self._hold_anyway(live)
+        assert self._launcher is not None  # noqa: S101  # made by start
+        found = await self._launcher.find(directory.name, directory)
+        if found and facts.killed:
+            await self._launcher.kill(directory.name, directory)
+        if found:
+            return
+        if facts.started is None and accepted.boot != kernel.boot_id():
+            remake = partial(staging.lay_out, self._dirs, accepted, job.files, description.working_directory)
+            await self._in_pool(remake)
+        self.host.spawn(self._launch(live), name=f"launch {directory.name}")
+
+    async def _hold_anyway(self, live: Live) -> None:
+        try:
+            await self._slots.reserve(live.unit.unit_id, live.description.needs, ALWAYS)
+        except XosError as error:
+            # It runs, whether or not the node offers as much as it did.
+            log.warning("slot.missing", unit=live.unit.unit_id, detail=error.message)
+
+    async def _tend(self, trash: list[Path]) -> None:
+        """Remove what nobody wants any more."""
+        keep_seconds, keep_units = self.settings.keep_days * 86_400, self.settings.keep_units
+        clean = partial(places.clean, self._dirs, self._stones, keep_seconds=keep_seconds, keep_units=keep_units)
+        while True:
+            try:
+                await self._in_pool(places.remove, trash)
+                gone = await self._in_pool(partial(clean, now=time.time()))
+                if gone:
+                    log.info("units.cleaned", units=len(gone))
+            except OSError as error:
+                log.warning("clean.failed", detail=str(error))
+            trash = []
+            await asyncio.sleep(CLEAN_SECONDS)
+
+    async def _in_pool(self, fn: Callable[..., T], *args: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, partial(fn, *args))
+
+    # --- starting
+
+    async def start_unit(self, order: UnitOrder) -> None:
+        """See `ExecutionManager.start_unit`.
+
+        Raises `UnitRefused`, `NoSlot`, `DoesNotFit`, `NoAccount`, `StorageFull`, `StorageBroken`.
+        """
+        unit_id = order.unit_id
+        if await self._is_known(order):
+            return
+        checked = check_order(order, self.host.trust, node=self.host.node, at=time.time())
+        coming = self._coming.get(unit_id)
+        if coming is None:
+            coming = asyncio.create_task(self._take(order, checked), name=f"take {unit_id}")
+            self._coming[unit_id] = coming
+            coming.add_done_callback(lambda _: self._coming.pop(unit_id, None))
+        await asyncio.shield(coming)
+
+    async def _is_known(self, order: UnitOrder) -> bool:
+        """Whether the very order was accepted before. Raises `UnitRefused` when another was, or it is too late."""
+        unit_id, node = order.unit_id, self.host.node
+        live = self._live.get(unit_id)
+        accepted = live.accepted if live is not None else None
+        if live is None and is_unit_id(unit_id):
+            if why := self._stones.why(unit_id):
+                detail = "it has run here and was cleaned away" if why == CLEANED else "it was killed before it came"
+                raise UnitRefused(node=node, unit_id=unit_id, detail=detail)
+            directory = self._dirs.ended / unit_id
+            accepted = await self._in_pool(read_accepted, directory) if directory.is_dir() else None
+        if accepted is None:
+            return False
+        if accepted.order.job.payload != order.job.payload:
+            raise UnitRefused(node=node, unit_id=unit_id, detail="another order has run under this id")
+        return True
+
+    async def _take(self, order: UnitOrder, checked: Checked) -> None:
+        """Accept an order: when this returns, the unit is on disk; then it is started."""
+        unit_id = order.unit_id
+        await self._slots.reserve(unit_id, checked.description.needs, ALWAYS)
+        try:
+            accepted = await self._in_pool(self._keep, order, checked)
+        except BaseException as error:
+            await self._slots.release(unit_id)
+            if isinstance(error, OSError):
+                log.exception("unit.unkept", unit=unit_id)
+                raise StorageBroken(path=str(self._dirs.live), detail=str(error)) from error
+            raise
+        live = Live(accepted, checked.description, Unit(unit_id, self.host.node, State.SCHEDULED))
+        self._live[unit_id] = live
+        self._publish(live)
+        log.info("unit.accepted", unit=unit_id, job=order.job_id, user=accepted.owner, vo=accepted.vo)
+        self.host.spawn(self._launch(live), name=f"launch {unit_id}")
+
+    def _keep(self, order: UnitOrder, checked: Checked) -> Accepted:
+        """Put the unit on disk, in a thread."""
+        for path in (self._dirs.live, self._dirs.work):
+            staging.check_space(path, self.settings.spare_bytes)
+        owner = checked.owner
+        try:
+            account = None if self._accounts is None else self._accounts.account(owner.vo, owner.name)
+        except OSError as error:
+            if error.errno in staging.FULL:
+                raise StorageFull(path=str(self.host.data)) from error
+            raise
+        accepted = Accepted(order, str(owner), owner.vo, account, owner.not_after, time.time(), kernel.boot_id())
+        staging.accept(self._dirs, accepted, checked.job.files, checked.description.working_directory)
+        return accepted
+
+    async def _launch(self, live: Live) -> None:
+        task = task_for(live.accepted, live.description, dirs=self._dirs, settings=self.settings, node=self.host.node)
+        assert self._launcher is not None  # noqa: S101  # made by start
+        await self._launcher.launch(task)
+
+    # --- following (launcher.Watcher)
+
+    def running(self, unit_id: str) -> None:
+        """See `Watcher.running`."""
+        live = self._live.get(unit_id)
+        if live is None or live.unit.state is not State.SCHEDULED:
+            return
+        live.unit = unit_of(self._facts(live), self.host.node)
+        if not live.unit.state.ended:
+            self._publish(live)
+            self._reporter.tell(live.accepted.order.manager, live.unit)
+
+    def gone(self, unit_id: str) -> None:
+        """See `Watcher.gone`."""
+        live = self._live.get(unit_id)
+        if live is None or live.unit.state.ended:
+            return
+        unit = unit_of(self._facts(live), self.host.node)
+        if unit.state.ended:
+            live.unit = unit
+            self.host.spawn(self._finish(live), name=f"finish {unit_id}")
+        else:
+            self.host.spawn(self._settle(live), name=f"settle {unit_id}")
+
+    def _facts(self, live: Live) -> Facts:
+        return read_facts(self._dirs.live / live.unit.unit_id, live.accepted)
+
+    async def _settle(self, live: Live) -> None:
+        """What ran the unit vanished without a word: have it buried, or started if it never was."""
+        log.warning("unit.unsettled", unit=live.unit.unit_id, pause=live.pause)
+        await asyncio.sleep(live.pause)
+        live.pause = min(2 * live.pause, _LONGEST_PAUSE)
+        await self._launch(live)
+
+    async def _finish(self, live: Live) -> None:
+        """The unit has ended: free its slot, then tell its Job Manager, who may want the slot."""
+        unit = live.unit
+        log.info("unit.ended", unit=unit.unit_id, state=unit.state.value, code=unit.exit_code, reason=unit.reason)
+        await self._slots.release(unit.unit_id)
+        self._publish(live)
+        self._reporter.tell(live.accepted.order.manager, unit)
+        unwanted = [file.name for file in live.description.stage_in if file.delete]
+        if unwanted:
+            start = self._dirs.home(unit.unit_id) / live.description.working_directory
+            await self._in_pool(staging.remove_inside, start, unwanted)
+
+    def _publish(self, live: Live) -> None:
+        self.host.bus.publish(TOPIC, live.unit)
+        for follower in live.followers:
+            follower.set()
+
+    def _acknowledged(self, units: list[Unit]) -> None:
+        """A Job Manager has these ends on disk."""
+        self.host.spawn(self._put_away([unit.unit_id for unit in units]), name="put away")
+
+    async def _put_away(self, unit_ids: list[str]) -> None:
+        def move() -> None:
+            for unit_id in unit_ids:
+                self._dirs.put_away(unit_id)
+
+        await self._in_pool(move)
+        for unit_id in unit_ids:
+            self._live.pop(unit_id, None)
+
+    # --- killing
+
+    async def kill_unit(self, unit_id: str) -> None:
+        """See `ExecutionManager.kill_unit`. Raises `UnknownUnit` (to users), `NotYourUnit`, `StorageFull`."""
+        caller = current_call().caller
+        if not is_unit_id(unit_id):
+            raise UnknownUnit(unit_id=unit_id[:200])
+        coming = self._coming.get(unit_id)
+        if coming is not None:
+            await asyncio.wait([coming])
+        live = self._live.get(unit_id)
+        if live is None:
+            await self._kill_absent(unit_id, caller)
+            return
+        _check_may(caller, unit_id, live.accepted)
+        if live.unit.state.ended:
+            return
+        directory = self._dirs.live / unit_id
+        mark = msgspec.json.encode({"by": str(caller), "at": time.time()})
+        await self._in_pool(write_atomically, directory / KILLED_MARK, mark)
+        log.info("unit.kill", unit=unit_id, by=str(caller))
+        assert self._launcher is not None  # noqa: S101  # made by start
+        await self._launcher.kill(unit_id, directory)
+
+    async def _kill_absent(self, unit_id: str, caller: Identity) -> None:
+        """Nothing runs under this id. A machine's word is enough that nothing ever will."""
+        directory = self._dirs.ended / unit_id
+        if directory.is_dir():
+            accepted = await self._in_pool(read_accepted, directory)
+            if accepted is not None:
+                _check_may(caller, unit_id, accepted)
+            return
+        if caller.kind is not Kind.MACHINE:
+            raise UnknownUnit(unit_id=unit_id)
+        if self._stones.why(unit_id):
+            return
+        keep = max(self.settings.keep_days, 1.0) * 86_400
+        stone = Stone(unit_id, int(time.time() + keep), KILLED)
+        self._stones.remember(stone)
+        await self._in_pool(self._stones.lay, [stone])
+
+    # --- asking
+
+    async def units(self, unit_ids: list[str]) -> list[Unit]:
+        """See `ExecutionManager.units`."""
+        wanted = unit_ids[:_ASKED]
+        known = {unit_id: self._live[unit_id].unit for unit_id in wanted if unit_id in self._live}
+        rest = [unit_id for unit_id in wanted if unit_id not in known and is_unit_id(unit_id)]
+        if rest:
+            known |= await self._in_pool(self._read_units, rest)
+        return [known[unit_id] for unit_id in wanted if unit_id in known]
+
+    def _read_units(self, unit_ids: list[str]) -> Mapping[str, Unit]:
+        found: dict[str, Unit] = {}
+        for unit_id in unit_ids:
+            directory = self._dirs.find(unit_id)
+            accepted = None if directory is None else read_accepted(directory)
+            if directory is not None and accepted is not None:
+                found[unit_id] = unit_of(read_facts(directory, accepted), self.host.node)
+        return found
+
+    async def output(self, unit_id: str, stream: str = "output", follow: bool = False) -> AsyncIterator[Chunk]:
+        """See `ExecutionManager.output`. Raises `UnknownUnit`, `NotYourUnit`, `NoOutput`."""
+        caller = current_call().caller
+        live = self._live.get(unit_id)
+        accepted = live.accepted if live is not None else await self._accepted(unit_id)
+        _check_may(caller, unit_id, accepted)
+        description = live.description if live is not None else read_job(accepted.order)[1]
+        tail = Tail(Source(self._dirs, accepted, description, stream), pool=self._pool, follower=self._follower)
+        if live is not None:
+            live.followers.add(tail.changed)
+        try:
+            async for piece in tail.pieces(lambda: not follow or live is None or live.unit.state.ended):
+                yield Chunk(unit_id, stream, piece)
+        finally:
+            if live is not None:
+                live.followers.discard(tail.changed)
+
+    async def _accepted(self, unit_id: str) -> Accepted:
+        directory = self._dirs.find(unit_id) if is_unit_id(unit_id) else None
+        accepted = None if directory is None else await self._in_pool(read_accepted, directory)
+        if accepted is None:
+            raise UnknownUnit(unit_id=unit_id[:200])
+        return accepted
+
+
+def _check_may(caller: Identity, unit_id: str, accepted: Accepted) -> None:
+    """Raise `NotYourUnit` unless *caller* is a machine, the unit's owner, or administers its VO."""
+    if caller.kind is Kind.MACHINE or str(caller) == accepted.owner:
+        return
+    if caller.kind is Kind.USER and caller.vo == accepted.vo and ADMIN in caller.roles:
+        return
+    raise NotYourUnit(unit_id=unit_id, caller=str(caller))
