@@ -6,7 +6,6 @@ For programs without an event loop. Not for several threads at once: give each i
 
 from __future__ import annotations
 
-import contextlib
 import select
 import socket
 import ssl
@@ -152,9 +151,14 @@ class BlockingLink:
 
     def _why_lost(self, error: OSError) -> XosError:
         """A server that refused our certificate has said so before it closed: read that, it tells more."""
-        with contextlib.suppress(OSError):
+        try:
             self._socket.settimeout(0.2)
             self._socket.recv(1)
+        except ssl.SSLError as told:
+            if not isinstance(told, ssl.SSLWantReadError):
+                return explain_tls_error(told, self._credential)
+        except OSError:
+            pass  # it said nothing more
         return ConnectionLost(address=self._address, detail=str(error))
 
     @property

@@ -100,7 +100,8 @@ class Connection(asyncio.Protocol):
         self._works: dict[int, Work] = {}
         self._credit: dict[int, _Credit] = {}
         self._expiry = Expiry(self._loop, self._expired)
-        self._heard = self._partial_since = self._loop.time()
+        self._heard = self._loop.time()
+        self._partial_since = math.inf
 
     # -- asyncio.Protocol
 

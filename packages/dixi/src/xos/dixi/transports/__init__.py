@@ -21,8 +21,6 @@ from xos.dixi.dispatch import Dispatcher
 from xos.dixi.errors import AddressTaken, BadService
 
 NAMES = ("dixi", "https")
-HANDSHAKE_SECONDS = 10.0
-"""A peer that has not finished its TLS handshake by then is dropped."""
 BACKLOG = 4096
 
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ssl
 from collections.abc import Callable
 
@@ -13,7 +12,8 @@ from xos.common.tls import Credential, client_context, explain_tls_error, server
 from xos.dixi import frames
 from xos.dixi.connection import Connection
 from xos.dixi.errors import NotConnected
-from xos.dixi.transports import BACKLOG, HANDSHAKE_SECONDS, Address, Endpoint, Link, Listener, Offer, bind, plain
+from xos.dixi.transports import BACKLOG, Address, Endpoint, Link, Listener, Offer, bind, plain
+from xos.dixi.transports.tls import Gate, TlsLayer
 
 log = get_logger("xos.dixi.transport")
 
@@ -24,8 +24,6 @@ class DixiListener:
     def __init__(self, offer: Offer) -> None:
         self._offer = offer
         self._connections: set[Connection] = set()
-        self._empty = asyncio.Event()
-        self._empty.set()
         self._server: asyncio.Server | None = None
         endpoint = offer.endpoint
         if endpoint.credential is None:
@@ -33,18 +31,14 @@ class DixiListener:
         self._context = server_context(
             endpoint.credential, endpoint.trust, anonymous=offer.anonymous, alpn=[frames.ALPN]
         )
+        self._gate = Gate(offer.most_connections, str(offer.address))
         self._socket = bind(offer.address)
         self._bound = self._socket.getsockname()[:2]
 
     async def serve(self) -> None:
         """Begin to accept."""
         self._server = await asyncio.get_running_loop().create_server(
-            self._accept,
-            sock=self._socket,
-            ssl=self._context,
-            ssl_handshake_timeout=HANDSHAKE_SECONDS,
-            ssl_shutdown_timeout=1.0,
-            backlog=BACKLOG,
+            self._gate.accepting(self._accept, self._context), sock=self._socket, backlog=BACKLOG
         )
 
     def renew(self, credential: Credential) -> None:
@@ -56,22 +50,9 @@ class DixiListener:
             trust=self._offer.endpoint.trust,
             dispatcher=self._offer.endpoint.dispatcher,
             accepted=True,
-            on_open=self._opened,
-            on_close=self._closed,
+            on_open=self._connections.add,
+            on_close=self._connections.discard,
         )
-
-    def _closed(self, connection: Connection) -> None:
-        self._connections.discard(connection)
-        if not self._connections:
-            self._empty.set()
-
-    def _opened(self, connection: Connection) -> None:
-        if len(self._connections) >= self._offer.most_connections:
-            log.warning("listener.full", address=str(self.address), connections=len(self._connections))
-            connection.abort(NotConnected(address=str(self.address), detail="too many connections"))
-            return
-        self._connections.add(connection)
-        self._empty.clear()
 
     @property
     def address(self) -> Address:
@@ -102,13 +83,7 @@ class DixiListener:
             self._server.close()
         else:
             self._socket.close()
-        for connection in list(self._connections):
-            connection.close()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(1.0):
-                await self._empty.wait()
-        for connection in list(self._connections):
-            connection.abort(NotConnected(address=connection.address, detail="the daemon has stopped"))
+        await self._gate.shut(1.0)
 
 
 class DixiTransport:
@@ -131,20 +106,24 @@ class DixiTransport:
         context = client_context(endpoint.credential, endpoint.trust, alpn=[frames.ALPN])
         loop = asyncio.get_running_loop()
 
-        def make() -> Connection:
-            return Connection(
-                trust=endpoint.trust,
-                dispatcher=endpoint.dispatcher,
-                accepted=False,
-                wanted=node,
-                on_goodbye=on_goodbye,
-            )
-
+        connection = Connection(
+            trust=endpoint.trust,
+            dispatcher=endpoint.dispatcher,
+            accepted=False,
+            wanted=node,
+            on_goodbye=on_goodbye,
+        )
         try:
             async with asyncio.timeout(seconds):
-                _, connection = await loop.create_connection(
-                    make, address.host, address.port, ssl=context, server_hostname="", ssl_shutdown_timeout=1.0
+                shaken: asyncio.Future[None] = loop.create_future()
+                raw, _ = await loop.create_connection(
+                    lambda: TlsLayer(connection, context, server=False, shaken=shaken), address.host, address.port
                 )
+                try:
+                    await shaken
+                except asyncio.CancelledError:
+                    raw.abort()
+                    raise
         except ssl.SSLError as error:
             raise explain_tls_error(error, endpoint.credential) from error
         except TimeoutError as error:

@@ -53,7 +53,8 @@ from xos.dixi.frames import MAX_FRAME
 from xos.dixi.named import from_named, to_named, twin
 from xos.dixi.openapi import openapi
 from xos.dixi.stage import Work
-from xos.dixi.transports import BACKLOG, HANDSHAKE_SECONDS, Address, Endpoint, Link, Listener, Offer, bind
+from xos.dixi.transports import BACKLOG, Address, Endpoint, Link, Listener, Offer, bind
+from xos.dixi.transports.tls import HANDSHAKE_SECONDS, Gate
 
 log = get_logger("xos.dixi.https")
 
@@ -72,6 +73,7 @@ class HttpsListener:
             raise NotConnected(address=str(offer.address), detail="a listener needs a machine certificate")
         self._offer = offer
         self._context = server_context(endpoint.credential, endpoint.trust, anonymous=True, alpn=["http/1.1"])
+        self._gate = Gate(offer.most_connections, str(offer.address))
         self._socket = bind(offer.address)
         self._bound = self._socket.getsockname()[:2]
         self._http = web.Server(
@@ -88,12 +90,7 @@ class HttpsListener:
     async def serve(self) -> None:
         """Begin to accept."""
         self._server = await asyncio.get_running_loop().create_server(
-            self._http,
-            sock=self._socket,
-            ssl=self._context,
-            ssl_handshake_timeout=HANDSHAKE_SECONDS,
-            ssl_shutdown_timeout=1.0,
-            backlog=BACKLOG,
+            self._gate.accepting(self._http, self._context), sock=self._socket, backlog=BACKLOG
         )
 
     @property
@@ -136,6 +133,7 @@ class HttpsListener:
         else:
             self._socket.close()
         await self._http.shutdown(1.0)
+        await self._gate.shut(1.0)
 
     # -- requests
 
@@ -147,7 +145,7 @@ class HttpsListener:
             return self._refuse(request, error)
         except (ConnectionError, asyncio.CancelledError):
             raise  # the client has gone
-        except Exception as error:  # noqa: BLE001 -- a fault of the gateway itself: an incident, as in a service
+        except Exception as error:
             incident = secrets.token_hex(4)
             log.exception("gateway.failed", path=request.path, incident=incident, exc_info=error)
             return self._refuse(request, InternalError(incident=incident))
@@ -157,8 +155,6 @@ class HttpsListener:
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         if self._draining is not None:
             raise Draining(node=self._draining)
-        if self.connections > self._offer.most_connections:
-            raise Draining(node=str(self.address))
         caller = self._identify(request)
         if request.path in _PAGES and request.method == "GET":
             if caller.kind is Kind.ANONYMOUS:
