@@ -213,6 +213,8 @@ class _Reader(_Worker):
     def run(self, jobs: list[_Job[Any]]) -> None:
         for job in jobs:
             self.alone(job)
+            if isinstance(job.error, StorageBroken):
+                self.alone(job)  # a server that came back; reading twice does no harm
 
 
 class _Writer(_Worker):
