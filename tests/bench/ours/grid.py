@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import secrets
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.enclosure import Enclosure, enclosure
+from bench.leftovers import short_directory
 from bench.model import CannotRun
 from bench.peers.slurm import CPUS_PER_NODE, NODES
 from bench.resources import Resources
@@ -28,8 +30,6 @@ class Grid:
     """The running grid, and workers inside its enclosure."""
 
     box: Enclosure
-    home: Path
-    """``XOS_HOME`` of the user."""
     root: Path
     driver: Worker
     """Runs commands."""
@@ -72,34 +72,40 @@ def get(resources: Resources) -> Grid:
 def start(root: Path, build: Path) -> Iterator[Grid]:
     """Bring a new grid up. Raises `CannotRun` when it does not come up."""
     where, logs = build / "grid", build / "grid-logs"
-    shutil.rmtree(where, ignore_errors=True)
-    logs.mkdir(parents=True, exist_ok=True)
-    programs = Path(sys.executable).parent
-    env = {
-        "PATH": f"{programs}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        "PYTHONPATH": str(root / "tests"),
-        "XOS_HOME": str(where / "users" / USER),
-    }
-    with enclosure("grid", logs) as box, contextlib.ExitStack() as stack:
-        setup = [str(programs / "xos-setup"), "local"]
-        _do(box, [*setup, "up", "--root", str(where), "--nodes", str(NODES), "--slots", str(CPUS_PER_NODE)], env, logs)
-        _do(box, [*setup, "demo", "--root", str(where)], env, logs)
+    for old in (where, logs):
+        shutil.rmtree(old, ignore_errors=True)
+    logs.mkdir(parents=True)
+    programs, home = Path(sys.executable).parent, where / "users" / USER
+    with short_directory("agent") as agent, enclosure("grid", logs) as box, contextlib.ExitStack() as stack:
+        password = secrets.token_urlsafe(18)
+        env = {
+            "PATH": f"{programs}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "PYTHONPATH": str(root / "tests"),
+            "XOS_HOME": str(home),
+            "XOS_AGENT_SOCK": str(agent / "agent.sock"),
+            "BENCH_PASSWORD": password,
+        }
+        size = ["--nodes", str(NODES), "--slots", str(CPUS_PER_NODE)]
+        _do(box, logs, [str(programs / "xos-setup"), "local", "up", "--root", str(where), *size], env)
+        people = [sys.executable, "-m", "bench.ours.people", str(where), str(home), VO, USER]
+        _do(box, logs, people, env, typed=f"{password}\n")
+        _do(box, logs, [sys.executable, "-P", "-m", "xos.dixi", "xos-agent", "start"], env)
         driver = [sys.executable, str(Path(__file__).parents[1] / "driver.py")]
         client = [sys.executable, "-m", "bench.ours.xati"]
         workers = [stack.enter_context(box.worker("driver", driver, env=env))]
         workers += [stack.enter_context(box.worker(f"client-{n}", client, env=env)) for n in range(CLIENTS)]
         for worker in workers:
             worker.hear(timeout=60)
-        yield Grid(box, where / "users" / USER, where, workers[0], tuple(workers[1:]), env)
+        yield Grid(box, where, workers[0], tuple(workers[1:]), env)
 
 
-def _do(box: Enclosure, argv: list[str], env: dict[str, str], logs: Path) -> None:
-    log = logs / "xos-setup.log"
+def _do(box: Enclosure, logs: Path, argv: list[str], env: dict[str, str], *, typed: str = "") -> None:
+    log = logs / "setup.log"
     with log.open("ab") as out:
         try:
             done = subprocess.run(
                 box.wrap(argv),
-                stdin=subprocess.DEVNULL,
+                input=typed.encode(),
                 stdout=out,
                 stderr=out,
                 env={"LANG": "C.UTF-8", **env},
@@ -107,8 +113,8 @@ def _do(box: Enclosure, argv: list[str], env: dict[str, str], logs: Path) -> Non
                 start_new_session=True,
             )
         except subprocess.TimeoutExpired:
-            raise CannotRun(f"{argv[0]} does not end ({log})") from None
+            raise CannotRun(f"{' '.join(argv)} does not end ({log})") from None
     if done.returncode != 0:
-        said = [line for line in log.read_text(errors="replace").splitlines() if line.startswith("xos-setup: ")]
-        last = said[-1].removeprefix("xos-setup: ") if said else "it does not say why"
-        raise CannotRun(f"{Path(argv[0]).name} {' '.join(argv[1:3])} ended with {done.returncode}: {last} ({log})")
+        lines = log.read_text(errors="replace").splitlines()
+        said = [line for line in lines if line and not line.startswith(" ")] or ["it does not say why"]
+        raise CannotRun(f"{' '.join(argv[:4])} ended with {done.returncode}: {said[-1][:300]} ({log})")
