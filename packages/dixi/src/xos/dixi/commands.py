@@ -226,13 +226,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         command = find(name)
         if command.shell is not None and not args:
             return command.shell()
-        with contextlib.closing(OwnTies(home_of(env))) as ties:
-            return asyncio.run(invoke(command, args, own_session(name, ties, env)))
+        return asyncio.run(_alone(command, args, name, env))
     except UnknownCommand as error:
         sys.stderr.write(f"{name}: {error.message}\n")
         return error.exit_status
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+async def _alone(command: Command, args: Sequence[str], name: str, env: Mapping[str, str]) -> int:
+    """Run a command here; its connections are closed while their event loop still runs."""
+    with contextlib.closing(OwnTies(home_of(env))) as ties:
+        return await invoke(command, args, own_session(name, ties, env))
 
 
 def own_session(name: str, ties: Ties, env: Mapping[str, str]) -> Session:
