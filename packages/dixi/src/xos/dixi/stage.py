@@ -134,11 +134,12 @@ class Stage:
             error = DeadlineExceeded(method=work.method.name)
         except Exception as raised:  # noqa: BLE001 -- whatever a service raises, the daemon goes on and the caller hears
             error = _incident(work, raised)
+        place.discard(work)
+        self.metrics.observe(work, began, error)
+        try:
+            work.finish(value, error)
         finally:
-            place.discard(work)
-            self.metrics.observe(work, began, error)
             self._next()
-        work.finish(value, error)
 
     def _next(self) -> None:
         while self._queue and len(self._running) < self.limit:
