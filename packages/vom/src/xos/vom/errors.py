@@ -144,6 +144,42 @@ class NotAMember(VomError):
     http_status = 403
 
 
+# --- commands --------------------------------------------------------------------------------------------------------
+
+
+class PassphraseNeeded(VomError):
+    """Raised when a key is to be written to a file and there is no passphrase to encrypt it with."""
+
+    code = "vom.passphrase-needed"
+    template = "the key of the new certificate needs a passphrase, and none was given"
+    hint = "Start xos-agent, which keeps keys in memory only, or give --passphrase-file, or --no-passphrase."
+    exit_status = 2
+
+
+class NothingToRenew(VomError):
+    """Raised when the certificate at hand cannot be exchanged for a new one."""
+
+    code = "vom.nothing-to-renew"
+    template = "cannot renew: {detail}"
+    hint = "Get a certificate by password: get-xos-cert VO USER."
+
+
+class NotTheSame(VomError):
+    """Raised when what was typed twice differs."""
+
+    code = "vom.not-the-same"
+    template = "the two {what} are not the same"
+    exit_status = 2
+
+
+class UnusableFile(VomError):
+    """Raised when a file that an option names cannot be read or written."""
+
+    code = "vom.unusable-file"
+    template = "{file}: {detail}"
+    exit_status = 2
+
+
 # --- machines --------------------------------------------------------------------------------------------------------
 
 
