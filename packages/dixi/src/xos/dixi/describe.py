@@ -84,6 +84,7 @@ def _method(signature: Signature, walk: _Walk) -> MethodDescription:
         waits=marks.waits,
         idempotent=marks.idempotent,
         allow=tuple(sorted(marks.allow)),
+        reads=marks.reads,
     )
 
 
@@ -102,7 +103,7 @@ def _parameter_doc(name: str, kind: Any, doc: str) -> str:
     for extra in getattr(kind, "__metadata__", ()):
         if isinstance(extra, msgspec.Meta) and extra.description:
             return extra.description
-    for clause in re.split(r"(?<=[.;:])\s+", " ".join(doc.split())):
+    for clause in re.split(r"(?<=[.;])\s+", " ".join(doc.split())):
         if clause.startswith(f"*{name}*"):
             return clause.removeprefix(f"*{name}*").lstrip(":, ").rstrip(".;")
     return ""
@@ -191,7 +192,7 @@ class _Walk:
 
     def _enum(self, cls: type[enum.Enum]) -> Type:
         docs = attribute_docs(cls)
-        members = tuple(MemberDescription(m.name, m.value, docs.get(m.name, "")) for m in cls)
+        members = tuple(MemberDescription(m.name, msgspec.json.encode(m).decode(), docs.get(m.name, "")) for m in cls)
         self.enums[cls.__name__] = EnumDescription(cls.__name__, inspect.getdoc(cls) or "", members, cls.__module__)
         return Type(Form.ENUM, name=cls.__name__)
 

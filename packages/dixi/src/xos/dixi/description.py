@@ -96,7 +96,8 @@ class MemberDescription(msgspec.Struct, array_like=True, frozen=True):
     """One value of an enum."""
 
     name: str
-    value: str | int
+    value: str
+    """JSON of it: a string in quotation marks, or a number."""
     doc: str = ""
 
 
@@ -124,6 +125,8 @@ class MethodDescription(msgspec.Struct, array_like=True, frozen=True):
     """Done twice is done once: a client may repeat it when a connection is lost."""
     allow: tuple[str, ...] = ()
     """Kinds of caller that are heard: ``user``, ``machine``, ``anonymous``."""
+    reads: bool = False
+    """Changes nothing; at the HTTP gateway it answers GET too."""
 
 
 class ServiceDescription(msgspec.Struct, array_like=True, frozen=True):

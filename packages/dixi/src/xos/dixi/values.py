@@ -122,15 +122,18 @@ class Values:
         if kind.form is Form.BOOL:
             return "true", "false"
         if kind.form is Form.ENUM:
-            return tuple(str(m.value) for m in self._description.enum(kind.name).members)
+            return tuple(str(value) for value in self._members(kind.name))
         return ()
 
     def _member(self, name: str, value: Any, at: str = "") -> Any:
-        members = self._description.enum(name).members
+        members = self._members(name)
         for member in members:
-            if value == member.value or str(value) == str(member.value):
-                return member.value
-        raise BadValue(f"{_where(at)}{value!r} is not one of {', '.join(str(m.value) for m in members)}")
+            if str(value) == str(member):
+                return member
+        raise BadValue(f"{_where(at)}{value!r} is not one of {', '.join(map(str, members))}")
+
+    def _members(self, name: str) -> list[str | int]:
+        return [msgspec.json.decode(member.value) for member in self._description.enum(name).members]
 
     def _struct_to_wire(self, name: str, value: Any, at: str) -> list[Any]:
         if not isinstance(value, dict):

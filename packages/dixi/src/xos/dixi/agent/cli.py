@@ -89,6 +89,8 @@ def _show(status: Status, session: Session) -> None:
         f"commands   {status.running - 1} running besides this, {status.served} begun\n"
         f"memory     {', '.join(memory)}"
     )
+    if status.stale:
+        session.out("upgraded   its code is older than what is installed; restart it: xos-agent stop; xos-agent start")
 
 
 def main(argv: Sequence[str], env: Mapping[str, str]) -> int:

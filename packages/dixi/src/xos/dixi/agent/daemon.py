@@ -15,6 +15,7 @@ import msgspec
 
 from xos.common.log import configure, get_logger
 from xos.common.tls import Credential
+from xos.dixi import commands
 from xos.dixi.agent.keeper import Keeper, RunTies
 from xos.dixi.agent.process import Protection, Seat, protect, raise_descriptor_limit
 from xos.dixi.agent.protocol import Refusal
@@ -50,6 +51,8 @@ class Status(msgspec.Struct, frozen=True):
     """Unix seconds: end of the certificate."""
     undumpable: bool
     locked: bool
+    stale: bool
+    """The code on disk has changed since it started: commands run in processes of their own until it is restarted."""
 
 
 class Agent:
@@ -82,6 +85,7 @@ class Agent:
             not_after=identity.not_after if identity else None,
             undumpable=self._protection.undumpable,
             locked=self._protection.locked,
+            stale=self._registry.code.changed(),
         )
 
     def stop(self) -> None:
@@ -135,7 +139,7 @@ def serve(seat: Seat, home: Path, env: Mapping[str, str], ready: Callable[[], No
 
     async def run() -> None:
         registry = Registry()
-        registry.preload()
+        registry.preload(commands.names())
         agent = Agent(Keeper(home), registry, seat, protection)
         gc.collect()
         gc.freeze()  # what was loaded stays: later collections need not look at it

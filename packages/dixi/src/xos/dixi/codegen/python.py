@@ -70,16 +70,13 @@ def _imports(out: Buffer, services: Sequence[ServiceDescription]) -> None:
         homes = {s.name: s.package for s in service.structs} | {e.name: e.package for e in service.enums}
         for name in _names_used(service):
             modules.setdefault(homes[name], set()).add(name)
-    for first_party in (False, True):
-        for module in sorted(m for m in modules if m.startswith("xos.") is first_party):
-            names = sorted(modules[module], key=lambda n: (not n.isupper(), n))
-            line = f"from {module} import {', '.join(names)}"
-            if out.fits(line):
-                out.add(line)
-            else:
-                out.add(f"from {module} import (", *(f"    {name}," for name in names), ")")
-        if not first_party and any(not m.startswith("xos.") for m in modules):
-            out.add("")
+    for module in sorted(modules):
+        names = sorted(modules[module], key=lambda name: (not name.isupper(), name))
+        line = f"from {module} import {', '.join(names)}"
+        if out.fits(line):
+            out.add(line)
+        else:
+            out.add(f"from {module} import (", *(f"    {name}," for name in names), ")")
 
 
 def _names_used(service: ServiceDescription) -> Iterable[str]:
@@ -164,7 +161,7 @@ def literal(kind: Type, value: Any, service: ServiceDescription) -> str:
         case Form.OPTIONAL:
             return "None" if value is None else literal(kind.of[0], value, service)
         case Form.ENUM:
-            member = next(m.name for m in service.enum(kind.name).members if m.value == value)
+            member = next(m.name for m in service.enum(kind.name).members if msgspec.json.decode(m.value) == value)
             return f"{kind.name}.{member}"
         case Form.STRUCT:
             fields = service.struct(kind.name).fields
@@ -182,7 +179,7 @@ def literal(kind: Type, value: Any, service: ServiceDescription) -> str:
         case Form.FLOAT:
             return repr(float(value))
         case Form.BYTES:
-            return repr(msgspec.convert(value, bytes))
+            return _quoted(msgspec.convert(value, bytes))
         case _:
             return _quoted(value) if isinstance(value, str) else repr(value)
 
@@ -193,8 +190,9 @@ def _sequence(items: list[str], *, mutable: bool) -> str:
     return f"({', '.join(items)}{',' if len(items) == 1 else ''})"
 
 
-def _quoted(text: str) -> str:
-    return msgspec.json.encode(text).decode()
+def _quoted(text: str | bytes) -> str:
+    source = repr(text)
+    return source.replace("'", '"') if '"' not in source and source.count("'") == 2 else source
 
 
 def _names_in_default(kind: Type, value: Any, service: ServiceDescription) -> Iterable[str]:

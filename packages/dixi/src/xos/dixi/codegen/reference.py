@@ -87,7 +87,9 @@ def _notes(method: MethodDescription) -> list[str]:
     notes = []
     if method.waits and not method.streams:
         notes.append("Answers when it has happened, which may take long: give a deadline if you cannot wait.")
-    if method.idempotent:
+    if method.reads:
+        notes.append("Changes nothing.")
+    elif method.idempotent:
         notes.append("Done twice is done once: clients repeat it by themselves when a connection is lost.")
     if method.allow:
         notes.append(f"Hears callers of the kind {', '.join(method.allow)}.")
