@@ -8,7 +8,6 @@ import contextlib
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor
-from pathlib import Path
 
 from xos.aem.errors import NoOutput
 from xos.aem.execution.follow import Follower
@@ -50,15 +49,7 @@ class Source:
         if self._name:
             uid = os.geteuid() if self._accepted.account is None else self._accepted.account[0]
             return open_inside(self._start, self._name, uid)
-        directory = self._dirs.find(self.unit_id)
-        with contextlib.suppress(FileNotFoundError):
-            if directory is not None:
-                return _open_kept(directory / self._kept)
-        return None
-
-
-def _open_kept(path: Path) -> int:
-    return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        return self._dirs.open_file(self.unit_id, self._kept)
 
 
 class Tail:

@@ -91,7 +91,7 @@ def sweep(dirs: UnitDirs) -> list[Path]:
 def _is_orphan(dirs: UnitDirs, parent: Path, entry: Path) -> bool:
     if parent == dirs.live:
         return read_accepted(entry) is None
-    return parent == dirs.work and dirs.find(entry.name) is None
+    return parent == dirs.work and not dirs.has(entry.name)
 
 
 def _aside(path: Path) -> Path:

@@ -196,8 +196,8 @@ class ExecutionManagerService(Hosted[ExecutionSettings], ExecutionManager):
             if why := self._stones.why(unit_id):
                 detail = "it has run here and was cleaned away" if why == CLEANED else "it was killed before it came"
                 raise UnitRefused(node=node, unit_id=unit_id, detail=detail)
-            directory = self._dirs.ended / unit_id
-            accepted = await self._in_pool(read_accepted, directory) if directory.is_dir() else None
+            if (self._dirs.ended / unit_id).is_dir():
+                accepted = await self._in_pool(self._dirs.accepted, unit_id)
         if accepted is None:
             return False
         if accepted.order.job.payload != order.job.payload:
@@ -332,11 +332,8 @@ class ExecutionManagerService(Hosted[ExecutionSettings], ExecutionManager):
 
     async def _kill_absent(self, unit_id: str, caller: Identity) -> None:
         """Nothing runs under this id. A machine's word is enough that nothing ever will."""
-        directory = self._dirs.ended / unit_id
-        if directory.is_dir():
-            accepted = await self._in_pool(read_accepted, directory)
-            if accepted is not None:
-                _check_may(caller, unit_id, accepted)
+        if (self._dirs.ended / unit_id).is_dir():
+            _check_may(caller, unit_id, await self._accepted(unit_id))
             return
         if caller.kind is not Kind.MACHINE:
             raise UnknownUnit(unit_id=unit_id)
@@ -359,13 +356,8 @@ class ExecutionManagerService(Hosted[ExecutionSettings], ExecutionManager):
         return [known[unit_id] for unit_id in wanted if unit_id in known]
 
     def _read_units(self, unit_ids: list[str]) -> Mapping[str, Unit]:
-        found: dict[str, Unit] = {}
-        for unit_id in unit_ids:
-            directory = self._dirs.find(unit_id)
-            accepted = None if directory is None else read_accepted(directory)
-            if directory is not None and accepted is not None:
-                found[unit_id] = unit_of(read_facts(directory, accepted), self.host.node)
-        return found
+        read = {unit_id: self._dirs.facts(unit_id) for unit_id in unit_ids}
+        return {unit_id: unit_of(facts, self.host.node) for unit_id, facts in read.items() if facts is not None}
 
     async def output(self, unit_id: str, stream: str = "output", follow: bool = False) -> AsyncIterator[Chunk]:
         """See `ExecutionManager.output`. Raises `UnknownUnit`, `NotYourUnit`, `NoOutput`."""
@@ -385,8 +377,7 @@ class ExecutionManagerService(Hosted[ExecutionSettings], ExecutionManager):
                 live.followers.discard(tail.changed)
 
     async def _accepted(self, unit_id: str) -> Accepted:
-        directory = self._dirs.find(unit_id) if is_unit_id(unit_id) else None
-        accepted = None if directory is None else await self._in_pool(read_accepted, directory)
+        accepted = await self._in_pool(self._dirs.accepted, unit_id) if is_unit_id(unit_id) else None
         if accepted is None:
             raise UnknownUnit(unit_id=unit_id[:200])
         return accepted

@@ -20,6 +20,7 @@ what is still of interest. Its working directory is ``work/UNIT/home``, that of 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from pathlib import Path
@@ -176,11 +177,29 @@ class UnitDirs:
         for path in (self.live, self.ended):
             path.mkdir(mode=0o700, exist_ok=True)
 
-    def find(self, unit_id: str) -> Path | None:
-        """The directory of a unit, if the node has one."""
-        for parent in (self.live, self.ended):
-            if (parent / unit_id).is_dir():
-                return parent / unit_id
+    def has(self, unit_id: str) -> bool:
+        """Whether the node has a directory of that unit."""
+        return any((parent / unit_id).is_dir() for parent in (self.live, self.ended))
+
+    def accepted(self, unit_id: str) -> Accepted | None:
+        """The order of a unit that the node has, wherever it is."""
+        return read_accepted(self.live / unit_id) or read_accepted(self.ended / unit_id)
+
+    def facts(self, unit_id: str) -> Facts | None:
+        """What the files of a unit say, wherever it is, and even if it is put away meanwhile."""
+        for directory in (self.live / unit_id, self.ended / unit_id):
+            accepted = read_accepted(directory)
+            if accepted is not None:
+                facts = read_facts(directory, accepted)
+                if directory.is_dir():
+                    return facts
+        return None
+
+    def open_file(self, unit_id: str, name: str) -> int | None:
+        """Open a file of the unit directory for reading; None when it is not there."""
+        for directory in (self.live / unit_id, self.ended / unit_id):
+            with contextlib.suppress(FileNotFoundError):
+                return os.open(directory / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         return None
 
     def put_away(self, unit_id: str) -> None:
