@@ -102,9 +102,18 @@ async def test_a_jsdl_file_is_sent_as_written(shell: Any, grid: Any, tmp_path: P
     document = to_jsdl(JobDescription(executable="/bin/true", stage_in=(StagedFile("data"),)))
     document = document.replace(b"<JobDefinition", b"<!-- mine -->\n<JobDefinition")
     (tmp_path / "jobs/job.jsdl").write_bytes(document)
+    assert (await shell("xsub", "jobs/job.jsdl")).status == 0
     assert (await shell("xsub", "-f", "jobs/job.jsdl")).status == 0
-    assert grid.orders[0].jsdl == document
+    assert grid.orders[0].jsdl == grid.orders[1].jsdl == document
     assert grid.orders[0].files == (InputFile("data", b"d"),)
+
+
+async def test_a_program_that_is_called_like_a_description(shell: Any, grid: Any, tmp_path: Path) -> None:
+    """After two dashes, or with arguments, it is a program."""
+    (tmp_path / "run.toml").write_bytes(b"#!/bin/sh\n")
+    await shell("xsub", "--", "./run.toml")
+    await shell("xsub", "./run.toml", "x")
+    assert [parse(order.jsdl).executable for order in grid.orders] == ["./run.toml", "./run.toml"]
 
 
 async def test_a_toml_file_and_options(shell: Any, grid: Any, tmp_path: Path) -> None:
@@ -143,7 +152,7 @@ async def test_a_terminal_gets_a_friendly_line_beside(shell: Any) -> None:
 
 
 BAD: list[tuple[tuple[str, ...], int, str]] = [
-    ((), 2, "give a program or -f JOB"),
+    ((), 2, "give a program or a job description"),
     (("-f", "x", "--", "true"), 2, "not both"),
     (("-f", "missing.jsdl"), 66, "No such file"),
     (("-f", "."), 66, "not a regular file"),

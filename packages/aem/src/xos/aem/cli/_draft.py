@@ -23,6 +23,7 @@ ORDER_MAX = 4 * 1024 * 1024
 """Bytes of an order that every Job Manager takes (its setting ``order_bytes``), signature and description included."""
 ROOM = 64 * 1024
 """Bytes of it that are not files or description."""
+DESCRIPTIONS = (".jsdl", ".toml")
 STDIN = "stdin"
 """Name under which the user's standard input travels."""
 LARGE = "Small files travel with the job; keep large ones in a file system that the nodes mount."
@@ -42,15 +43,15 @@ async def draft(args: argparse.Namespace, session: Session) -> Draft:
 
     Raises `DescriptionError`, `BadUsage`, `CannotRead`, `OrderTooLarge`.
     """
-    command = args.command[1:] if args.command[:1] == ["--"] else args.command
-    if bool(command) == bool(args.file):
-        detail = "give a program or -f JOB" + (", not both" if command else "")
-        raise BadUsage(detail=detail, advice="xsub --help shows examples of both.")
-    if args.file == "-" == args.input:
+    file, command = _meant(args)
+    if bool(command) == bool(file):
+        detail = "give a program or a job description" + (", not both" if command else "")
+        raise BadUsage(detail=detail, advice="xsub --help says how.")
+    if file == "-" == args.input:
         raise BadUsage(detail="-f - and --input - cannot both be standard input", advice="")
     written = b""
-    if args.file:
-        base, job, written = await _described(args.file, session)
+    if file:
+        base, job, written = await _described(file, session)
     else:
         base, job = session.cwd, _program(command, session)
     changed = with_options(job, args, session)
@@ -60,6 +61,15 @@ async def draft(args: argparse.Namespace, session: Session) -> Draft:
     if total > ORDER_MAX - ROOM:
         raise OrderTooLarge(size=total + ROOM, limit=ORDER_MAX)
     return Draft(changed, document, files)
+
+
+def _meant(args: argparse.Namespace) -> tuple[str | None, list[str]]:
+    """The job description, the program and its arguments: a lone ``x.jsdl`` is the former, after ``--`` the latter."""
+    if args.command[:1] == ["--"]:
+        return args.file, args.command[1:]
+    if args.file is None and len(args.command) == 1 and args.command[0].endswith(DESCRIPTIONS):
+        return args.command[0], []
+    return args.file, args.command
 
 
 async def _described(name: str, session: Session) -> tuple[Path, JobDescription, bytes]:

@@ -8,9 +8,15 @@ import argparse
 from xos.aem.cli._exits import STATUSES
 from xos.dixi.commands import Command, Session, add_json
 
-USAGE = """xsub [OPTION …] [--] PROGRAM [ARGUMENT …]
-       xsub [OPTION …] -f JOB"""
-EPILOG = f"""A PROGRAM given as a relative path (./run.sh) is a file of yours and travels with the job; a bare name
+USAGE = """xsub [OPTION …] JOB.jsdl|JOB.toml
+       xsub [OPTION …] -f JOB
+       xsub [OPTION …] [--] PROGRAM [ARGUMENT …]"""
+EPILOG = f"""examples:
+  xsub -n 2 hostname                            on two nodes
+  xsub --wait -i data.txt ./simulate.sh -n 8    your script and its data; -n 8 is the script's
+  xsub --watch hello.jsdl                       a job description; states are shown live
+
+A PROGRAM given as a relative path (./run.sh) is a file of yours and travels with the job; a bare name
 is looked for on the nodes.
 
 The job's id is printed when the job is kept safely: it will run, even if this machine goes away.
