@@ -12,6 +12,7 @@ from cryptography import x509
 
 from xos.common.errors import BadCertificate
 from xos.common.identity import Identity, Kind
+from xos.common.keys import UNREADABLE
 
 MAX_ATTRIBUTES = 64 * 1024
 
@@ -64,7 +65,7 @@ def identity_of(certificate: x509.Certificate, der: bytes) -> Identity:
     try:
         not_before = int(certificate.not_valid_before_utc.timestamp())
         not_after = int(certificate.not_valid_after_utc.timestamp())
-    except (ValueError, OverflowError) as error:
+    except UNREADABLE as error:
         raise BadCertificate(detail="its dates cannot be read") from error
     return msgspec.structs.replace(
         _user(found) if USER_ID in found else _machine(found),
@@ -123,7 +124,7 @@ def attributes_of(certificate: x509.Certificate) -> dict[x509.ObjectIdentifier, 
     """The XOS attributes of an end-entity certificate, checked for form but not for sense."""
     try:
         extensions = certificate.extensions
-    except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+    except UNREADABLE as error:
         raise BadCertificate(detail="its extensions cannot be read, or one is there twice") from error
     found: dict[x509.ObjectIdentifier, str] = {}
     room = MAX_ATTRIBUTES

@@ -30,7 +30,7 @@ from xos.common.attributes import (
 )
 from xos.common.errors import BadCertificate, BadKey
 from xos.common.identity import Identity
-from xos.common.keys import check_csr, key_pem, load_key, make_key
+from xos.common.keys import UNREADABLE, check_csr, key_pem, load_key, make_key
 
 BACKDATED_S = 300
 
@@ -80,7 +80,7 @@ class Authority:
         """The CA in two PEM texts. Raises `WrongPassphrase`, `BadKey`, `BadCertificate`."""
         try:
             parsed = x509.load_pem_x509_certificate(certificate)
-        except ValueError as error:
+        except UNREADABLE as error:
             raise BadCertificate(detail="the CA's cannot be read") from error
         return cls(load_key(key, passphrase), parsed)
 

@@ -27,7 +27,7 @@ import datetime
 from collections.abc import Sequence
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 
 from xos.common.attributes import ATTRIBUTES, attributes_of, check_name, identity_of
 from xos.common.authority import Authority, new_serial
@@ -50,7 +50,7 @@ from xos.common.errors import (
     WrongPassphrase,
 )
 from xos.common.identity import Identity
-from xos.common.keys import check_csr, key_pem, load_key, make_csr, make_key
+from xos.common.keys import UNREADABLE, check_csr, key_pem, load_key, make_csr, make_key
 
 __all__ = [
     "Authority",
@@ -94,7 +94,7 @@ def load_certificate(der: bytes) -> x509.Certificate:
         raise BadCertificate(detail=f"{len(der)} bytes, at most {MAX_CERTIFICATE} are read")
     try:
         return x509.load_der_x509_certificate(der)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except UNREADABLE as error:
         raise BadCertificate(detail="it cannot be read") from error
 
 
@@ -128,7 +128,7 @@ def check_issuer(certificate: x509.Certificate, trusted: Sequence[x509.Certifica
     for ca in trusted:
         try:
             certificate.verify_directly_issued_by(ca)
-        except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        except (InvalidSignature, *UNREADABLE):
             continue
         return
     name, issuer = _shown(certificate, "subject"), _shown(certificate, "issuer")
@@ -154,7 +154,7 @@ def _shown(certificate: x509.Certificate, which: str) -> str:
     try:
         name = certificate.subject if which == "subject" else certificate.issuer
         return name.rfc4514_string()[:200] or "?"
-    except ValueError:
+    except UNREADABLE:
         return "?"
 
 

@@ -56,14 +56,14 @@ def convert(data: dict[str, Any], kind: type[T], *, where: str = "", file: Path 
     except msgspec.ValidationError as error:
         prefix: Key = tuple(where.split(".")) if where else ()
         try:
-            text = _read(file) if file is not None else ""
+            text = _read(file) if file is not None else None
         except ConfigMissing:
-            text = ""  # it was there a moment ago; the error is as good without a line
+            text = None  # it was there a moment ago; the error is as good without a line
         raise _explain(error, data, kind, prefix, text, str(file or "")) from error
 
 
 def _convert(data: Any, kind: type[T]) -> T:
-    return msgspec.convert(data, kind, strict=True, dec_hook=_decode)
+    return msgspec.convert(data, kind, strict=True, str_keys=True, dec_hook=_decode)
 
 
 def _decode(kind: type[Any], value: Any) -> Any:
@@ -109,7 +109,7 @@ _FIELD = re.compile(r"Object (contains unknown|missing required) field `(.*)`")
 
 
 def _explain(
-    error: msgspec.ValidationError, document: Any, kind: type[Any], prefix: Key, text: str, file: str
+    error: msgspec.ValidationError, document: Any, kind: type[Any], prefix: Key, text: str | None, file: str
 ) -> ConfigError:
     found = _PROBLEM.fullmatch(str(error))
     detail = found["detail"] if found else str(error)
@@ -178,9 +178,9 @@ def _replaced(document: Any, path: Key, value: Any) -> Any:
     return copy
 
 
-def _line(text: str, path: Key) -> int:
+def _line(text: str | None, path: Key) -> int:
     """Where *path* stands, or the nearest table around it; 0 when there is no text to look in."""
-    if not text:
+    if text is None:
         return 0
     lines = key_lines(text)
     while path and path not in lines:

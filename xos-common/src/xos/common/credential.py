@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from xos.common.certificate import key_pem, load_certificate, load_key, parse_identity
 from xos.common.errors import BadCertificate, BadKey, CredentialMissing, KeyExposed
 from xos.common.identity import Identity
+from xos.common.keys import UNREADABLE
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -28,7 +29,11 @@ class Credential:
     """Intermediate certificates (DER), nearest first; our VO CA needs none."""
 
     def __post_init__(self) -> None:
-        if load_certificate(self.certificate).public_key() != self.key.public_key():
+        try:
+            vouched_for = load_certificate(self.certificate).public_key()
+        except UNREADABLE as error:
+            raise BadCertificate(detail="its key cannot be read") from error
+        if vouched_for != self.key.public_key():
             raise BadKey(detail="it is not the key of the certificate")
 
     @functools.cached_property
@@ -83,7 +88,7 @@ def split_pem(pem: bytes) -> list[bytes]:
     """The certificates (DER) in *pem*; raises `BadCertificate` when there is none."""
     try:
         return [c.public_bytes(serialization.Encoding.DER) for c in x509.load_pem_x509_certificates(pem)]
-    except ValueError as error:
+    except UNREADABLE as error:
         raise BadCertificate(detail="no certificate in PEM form in it") from error
 
 

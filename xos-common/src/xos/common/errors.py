@@ -59,6 +59,9 @@ class XosError(Exception):
         return Fault(self.code, self.message, self.next_step, dict(self.data), self.retry_after_ms)
 
 
+_by_code[XosError.code] = XosError
+
+
 class RemoteError(XosError):
     """Raised when a peer answers with a code that this process does not know; `fault` keeps it whole."""
 

@@ -12,6 +12,17 @@ from cryptography.x509.oid import NameOID
 from xos.common.errors import BadCsr, BadKey, CsrForbidden, WeakKey, WrongPassphrase
 
 MAX_CSR = 16 * 1024
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    KeyError,
+    OverflowError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+"""What `cryptography` raises for malformed structures, some of it only when a part is first looked at."""
 _CURVES = ("secp256r1", "secp384r1")
 
 
@@ -26,7 +37,7 @@ def load_key(pem: bytes, passphrase: bytes | None = None) -> ec.EllipticCurvePri
         key = serialization.load_pem_private_key(pem, passphrase if b"ENCRYPTED" in pem else None)
     except TypeError as error:
         raise WrongPassphrase(detail="missing") from error
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except UNREADABLE as error:
         if b"ENCRYPTED" in pem:
             raise WrongPassphrase(detail="wrong") from error
         raise BadKey(detail="it cannot be read") from error
@@ -62,7 +73,7 @@ def check_csr(der: bytes) -> x509.CertificateSigningRequest:
     try:
         csr = x509.load_der_x509_csr(der)
         key = csr.public_key()
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except UNREADABLE as error:
         raise BadCsr(detail="it cannot be read") from error
     if not isinstance(key, ec.EllipticCurvePublicKey):
         raise WeakKey(detail="not an EC key")
@@ -70,7 +81,7 @@ def check_csr(der: bytes) -> x509.CertificateSigningRequest:
     try:
         asked = [attribute.oid.dotted_string for attribute in csr.attributes]
         signed = csr.is_signature_valid
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except UNREADABLE as error:
         raise BadCsr(detail="its attributes or signature cannot be read") from error
     if asked:
         raise CsrForbidden(detail="attributes " + ", ".join(asked[:8]))

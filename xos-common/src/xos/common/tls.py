@@ -30,6 +30,7 @@ from xos.common.errors import (
     XosError,
 )
 from xos.common.identity import Identity, Kind
+from xos.common.keys import UNREADABLE
 from xos.common.trust import Trust
 
 __all__ = [
@@ -190,4 +191,7 @@ def _identity(credential: Credential) -> Identity | None:
 
 def _is_self_signed(der: bytes) -> bool:
     certificate = load_certificate(der)
-    return certificate.subject == certificate.issuer
+    try:
+        return certificate.subject == certificate.issuer
+    except UNREADABLE:
+        return False

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -18,6 +17,7 @@ from xos.common.credential import read_file, split_pem
 from xos.common.errors import BadCertificate, BadRevocations, CertificateRevoked, WrongKind
 from xos.common.files import write_atomically
 from xos.common.identity import Identity, Kind
+from xos.common.keys import UNREADABLE
 
 MAX_CRL = 32 * 1024 * 1024
 _CACHED = 4096
@@ -114,7 +114,7 @@ class Trust:
         identity = identity_of(certificate, der)
         try:
             key = certificate.public_key()
-        except (ValueError, UnsupportedAlgorithm) as error:
+        except UNREADABLE as error:
             raise BadCertificate(detail="its key cannot be read") from error
         if not isinstance(key, ec.EllipticCurvePublicKey):
             raise BadCertificate(detail="its key is not an EC key")
@@ -124,36 +124,32 @@ class Trust:
         return identity, key
 
     def _take_crl(self, der: bytes) -> bool:
-        crl = _read_crl(der)
-        if not any(crl.issuer == ca.subject and _signed_by(crl, ca) for ca in self.ca_certificates):
-            raise BadRevocations(detail="our CA did not sign it")
-        try:
-            number = crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
-            revoked = frozenset(entry.serial_number for entry in crl)
-        except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension) as error:
-            raise BadRevocations(detail="it has no number or cannot be read") from error
+        number, next_update, revoked = self._read_crl(der)
         if number < self.crl_number:
             raise BadRevocations(detail=f"number {number} is older than ours, {self.crl_number}")
         if number == self.crl_number:
             return False
-        next_update = crl.next_update_utc
-        self.crl_next_update = int(next_update.timestamp()) if next_update else 0
-        self._revoked, self.crl_number = revoked, number
+        self._revoked, self.crl_number, self.crl_next_update = revoked, number, next_update
         return True
 
-
-def _read_crl(der: bytes) -> x509.CertificateRevocationList:
-    if len(der) > MAX_CRL:
-        raise BadRevocations(detail=f"{len(der)} bytes, at most {MAX_CRL} are read")
-    try:
-        return x509.load_der_x509_crl(der)
-    except (ValueError, TypeError) as error:
-        raise BadRevocations(detail="it cannot be read") from error
+    def _read_crl(self, der: bytes) -> tuple[int, int, frozenset[int]]:
+        """Number, next update and serials of a list that our CA signed."""
+        if len(der) > MAX_CRL:
+            raise BadRevocations(detail=f"{len(der)} bytes, at most {MAX_CRL} are read")
+        try:
+            crl = x509.load_der_x509_crl(der)
+            if not any(crl.issuer == ca.subject and _signed_by(crl, ca) for ca in self.ca_certificates):
+                raise BadRevocations(detail="our CA did not sign it")
+            number = crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+            next_update = crl.next_update_utc
+            serials = frozenset(entry.serial_number for entry in crl)
+        except x509.ExtensionNotFound as error:
+            raise BadRevocations(detail="it has no number") from error
+        except UNREADABLE as error:
+            raise BadRevocations(detail="it cannot be read") from error
+        return number, int(next_update.timestamp()) if next_update else 0, serials
 
 
 def _signed_by(crl: x509.CertificateRevocationList, ca: x509.Certificate) -> bool:
     key = ca.public_key()
-    try:
-        return isinstance(key, ec.EllipticCurvePublicKey) and crl.is_signature_valid(key)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        return False
+    return isinstance(key, ec.EllipticCurvePublicKey) and crl.is_signature_valid(key)
