@@ -4,6 +4,8 @@
 What a `FakeNode` knows of its units outlives its crashes, as the unit directories of a real one do.
 """
 
+# ruff: noqa: ARG002 -- doubles have the signatures of what they stand for
+
 from __future__ import annotations
 
 import asyncio
@@ -37,6 +39,7 @@ from xos.aem.jobs.settings import Settings
 from xos.aem.jobs.store import METADATA
 from xos.common.authority import Authority
 from xos.common.certificate import make_csr, make_key
+from xos.common.errors import XosError
 from xos.common.identity import Identity, Kind
 from xos.common.signing import Signed, sign
 from xos.common.storage import Store
@@ -44,6 +47,7 @@ from xos.common.tls import Credential, Trust
 from xos.dixi import api as dixi
 from xos.dixi.directory import NodeChange, NodeRecord
 from xos.dixi.errors import ConnectionLost, NotConnected, UnknownService
+from xos.dixi.hosting import Bus
 
 JSDL = """<?xml version="1.0" encoding="UTF-8"?>
 <JobDefinition xmlns="http://schemas.ggf.org/jsdl/2005/11/jsdl">
@@ -109,6 +113,11 @@ def order(user: Credential, *, units: int = 1, request: str = "", **changes: Any
     return sign(msgspec.msgpack.encode(JobOrder(**{**fields, **changes})), user, purpose=ORDER_PURPOSE)
 
 
+def cut_off() -> XosError:
+    """What a call raises whose connection breaks."""
+    return ConnectionLost(address="node:1", detail="reset")
+
+
 class Crash:
     """Counts the steps of a Job Manager towards the outside (disk and nodes) and stops it dead at one of them."""
 
@@ -165,10 +174,12 @@ class FakeNode:
         self.gate = asyncio.Event()
         """Programs end when it is open."""
         self.gate.set()
+        self.began = asyncio.Event()
+        """A program has begun."""
         self.exit_code = 0
         self.calls: Counter[str] = Counter()
         self.losing: set[str] = set()
-        """Methods that are carried out, but whose answer is lost."""
+        """Methods that are carried out, but whose answer is lost every other time."""
         self.errors: dict[str, Exception] = {}
         """Methods that raise this instead of doing anything."""
         self.ended: dict[str, asyncio.Event] = {}
@@ -179,11 +190,9 @@ class FakeNode:
         return Resource(self.name, "x86_64", self.cores, 2**33, self.slots, self.slots - self._used())
 
     async def reserve(self, unit_id: str, needs: Needs, seconds: float) -> Reservation:
-        now = asyncio.get_running_loop().time()
-        self.held = {held: until for held, until in self.held.items() if until > now}
         if unit_id not in self.held and self._used() >= self.slots:
             raise NoSlot(node=self.name, used=self._used(), slots=self.slots)
-        self.held[unit_id] = now + seconds
+        self.held[unit_id] = asyncio.get_running_loop().time() + seconds
         return Reservation(unit_id, self.name, time.time() + seconds)
 
     async def release(self, unit_id: str) -> None:
@@ -224,6 +233,8 @@ class FakeNode:
     # --- inside ---
 
     def _used(self) -> int:
+        now = asyncio.get_running_loop().time()
+        self.held = {held: until for held, until in self.held.items() if until > now}
         return len(self.held) + sum(not unit.state.ended for unit in self.units.values())
 
     def _set(self, unit: Unit) -> None:
@@ -232,6 +243,7 @@ class FakeNode:
 
     async def _run(self, unit_id: str) -> None:
         self.runs[unit_id] += 1
+        self.began.set()
         began = time.time()
         self._set(Unit(unit_id, self.name, State.RUNNING, started=began))
         gate = asyncio.ensure_future(self.gate.wait())
@@ -269,7 +281,7 @@ class FakeCaller:
             raise node.errors[name]
         await asyncio.sleep(0)
         value = await getattr(node, "units_" if name == "units" else name)(*args)
-        if name in node.losing:
+        if name in node.losing and node.calls[name] % 2:
             raise ConnectionLost(address=node.name, detail="the answer was lost")
         await self._crash.step(f"after {name}")
         return value
@@ -317,7 +329,8 @@ class FakeHost:
 
     def __init__(self, people: People, data: Path, bus: FakeBus) -> None:
         self.node, self.identity, self.credential = "core", people.core.identity, people.core
-        self.trust, self.data, self.bus = people.trust, data, bus
+        self.trust, self.data = people.trust, data
+        self.bus: Bus = bus
         self.tasks: set[asyncio.Task[None]] = set()
         self.failures: list[BaseException] = []
 
@@ -344,11 +357,14 @@ class FakeGrid:
 
     def __init__(self, people: People, data: Path, template: Path | None = None, **settings: Any) -> None:
         self.people, self.data = people, data
-        self.settings = msgspec.convert({"node_lost_seconds": 60.0, "patience_seconds": 0.0, **settings}, Settings)
+        self.settings = msgspec.convert(
+            {"node_lost_seconds": 60.0, "patience_seconds": 0.0, "reserve_seconds": 0.2, **settings}, Settings
+        )
         self.nodes: dict[str, FakeNode] = {}
         self.listed: dict[str, NodeRecord] = {}
         self.watchers: set[asyncio.Queue[NodeChange | None]] = set()
         self.recorded: dict[str, Placement] = {}
+        self._recording = asyncio.Condition()
         self.job_directory_error: Exception | None = None
         self.manager: JobManagerService | None = None
         self._back = asyncio.Event()
@@ -373,9 +389,12 @@ class FakeGrid:
 
     async def crash(self) -> None:
         """Its life ends without notice: nothing is flushed, nobody is told."""
-        self.manager = None
+        manager, self.manager = self.manager, None
         self._back = asyncio.Event()
         await self.host.cancel()
+        if manager is not None and (flushing := manager._ledger._flushing) is not None:
+            flushing.cancel()
+            await asyncio.gather(flushing, return_exceptions=True)
         await self.store.close()
 
     async def end(self) -> None:
@@ -439,11 +458,14 @@ class FakeGrid:
                 await asyncio.sleep(0.01)
                 continue
             acknowledged = asyncio.ensure_future(self._report_once(manager, node, unit))
-            while not acknowledged.done() and self.manager is manager:
-                await asyncio.wait([acknowledged], timeout=0.01)
-            if acknowledged.done() and acknowledged.exception() is None:
-                return
-            acknowledged.cancel()
+            try:
+                while not acknowledged.done() and self.manager is manager:
+                    await asyncio.wait([acknowledged], timeout=0.01)
+                if acknowledged.done() and acknowledged.exception() is None:
+                    return
+            finally:
+                acknowledged.cancel()
+                await asyncio.gather(acknowledged, return_exceptions=True)
             await asyncio.sleep(0.01)
 
     async def _report_once(self, manager: JobManagerService, node: str, unit: Unit) -> None:
@@ -453,7 +475,15 @@ class FakeGrid:
     async def record(self, placements: list[Placement]) -> None:
         if self.job_directory_error is not None:
             raise self.job_directory_error
-        self.recorded.update({placement.job_id: placement for placement in placements})
+        async with self._recording:
+            self.recorded.update({placement.job_id: placement for placement in placements})
+            self._recording.notify_all()
+
+    async def until_recorded(self, job_id: str) -> Placement:
+        """What the Job Directory is told of a job that has ended."""
+        async with asyncio.timeout(5), self._recording:
+            await self._recording.wait_for(lambda: job_id in self.recorded and self.recorded[job_id].state.ended)
+            return self.recorded[job_id]
 
     # --- users ---
 

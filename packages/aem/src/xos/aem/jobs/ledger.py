@@ -54,6 +54,7 @@ class Ledger:
         self._writing: _Batch | None = None
         self._work = asyncio.Event()
         self._one = asyncio.Lock()
+        self._flushing: asyncio.Future[bool] | None = None
 
     def add(self, job: Job, signed: bytes) -> asyncio.Future[bool]:
         """Keep a new job: True when it is on disk, False when that id was there before. Raises what `Store.write` does.
@@ -95,7 +96,8 @@ class Ledger:
 
     async def flush(self) -> bool:
         """Write what has been saved so far; whether that went well. Once begun, it is not cut short."""
-        return await asyncio.shield(asyncio.ensure_future(self._flush()))
+        self._flushing = asyncio.ensure_future(self._flush())
+        return await asyncio.shield(self._flushing)
 
     async def _flush(self) -> bool:
         async with self._one:

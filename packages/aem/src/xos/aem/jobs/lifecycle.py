@@ -26,6 +26,7 @@ from xos.aem.api import JobInfo, Needs, State, Unit
 
 _RANK = {State.PENDING: 0, State.SCHEDULED: 1, State.RUNNING: 2, State.DONE: 3, State.FAILED: 3, State.CANCELLED: 3}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]+")
+_CODE_MOST = 2**31 - 1
 REASON_LONGEST = 500
 """Characters kept of a reason that a node gives."""
 UNPLACED = "not looked at yet"
@@ -234,6 +235,8 @@ def _merged(unit: Unit, said: Unit, at: float) -> Unit:
     if not said.state.ended:
         return Unit(unit.unit_id, unit.node, said.state, started=started)
     state, code = said.state, said.exit_code
+    if code is not None:
+        code = min(max(code, -_CODE_MOST), _CODE_MOST)
     if state is State.DONE:
         code = code or 0
         state = State.DONE if code == 0 else State.FAILED

@@ -27,5 +27,6 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """A node that has been silent for so long is given up, and what ran there has failed."""
     patience_seconds: Seconds = 30.0
     """A job that waits for several nodes lets others overtake it for so long (see `xos.aem.jobs.placement`)."""
-    reserve_seconds: Annotated[float, msgspec.Meta(gt=0)] = 15.0
-    """How long slots are held while all units of a job are being placed."""
+    reserve_seconds: Annotated[float, msgspec.Meta(gt=0)] = 5.0
+    """How long slots are held while all units of a job are being placed. After a crash of the Job Manager in that
+    moment, they stand idle for so long."""
