@@ -158,6 +158,9 @@ async def test_xkill(shell: Any, grid: Any, make_job: Any) -> None:
     assert result.out.splitlines() == ["demo-1 CANCELLED", "demo-2 DONE (it had ended)"]
     assert result.status == 1
     assert grid.jobs["demo-1"].state is State.CANCELLED
+    grid.dying = True
+    await grid.put(make_job("demo-4"))
+    assert (await shell("xkill", "demo-4")).out == "demo-4 RUNNING (being killed)\n"
     assert (await shell("xkill", "-q", "demo-2")).out == ""
     assert json.loads((await shell("xkill", "--json", "demo-2")).out)["job_id"] == "demo-2"
 

@@ -277,6 +277,20 @@ async def test_watch_draws_in_place_on_a_terminal(shell: Any, grid: Any, make_jo
     assert max(len(line) for line in drawn.splitlines()) <= 60
 
 
+async def test_the_clock_goes_on_while_nothing_changes(
+    shell: Any, grid: Any, make_job: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a terminal the running time is drawn anew by itself."""
+    monkeypatch.setattr("xos.aem.cli._board.TICK_SECONDS", 0.001)
+    watching = asyncio.create_task(shell("xsub", "-W", "true", tty=True))
+    await grid.called("JobManager.watch_job")
+    await grid.put(make_job())
+    await grid.until(lambda: grid.consumed >= 2)
+    await asyncio.sleep(0.05)
+    await grid.put(make_job(state=State.DONE))
+    assert (await watching).out.count("RUNNING") > 4
+
+
 async def test_the_wait_survives_a_job_manager_that_goes_away(shell: Any, grid: Any, lost: Any, make_job: Any) -> None:
     """A connection that breaks while waiting is told once, and does not end the wait."""
     grid.fail("JobManager.wait_job", lost, lost)

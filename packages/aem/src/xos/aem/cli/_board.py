@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 from xos.aem.api import JobInfo, Unit
@@ -11,6 +12,7 @@ from xos.dixi.session import Session
 from xos.dixi.tables import Painted, clean, paint
 
 UNITS_SHOWN = 16
+TICK_SECONDS = 1.0
 
 
 class Board:
@@ -18,18 +20,31 @@ class Board:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._in_place = session.is_tty and not session.json and session.env.get("TERM", "dumb") != "dumb"
+        self._job: JobInfo | None = None
         self._drawn = 0
         """Lines on the terminal that the next drawing replaces."""
         self._shown: dict[str, tuple[str, ...]] = {}
 
     def update(self, job: JobInfo) -> None:
         """The job has changed."""
+        self._job = job
         if self._session.json:
             self._session.out(show.as_json(job))
-        elif self._session.is_tty and self._session.env.get("TERM", "dumb") != "dumb":
+        elif self._in_place:
             self._draw(job)
         else:
             self._log(job)
+
+    async def clock(self) -> None:
+        """Let the times on a terminal go on, until cancelled."""
+        while self._in_place:
+            await asyncio.sleep(TICK_SECONDS)
+            if self._job is not None and self._job.started is not None:
+                try:
+                    self._draw(self._job)
+                except BrokenPipeError:
+                    return  # the next update meets it too, and ends the command
 
     def _draw(self, job: JobInfo) -> None:
         session, now = self._session, time.time()

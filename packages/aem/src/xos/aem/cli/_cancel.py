@@ -32,7 +32,7 @@ async def run(args: argparse.Namespace, session: Session) -> int:
 def _tell(info: JobInfo, session: Session) -> None:
     if session.json:
         session.out(show.as_json(info))
-    elif info.state in (State.DONE, State.FAILED):
-        session.out(f"{info.job_id} {info.state.value} (it had ended)")
-    else:
+    elif info.state is State.CANCELLED:
         session.out(f"{info.job_id} {info.state.value}")
+    else:
+        session.out(f"{info.job_id} {info.state.value} ({'it had ended' if info.state.ended else 'being killed'})")

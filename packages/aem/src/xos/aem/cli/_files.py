@@ -11,6 +11,7 @@ from pathlib import Path
 from xos.aem.cli.errors import CannotRead
 from xos.dixi.terminal import Input
 
+NOT_REGULAR = "A pipe can be given as standard input: -f - or --input -. Directories do not travel."
 AT_ONCE = 65_536
 """Bytes that are read on the event loop; more in a thread."""
 
@@ -25,7 +26,7 @@ async def read(path: Path, limit: int, advice: str = "") -> tuple[bytes, bool]:
     try:
         about = os.fstat(fd)
         if not stat.S_ISREG(about.st_mode):
-            raise CannotRead(file=str(path), detail="not a regular file", advice="Directories and pipes do not travel.")
+            raise CannotRead(file=str(path), detail="not a regular file", advice=NOT_REGULAR)
         if about.st_size > limit:
             raise _too_large(path, limit, advice)
         if about.st_size <= AT_ONCE:

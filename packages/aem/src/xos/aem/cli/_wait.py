@@ -62,6 +62,7 @@ async def watch(session: Session, job_id: str) -> int:
     board = Board(session)
     trouble = Trouble(lambda text: session.err(f"{session.name}: {text}"))
     status = TROUBLE
+    clock = asyncio.create_task(board.clock())
     try:
         async for info in watched(session.bus, job_id, trouble):
             board.update(info)
@@ -70,6 +71,8 @@ async def watch(session: Session, job_id: str) -> int:
     except XosError as error:
         report(error, session)
         return TROUBLE
+    finally:
+        clock.cancel()
     return status
 
 
