@@ -14,10 +14,15 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from hypothesis import settings
 
 from xos.common.certificate import Authority, make_csr, make_key
 from xos.common.identity import Identity, Kind
 from xos.common.tls import Credential, Trust
+
+# A busy machine is no reason to call an example slow; pytest has its own time limit.
+settings.register_profile("xos", deadline=None)
+settings.load_profile("xos")
 
 ALICE = Identity(
     Kind.USER, "alice", vo="demo", group="users", groups=("physics.atlas", "Ops"), roles=("VOAdmin",), vos=("other",)

@@ -304,6 +304,14 @@ def test_a_serial_that_no_database_can_hold_is_refused(authority: Authority) -> 
         parse_identity(forge(authority, GOOD, serial=1 << 63))
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("first", [0x80, 0xFF])
+def test_a_negative_serial_is_refused(authority: Authority, first: int) -> None:
+    der = forge(authority, GOOD, serial=0x7E00_0000_0000_0001)
+    with pytest.raises(BadCertificate):
+        parse_identity(der.replace(b"\x02\x08\x7e", bytes([2, 8, first])))
+
+
 @pytest.mark.parametrize("der", [b"", b"\x30", b"\x30\x80", b"garbage" * 100, b"\x30\x84\xff\xff\xff\xff"])
 def test_what_is_no_certificate_is_refused(der: bytes) -> None:
     with pytest.raises(BadCertificate, match="cannot be read"):

@@ -7,6 +7,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import NameOID
 
 from xos.common.errors import BadCsr, BadKey, CsrForbidden, WeakKey, WrongPassphrase
@@ -21,6 +22,7 @@ UNREADABLE = (
     x509.DuplicateExtension,
     x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
+    CryptographyDeprecationWarning,  # where warnings are errors: what the next release will refuse
 )
 """What `cryptography` raises for malformed structures, some of it only when a part is first looked at."""
 _CURVES = ("secp256r1", "secp384r1")
