@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any, cast
 
 from xos.common.errors import XosError
 from xos.dixi.builtin import BUILTINS
@@ -134,9 +135,11 @@ async def _call(
     caller, wire_name = session.bus.caller(description.name, node), f"{description.name}.{method.name}"
     printer = Printer(session)
     if method.streams:
-        async for item in caller.stream(wire_name, wire, Any, deadline=deadline):
-            printer.item(values.to_plain(method.result, item))
-            await session.drain()
+        stream = cast("AsyncGenerator[Any, None]", caller.stream(wire_name, wire, Any, deadline=deadline))
+        async with contextlib.aclosing(stream) as items:
+            async for item in items:
+                printer.item(values.to_plain(method.result, item))
+                await session.drain()
         return 0
     answer = await caller.call(wire_name, wire, Any, deadline=deadline, retry=method.idempotent)
     printer.result(values.to_plain(method.result, answer))
