@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import re
-import tomllib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -14,6 +12,9 @@ from xos.aem.jsdl import check
 from xos.aem.jsdl.errors import BadValue, DescriptionError, DocumentTooLarge, Missing, NotWellFormed, UnknownElement
 from xos.aem.jsdl.model import NO_LIMITS, Creation, JobDescription, Limits, StagedFile
 from xos.aem.jsdl.quantities import duration, size, whole
+from xos.common import config
+from xos.common.errors import ConfigError
+from xos.common.toml_lines import Key, key_lines
 
 T = TypeVar("T")
 Amount = int | str
@@ -70,12 +71,18 @@ class _Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 def from_toml(document: bytes) -> JobDescription:
     """The job that a TOML document describes.
 
-    Raises a `DescriptionError` (a `JsdlError`) with key and, where it can be told, line; never anything else.
+    Raises a `DescriptionError` (a `JsdlError`) with key and line; never anything else.
     """
     if len(document) > check.DOCUMENT_MAX:
         raise DocumentTooLarge(f"{len(document)} bytes, {check.DOCUMENT_MAX} are allowed")
-    text = _decoded(document)
-    job = _converted(text, _loaded(text))
+    try:
+        text = document.decode()
+    except UnicodeDecodeError as e:
+        raise NotWellFormed("not UTF-8", line=document.count(b"\n", 0, e.start) + 1) from None
+    try:
+        job = config.parse(text, _Job, file="job")
+    except ConfigError as e:
+        raise _translated(e) from None
     try:
         return _described(job)
     except DescriptionError as e:
@@ -83,70 +90,27 @@ def from_toml(document: bytes) -> JobDescription:
         raise e.located(key, _line_of(text, key)) from None
 
 
-def _decoded(document: bytes) -> str:
-    try:
-        return document.decode()
-    except UnicodeDecodeError as e:
-        raise NotWellFormed("not UTF-8", line=document.count(b"\n", 0, e.start) + 1) from None
+def _translated(error: ConfigError) -> DescriptionError:
+    key, line, detail = str(error.data["key"]), int(error.data["line"] or 1), str(error.data["detail"])
+    if key == "(syntax)":
+        return NotWellFormed(f"not TOML: {detail[:200]}", line=line)
+    if detail == "unknown key":
+        return UnknownElement(f"no such key. {error.data['advice']}", path=key, line=line)
+    if detail == "missing":
+        return Missing("is missing", path=key, line=line)
+    return BadValue(detail[:1].lower() + detail[1:300], path=key, line=line)
 
 
-_PLACE = re.compile(r" \(at line (\d+), column \d+\)$")
+def _line_of(text: str, key: str) -> int:
+    """The line of *key* (``limits.memory``, ``stage_in[0].from``), or of the nearest thing around it that has one."""
+    lines = {_dotted(path): line for path, line in key_lines(text).items()}
+    while key and key not in lines:
+        key = key[: max(key.rfind("."), key.rfind("["), 0)]
+    return lines.get(key, 1)
 
 
-def _loaded(text: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as e:
-        message = str(e)
-        place = _PLACE.search(message)
-        line = int(place[1]) if place else None
-        raise NotWellFormed(f"not TOML: {_PLACE.sub('', message)[:200]}", line=line) from None
-
-
-_AT = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`$")
-_MISSING = re.compile(r"missing required field `([^`]*)`")
-_UNKNOWN = re.compile(r"unknown field `([^`]*)`")
-
-
-def _converted(text: str, data: dict[str, Any]) -> _Job:
-    try:
-        return msgspec.convert(data, _Job, strict=True)
-    except msgspec.ValidationError as e:
-        message = str(e)
-        found = _AT.search(message)
-        key = found[1] if found else ""
-        message = _AT.sub("", message)
-        if unknown := _UNKNOWN.search(message):
-            key = f"{key}.{unknown[1]}".lstrip(".")
-            raise UnknownElement(f"no such key{_nearest(key)}", path=key, line=_line_of(text, key)) from None
-        if missing := _MISSING.search(message):
-            raise Missing(f"{missing[1]} is missing", path=key, line=_line_of(text, key)) from None
-        raise BadValue(message[:1].lower() + message[1:300], path=key, line=_line_of(text, key)) from None
-
-
-def _nearest(key: str) -> str:
-    from difflib import get_close_matches
-
-    table, _, name = key.rpartition(".")
-    kind = _Limits if table == "limits" else _File if table.startswith("stage_") else _Job
-    close = get_close_matches(name, [field.encode_name for field in msgspec.structs.fields(kind)], 1)
-    return f"; did you mean “{close[0]}”?" if close else ""
-
-
-def _line_of(text: str, key: str) -> int | None:
-    """The line where *key* (``limits.memory``, ``stage_in[0].name``) is set, as far as a simple look can tell."""
-    table, _, name = re.sub(r"\[[^\]]*\]", "", key).rpartition(".")
-    here = ""
-    fallback = None
-    for number, line in enumerate(text.splitlines(), 1):
-        header = re.match(r"\s*\[\[?\s*([\w.-]+)\s*\]", line)
-        here = header[1] if header else here
-        setting = re.match(r"""\s*["']?([\w-]+)["']?\s*[.=]""", line)
-        if setting and here == table and setting[1] == name:
-            return number
-        if fallback is None and ((setting and not here and setting[1] == table) or (header and here in (table, name))):
-            fallback = number
-    return fallback
+def _dotted(path: Key) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
 
 
 def _described(job: _Job) -> JobDescription:
