@@ -18,10 +18,12 @@ from cryptography import x509
 from xos.common import migrations
 from xos.common.certificate import CertificateRevoked, parse_identity
 from xos.common.config import ConfigError
+from xos.common.errors import StorageFull
 from xos.common.tls import Trust
-from xos.vom import ledger, sharing
+from xos.vom import ledger, members, sharing
+from xos.vom.api import CrlPublished, UserState
 from xos.vom.core import MIGRATIONS, VomCore
-from xos.vom.errors import VomInUse
+from xos.vom.errors import UnknownUser, VomInUse
 from xos.vom.store import METADATA
 
 from .conftest import CoreMachine, acting, founded
@@ -189,3 +191,58 @@ async def test_the_founded_core_machine_is_a_core_with_its_addresses(tmp_path: P
     assert b"\x7f\x00\x00\x01" in machine.hosts["CDA"].credential.certificate
     again = await founded(tmp_path)
     assert parse_identity(again.hosts["CDA"].credential.certificate).serial != machine.identity.serial
+
+
+async def test_a_suspension_takes_effect_although_its_caller_goes_away(machine: CoreMachine) -> None:
+    await machine.add("alice")
+    seen = set()
+    for turns in range(40):
+        alice = await machine.get("alice")
+        suspending = asyncio.create_task(machine.suspend("alice"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        suspending.cancel()
+        await asyncio.gather(suspending, return_exceptions=True)
+        await asyncio.gather(*machine.hosts["XVOMS"].tasks)
+        suspended = await machine.core.store.read(lambda connection: members.find_member(connection, "demo", "alice"))
+        assert suspended is not None
+        seen.add(suspended.user.state is UserState.SUSPENDED)
+        if suspended.user.state is UserState.SUSPENDED:
+            with pytest.raises(CertificateRevoked):
+                machine.trust.identify(alice.certificate)
+            with acting(machine.identity):
+                await machine.xvoms.set_user_state("demo", "alice", UserState.ACTIVE)
+    assert seen == {True, False}
+
+
+async def test_what_goes_wrong_while_the_caller_waits_is_the_callers_error(machine: CoreMachine) -> None:
+    async def fail() -> None:
+        raise UnknownUser(vo="demo", user="nobody")
+
+    with pytest.raises(UnknownUser):
+        await sharing.to_the_end(machine.hosts["XVOMS"], fail(), name="fail")
+
+
+async def test_a_crl_that_cannot_be_renewed_is_tried_again(
+    machine: CoreMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    publish = machine.core.publish_crl
+    before = machine.core.crl.number
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 4:
+            raise asyncio.CancelledError
+
+    async def full_at_first() -> CrlPublished:
+        if len(pauses) == 1:
+            raise StorageFull(path="vom.sqlite")
+        return await publish()
+
+    monkeypatch.setattr("xos.vom.core.asyncio.sleep", sleep)
+    monkeypatch.setattr(machine.core, "publish_crl", full_at_first)
+    with pytest.raises(asyncio.CancelledError):
+        await machine.core.keep_fresh()
+    assert pauses == [43200.0, 60.0, 43200.0, 43200.0]
+    assert machine.core.crl.number > before

@@ -20,6 +20,8 @@ from msgspec import Meta
 
 from xos.common import config
 from xos.common.certificate import Authority
+from xos.common.errors import XosError
+from xos.common.log import get_logger
 from xos.common.storage import Store
 from xos.vom import authority, ledger
 from xos.vom.api import CrlPublished
@@ -29,6 +31,8 @@ from xos.vom.passwords import Cost, Passwords
 from xos.vom.store import METADATA
 
 MIGRATIONS = "xos.vom:migrations"
+
+log = get_logger(__name__)
 
 
 class CoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -126,10 +130,18 @@ class VomCore:
 
     async def keep_fresh(self) -> None:
         """Renew the CRL before it expires and drop what nobody needs any more, for ever."""
+        half = self.settings.crl_hours * 3600 / 2
+        pause = half
         while True:
-            await asyncio.sleep(self.settings.crl_hours * 3600 / 2)
-            await self._forget_expired()
-            await self.publish_crl()
+            await asyncio.sleep(pause)
+            try:
+                await self._forget_expired()
+                await self.publish_crl()
+            except XosError as error:  # a full disk, say: the old CRL still holds for a while
+                log.warning("crl-not-renewed", code=error.code, reason=error.message)
+                pause = min(half, 60.0)
+            else:
+                pause = half
 
     async def _forget_expired(self) -> None:
         now = int(self.now())

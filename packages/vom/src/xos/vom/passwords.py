@@ -45,7 +45,7 @@ def check_new_password(password: str, user: str) -> None:
 class Passwords:
     """Hashes and checks passwords, *at_once* at a time; when *waiting* more wait, further ones are turned away."""
 
-    def __init__(self, cost: Cost, *, at_once: int = 2, waiting: int = 64) -> None:
+    def __init__(self, cost: Cost, *, at_once: int = 2, waiting: int = 30) -> None:
         self._hasher = argon2.PasswordHasher(
             time_cost=cost.passes, memory_cost=cost.memory_kib, parallelism=1, type=argon2.Type.ID
         )

@@ -21,7 +21,7 @@ from xos.vom.ledger import Machine, Outcome, Signed, Token
 from xos.vom.machines import check_addresses, digest, judge, sign_machine
 from xos.vom.names import check_name
 from xos.vom.policy import Act, require
-from xos.vom.sharing import VomSettings, release, share
+from xos.vom.sharing import VomSettings, release, share, to_the_end
 
 TOKEN_BYTES = 24
 """192 bits: not to be guessed, so tries are not counted."""
@@ -87,7 +87,7 @@ class RcaService(Hosted[Settings], RCA):
             if isinstance(good, bytes):
                 not_after = load_certificate(good).not_valid_after_utc
                 return Issued(good, core.authority.der, int(not_after.timestamp()))
-            joined = await self._join(checked, good, request, now)
+            joined = await to_the_end(self.host, self._join(checked, good, request, now), name="join")
             if joined is not None:
                 return joined
             # Somebody used the token at this very moment: judge again.

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -16,6 +18,7 @@ from xos.vom.api import CRL_TOPIC, CrlPublished
 from xos.vom.core import VomCore
 
 log = get_logger(__name__)
+T = TypeVar("T")
 
 
 class VomSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -57,6 +60,25 @@ async def release(core: VomCore) -> None:
     entry = _opened.get(core.directory)
     if entry is not None:
         await _leave(core.directory, entry)
+
+
+async def to_the_end(host: Host, work: Coroutine[Any, Any, T], *, name: str) -> T:
+    """The result of *work*, which goes on when the caller goes away: what it commits must not be left half done."""
+    result: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+    async def run() -> None:
+        try:
+            value = await work
+        except BaseException as error:
+            if result.cancelled():
+                raise  # nobody waits any more: the host's journal has it
+            result.set_exception(error)
+        else:
+            if not result.cancelled():
+                result.set_result(value)
+
+    host.spawn(run(), name=name)
+    return await result
 
 
 async def _leave(directory: Path, entry: _Opened) -> None:

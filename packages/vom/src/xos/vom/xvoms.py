@@ -18,7 +18,7 @@ from xos.vom.members import Member
 from xos.vom.names import check_label, check_labels, check_name
 from xos.vom.passwords import check_new_password
 from xos.vom.policy import Act, allows, require
-from xos.vom.sharing import VomSettings, release, share
+from xos.vom.sharing import VomSettings, release, share, to_the_end
 
 MOST_LISTED = 1000
 MOST_LABELS = 100
@@ -162,6 +162,9 @@ class XvomsService(Hosted[Settings], XVOMS):
     async def set_user_state(self, vo: str, name: str, state: UserState) -> User:
         """See `XVOMS.set_user_state`. When it returns, the CRL in force names every certificate of a suspended user."""
         caller = await self._require(Act.SET_STATE, vo, name)
+        return await to_the_end(self.host, self._set_state(vo, name, state, str(caller)), name="user-state")
+
+    async def _set_state(self, vo: str, name: str, state: UserState, by: str) -> User:
         now = int(self.core.now())
 
         def write(connection: sa.Connection) -> tuple[Member | None, int]:
@@ -175,7 +178,7 @@ class XvomsService(Hosted[Settings], XVOMS):
         member, taken = await self.core.store.write(write)
         if member is None:
             raise UnknownUser(vo=vo, user=name)
-        log.info("user-state", vo=vo, user=name, state=state.value, revoked=taken, by=str(caller))
+        log.info("user-state", vo=vo, user=name, state=state.value, revoked=taken, by=by)
         if state is UserState.SUSPENDED:
             # Also when nothing was revoked now: the call may be a repetition, its first CRL lost with the daemon.
             await self.core.publish_crl()
