@@ -16,7 +16,7 @@ XML_TEXT = st.text(
 )
 LINE = XML_TEXT.map(lambda s: re.sub(r"[\0-\x1f\x7f]", "", s).strip(" ")[:200])
 BLOCK = XML_TEXT.map(lambda s: s.strip(" \t\r\n"))
-PART = st.from_regex(r"[a-zA-Zé_][a-zA-Z0-9._ é&<'\"-]{0,20}[a-z]", fullmatch=True)
+PART = st.text("abcé_.- &<'\"", max_size=8).map(lambda s: f"x{s}y")
 FILE = st.lists(PART, min_size=1, max_size=3).map("/".join)
 SIZE = st.integers(1, 2**53)
 COUNT = st.integers(3, 100_000)
@@ -40,7 +40,7 @@ JOBS = st.builds(
     JobDescription,
     executable=st.sampled_from(["/bin/sh", "run", "bin/run", "./run"]) | FILE,
     arguments=many(XML_TEXT),
-    environment=st.dictionaries(st.from_regex(r"[A-Z_][A-Z0-9_]{0,9}", fullmatch=True), XML_TEXT, max_size=4).map(
+    environment=st.dictionaries(st.text("ABC_9", max_size=6).map("V{}".format), XML_TEXT, max_size=4).map(
         lambda d: tuple(d.items())
     ),
     name=LINE,
@@ -74,13 +74,11 @@ JOBS = st.builds(
     memory=st.just(0) | SIZE,
     architecture=st.sampled_from(["", "x86_64", "aarch64", "i686", "riscv64", "ppc64le", "armv7l"]),
     operating_system=st.sampled_from(["", "LINUX"]),
-    candidate_hosts=st.lists(st.from_regex(r"[a-z][a-z0-9.-]{0,8}[a-z]", fullmatch=True), max_size=3, unique=True).map(
-        tuple
-    ),
+    candidate_hosts=st.lists(st.text("ab9.-", max_size=6).map("n{}1".format), max_size=3, unique=True).map(tuple),
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(JOBS)
 def test_a_written_job_is_read_back(job: JobDescription) -> None:
     """parse(to_jsdl(job)) == job for every job within bounds."""
