@@ -13,6 +13,7 @@ from pathlib import Path
 
 HIERARCHIES = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified"))
 _CONTROLLERS = ("memory", "pids", "cpu")
+_OLD_SECONDS = 60.0
 
 
 def own_group() -> Path | None:
@@ -42,6 +43,13 @@ def make_parent(name: str) -> str:
         for controller in _CONTROLLERS:
             _try_write(group / "cgroup.subtree_control", f"+{controller}")
     return str(parent)
+
+
+def sweep(parent: str) -> None:
+    """Remove the empty cgroups in *parent* that no shim can be about to use: what a killed one left."""
+    for entry in list(Path(parent).iterdir()):
+        if entry.is_dir() and time.time() - entry.stat().st_ctime > _OLD_SECONDS:
+            remove(str(entry))
 
 
 def remove(group: str) -> None:

@@ -249,10 +249,11 @@ class ExecutionManagerService(Hosted[ExecutionSettings], ExecutionManager):
         live = self._live.get(unit_id)
         if live is None or live.unit.state is not State.SCHEDULED:
             return
-        live.unit = unit_of(self._facts(live), self.host.node)
-        if not live.unit.state.ended:
+        unit = unit_of(self._facts(live), self.host.node)
+        if unit.state is State.RUNNING:  # ended by now: then `gone` is on its way
+            live.unit = unit
             self._publish(live)
-            self._reporter.tell(live.accepted.order.manager, live.unit)
+            self._reporter.tell(live.accepted.order.manager, unit)
 
     def gone(self, unit_id: str) -> None:
         """See `Watcher.gone`."""

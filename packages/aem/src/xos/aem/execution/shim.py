@@ -102,9 +102,10 @@ class _Shim:
         """Run the unit, or settle what became of it."""
         lock = os.open(SHIM, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600, dir_fd=self.directory)
         fcntl.flock(lock, fcntl.LOCK_EX)  # waits for as long as another shim has the unit
-        if self._has(EXIT):
-            return
         before = _parsed(os.pread(lock, 4096, 0))
+        if self._has(EXIT):
+            _remove_group(before)
+            return
         if self._has(STARTED):
             self._bury(before)
             return
@@ -153,12 +154,7 @@ class _Shim:
 
     def _bury(self, before: dict[str, object]) -> None:
         """Settle a unit whose shim vanished: kill what is left of it."""
-        path = before.get("group")
-        if isinstance(path, str) and path and os.path.isdir(path):
-            group = Group(path)
-            group.kill()
-            group.wait_empty()
-            group.remove()
+        _remove_group(before)
         kernel.signal_exactly(self._strays(), signal.SIGKILL)
         started = _parsed(_content(STARTED, self.directory))
         at = started.get("at")
@@ -332,6 +328,16 @@ class _Shim:
             os.close(fd)
         os.rename(EXIT_DRAFT, EXIT, src_dir_fd=self.directory, dst_dir_fd=self.directory)
         os.fsync(self.directory)
+
+
+def _remove_group(before: dict[str, object]) -> None:
+    """Empty and remove the cgroup of the shim that signed *before*."""
+    path = before.get("group")
+    if isinstance(path, str) and path and os.path.isdir(path):
+        group = Group(path)
+        group.kill()
+        group.wait_empty()
+        group.remove()
 
 
 def _reap(child: int) -> tuple[int | None, bool]:

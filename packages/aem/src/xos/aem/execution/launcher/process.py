@@ -64,6 +64,8 @@ class ProcessLauncher(Launcher, name="process"):
     async def open(self) -> None:
         """See `Launcher.open`."""
         self._group = group.make_parent(f"xos-{self.node}")
+        if self._group:
+            group.sweep(self._group)
         self._notices = self._listen()
         ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.spawn(self._keep_starter(ready), name="starter")
@@ -197,6 +199,8 @@ class ProcessLauncher(Launcher, name="process"):
         fd = self._watched.pop(unit_id)
         asyncio.get_running_loop().remove_reader(fd)
         os.close(fd)
+        if self._group:
+            group.remove(f"{self._group}/{unit_id}")  # gone already, unless the shim was killed at its very end
         self.watcher.gone(unit_id)
 
     async def kill(self, unit_id: str, directory: Path) -> None:
