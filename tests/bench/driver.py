@@ -47,15 +47,15 @@ def repeat(request: Request) -> Request:
 
 
 def chain(request: Request) -> Request:
-    """Commands that feed one another; the answer is about the last one, and holds what it wrote."""
-    text = ""
+    """Commands that feed one another; the answer is about the last one, and holds what each wrote."""
+    texts = [""]
     took = ended = 0.0
     for argv in request["chain"]:
         with os.fdopen(os.memfd_create("out"), "w+b", buffering=0) as out:
-            took, ended = run([part.replace("{}", text) for part in argv], out.fileno())
+            took, ended = run([part.replace("{}", texts[-1]) for part in argv], out.fileno())
             out.seek(0)
-            text = out.read().decode(errors="replace").strip()
-    return {"took": took, "ended": ended, "out": text}
+            texts.append(out.read().decode(errors="replace").strip())
+    return {"took": took, "ended": ended, "outs": texts[1:]}
 
 
 def main() -> None:

@@ -38,13 +38,13 @@ def test_commands_run_side_by_side(worker: Worker) -> None:
 
 
 def test_a_chain_hands_on_what_a_command_wrote(worker: Worker) -> None:
-    assert worker.ask({"chain": [["echo", "17"], ["printf", "job %s", "{}"]]})["out"] == "job 17"
+    assert worker.ask({"chain": [["echo", "17"], ["printf", "job %s", "{}"]]})["outs"] == ["17", "job 17"]
 
 
 def test_a_command_that_fails_is_no_figure_and_the_worker_goes_on(worker: Worker) -> None:
     with pytest.raises(CannotRun, match="ended with 1"):
         worker.ask({"run": ["false"], "count": 1, "parallel": 1})
-    assert worker.ask({"chain": [["echo", "still here"]]})["out"] == "still here"
+    assert worker.ask({"chain": [["echo", "still here"]]})["outs"] == ["still here"]
 
 
 def test_a_worker_that_ends_or_is_too_slow_says_so(tmp_path: Path) -> None:

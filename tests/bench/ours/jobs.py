@@ -68,9 +68,8 @@ def wait_returns(resources: Resources) -> Measure:
     def measure() -> Sample:
         before = ours.cpu()
         script = f"sleep {next(lengths)}; date +%s.%N"
-        ours.chain(["xsub", "--", "/bin/sh", "-c", script])
         waited = ours.chain(["xsub", "--", "/bin/sh", "-c", script], ["xwait", "{}"])
-        ended = float(ours.chain(["xout", waited["out"]])["out"])
+        ended = float(ours.chain(["xout", waited["outs"][0]])["outs"][0])
         return Sample((waited["ended"] - ended) * 1e3, per(before, ours.cpu(), 1))
 
     return measure

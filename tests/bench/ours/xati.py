@@ -24,9 +24,13 @@ from xos.common.errors import XosError
 from xos.common.signing import Signed, sign
 from xos.common.tls import Credential
 from xos.dixi.blocking import BlockingBus
+from xos.dixi.errors import DeadlineExceeded
 from xos.dixi.client import load_credential, xos_home
 
 TRIVIAL = to_jsdl(JobDescription(executable="/bin/true"))
+
+PATIENCE = 30.0
+"""Seconds in which the next trivial job ends, whatever the machine does."""
 
 Answer = dict[str, Any]
 
@@ -54,8 +58,14 @@ class Client:
     def drain(self, _: Answer) -> Answer:
         """Wait for everything that has not ended."""
         while waiting := self._jobs.list_jobs(ended=False, limit=1000):
-            for job in waiting:
-                self._jobs.wait_job(job.job_id, deadline=240)
+            for number, job in enumerate(waiting):
+                try:
+                    self._jobs.wait_job(job.job_id, deadline=PATIENCE)
+                except DeadlineExceeded:
+                    stuck = self._jobs.job_info(job.job_id)
+                    left = len(waiting) - number
+                    said = f"after {PATIENCE:.0f} s {left} jobs have not ended; {stuck.job_id} is {stuck.state}"
+                    raise RuntimeError(f"{said} ({stuck.reason or 'no reason given'})") from None
         return {}
 
     def follow(self, request: Answer) -> Answer:
@@ -65,7 +75,7 @@ class Client:
             begin = time.perf_counter()
             job_id = self._jobs.create_job(self._order())
             seen_running = 0.0
-            for job in self._jobs.watch_job(job_id, deadline=60):
+            for job in self._jobs.watch_job(job_id, deadline=PATIENCE):
                 now = time.perf_counter() - begin
                 if not seen_running and (job.state is State.RUNNING or job.state.ended):
                     seen_running = now
@@ -80,7 +90,7 @@ class Client:
         begin = time.perf_counter()
         ids = [self._jobs.create_job(self._order()) for _ in range(request["count"])]
         for job_id in ids:
-            job = self._jobs.wait_job(job_id, deadline=300)
+            job = self._jobs.wait_job(job_id, deadline=PATIENCE)
             _require_done(job.state, job.reason)
         return {"wall": time.perf_counter() - begin}
 

@@ -107,7 +107,7 @@ class Slurm:
 
     def queued(self) -> int:
         """How many jobs have not ended; an array's waiting tasks count as one."""
-        return len(str(self.chain(["squeue", "--noheader", "--format=%i"])["out"]).split())
+        return len(str(self.chain(["squeue", "--noheader", "--format=%i"])["outs"][0]).split())
 
     def wait_until_empty(self, limit: float, *, every: float = 0.1) -> None:
         """Until every job has ended. Raises `CannotRun` when that takes longer than *limit* seconds."""
@@ -185,7 +185,7 @@ def _wait_for_nodes(slurm: Slurm) -> None:
     end = time.monotonic() + 30
     while True:
         try:
-            idle = slurm.chain(["sinfo", "--noheader", "--Node", "--states=idle", "--format=%N"])["out"]
+            idle = slurm.chain(["sinfo", "--noheader", "--Node", "--states=idle", "--format=%N"])["outs"][0]
         except CannotRun:
             idle = ""
         if len(str(idle).split()) == NODES:
