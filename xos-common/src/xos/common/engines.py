@@ -61,16 +61,17 @@ class Place:
         """An engine whose connections are durable (WAL, ``synchronous=FULL``) and begin transactions explicitly."""
         if self.path is None:
             return self._postgresql(readonly)
-        engine = sa.create_engine("sqlite://", creator=self._connect_sqlite, poolclass=NullPool, hide_parameters=True)
+        pragmas = [
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "journal_size_limit=67108864",
+            f"foreign_keys={'ON' if foreign_keys else 'OFF'}",
+            f"query_only={'ON' if readonly else 'OFF'}",
+        ]
+        engine = sa.create_engine(
+            "sqlite://", creator=lambda: self._connect_sqlite(pragmas), poolclass=NullPool, hide_parameters=True
+        )
         begin = "BEGIN" if readonly else "BEGIN IMMEDIATE"
-        pragmas = ["journal_mode=WAL", "synchronous=FULL", "journal_size_limit=67108864"]
-        pragmas.append(f"foreign_keys={'ON' if foreign_keys else 'OFF'}")
-        pragmas.append(f"query_only={'ON' if readonly else 'OFF'}")
-
-        @sa.event.listens_for(engine, "connect")
-        def _on_connect(connection: Any, _record: object) -> None:
-            for pragma in pragmas:
-                connection.execute(f"PRAGMA {pragma}")
 
         @sa.event.listens_for(engine, "begin")
         def _on_begin(connection: sa.Connection) -> None:
@@ -78,17 +79,23 @@ class Place:
 
         return engine
 
-    def _connect_sqlite(self) -> sqlite3.Connection:
+    def _connect_sqlite(self, pragmas: list[str]) -> sqlite3.Connection:
         # mode=rw: a database that was deleted under a running daemon is an error, not a new empty one.
-        where = f"file:{urllib.parse.quote(str(self.path and self.path.absolute()))}?mode=rw"
-        return sqlite3.connect(
-            where,
+        connection = sqlite3.connect(
+            f"file:{urllib.parse.quote(str(self.path and self.path.absolute()))}?mode=rw",
             uri=True,
             isolation_level=None,
             timeout=_BUSY_MS / 1000,
             check_same_thread=False,
             cached_statements=512,
         )
+        try:
+            for pragma in pragmas:
+                connection.execute(f"PRAGMA {pragma}")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     def _postgresql(self, readonly: bool) -> sa.Engine:
         options: dict[str, Any] = (
