@@ -9,7 +9,7 @@ import asyncio
 import itertools
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncGenerator, Coroutine, Iterable
 from pathlib import Path
 from typing import Any, Self
 
@@ -233,7 +233,7 @@ class Node:
 
     async def pieces(
         self, unit_id: str, stream: str = "output", *, follow: bool = False, caller: Identity | None = None
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         with acting(caller or machine("core")):
             chunks = self.execution.output(unit_id, stream, follow)
             async for chunk in chunks:

@@ -15,13 +15,16 @@ from xos.aem.errors import NoAccount
 from xos.common.errors import StorageBroken
 from xos.common.files import write_atomically
 
+_LOWEST = 1000
+"""Below are the system's own accounts, root among them."""
+
 
 class Accounts:
     """The accounts of one node. Thread-safe; blocks for an fsync when an account is new."""
 
     def __init__(self, path: Path, *, first: int, last: int) -> None:
         """Accounts kept in *path*, with uids *first* to *last*. Raises `StorageBroken` when it cannot be understood."""
-        if not 0 < first <= last:
+        if not _LOWEST <= first <= last:
             raise ValueError(f"no accounts between {first} and {last}")
         self._path, self._first, self._last = path, first, last
         self._lock = threading.Lock()
@@ -36,7 +39,7 @@ class Accounts:
         uids: dict[tuple[str, str], int] = {}
         for number, line in enumerate(whole.splitlines(), 1):
             words = line.split(" ")
-            if len(words) != 3 or not words[0].isdigit() or int(words[0]) in uids.values():
+            if len(words) != 3 or not words[0].isdigit() or int(words[0]) < _LOWEST or int(words[0]) in uids.values():
                 raise StorageBroken(path=str(self._path), detail=f"line {number} is no account")
             uids[words[1], words[2]] = int(words[0])
         if torn:

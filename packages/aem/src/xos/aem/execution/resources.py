@@ -118,7 +118,7 @@ class ResourceManagerService(Hosted[ResourceSettings], ResourceManager):
             return Reservation(unit_id, node)
         if unit_id in self._held and self._held[unit_id] is None:
             return Reservation(unit_id, node)  # it runs: nothing to hold for it
-        bounded = min(max(seconds, 0.0), self.settings.longest_reservation)
+        bounded = min(seconds, self.settings.longest_reservation) if seconds > 0 else 0.0  # NaN is not above 0
         loop = asyncio.get_running_loop()
         self._hold(unit_id, loop.call_later(bounded, self._free, unit_id))
         return Reservation(unit_id, node, time.time() + bounded)
