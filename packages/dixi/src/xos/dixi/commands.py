@@ -48,6 +48,7 @@ __all__ = [
     "home_of",
     "invoke",
     "main",
+    "make_parser",
     "names",
     "own_session",
     "paint",
@@ -97,6 +98,12 @@ def names() -> list[str]:
     return sorted({entry.name for entry in importlib.metadata.entry_points(group=GROUP)})
 
 
+def make_parser(command: Command) -> argparse.ArgumentParser:
+    """The command line of *command*, which calls itself by the command's name wherever it is made."""
+    with _as_program(command.name, 80):
+        return command.parser()
+
+
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Give a command line the option ``--json``."""
     parser.add_argument("--json", action="store_true", help="print results and errors as JSON")
@@ -110,7 +117,7 @@ async def invoke(
     *parser*: made before by ``command.parser()``. Cancelling cancels the command.
     """
     try:
-        parsed = _captured(lambda: (parser or command.parser()).parse_args(argv), session)
+        parsed = _captured(lambda: (parser or make_parser(command)).parse_args(argv), session)
         if isinstance(parsed, int):
             return parsed
         session.json = bool(getattr(parsed, "json", False))
@@ -146,7 +153,11 @@ _R = TypeVar("_R")
 def _captured(work: Callable[[], _R], session: Session) -> _R | int:
     out, err = io.StringIO(), io.StringIO()
     try:
-        with _as_program(session), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        with (
+            _as_program(session.name, session.columns),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
             return work()
     except SystemExit as leave:
         if out.getvalue():
@@ -157,11 +168,11 @@ def _captured(work: Callable[[], _R], session: Session) -> _R | int:
 
 
 @contextlib.contextmanager
-def _as_program(session: Session) -> Iterator[None]:
+def _as_program(name: str, columns: int) -> Iterator[None]:
     """For the time that `argparse` works (nothing else runs then): its program name and its width."""
     argv0, width = sys.argv[:1], os.environ.get("COLUMNS")
-    sys.argv[:1] = [session.name]
-    os.environ["COLUMNS"] = str(session.columns)
+    sys.argv[:1] = [name]
+    os.environ["COLUMNS"] = str(columns)
     try:
         yield
     finally:

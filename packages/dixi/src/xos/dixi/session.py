@@ -105,7 +105,12 @@ class Session:
 
     def open_new(self, path: Path, mode: int = 0o666) -> int:
         """A descriptor to write *path*, emptied or created with *mode* less the user's umask."""
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode & ~self.umask)
+        try:
+            created = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600 & mode)
+        except FileExistsError:
+            return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600 & mode)
+        os.fchmod(created, mode & ~self.umask)  # our own umask is the agent's
+        return created
 
     def out(self, text: str) -> None:
         """Print *text* on standard output, ended by a newline if it has none.

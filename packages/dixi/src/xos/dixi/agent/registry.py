@@ -56,7 +56,7 @@ class Registry:
         loaded = self._loaded.get(name)
         if loaded is None:
             command = self._find(name)
-            loaded = self._loaded[name] = Loaded(command, command.parser())
+            loaded = self._loaded[name] = Loaded(command, commands.make_parser(command))
         return loaded
 
     def find(self, name: str) -> Loaded | Refusal:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import shtab
 
-from xos.dixi.commands import Command, find, names
+from xos.dixi.commands import Command, find, make_parser, names
 
 XCONSOLE = {
     "bash": """\
@@ -50,7 +50,7 @@ def script(command: Command, shell: str) -> str | None:
         return XCONSOLE[shell]
     if shell not in SHTAB:
         return None
-    return str(shtab.complete(command.parser(), shell=shell))
+    return str(shtab.complete(make_parser(command), shell=shell))
 
 
 def main(argv: Sequence[str]) -> int:
