@@ -16,7 +16,7 @@ DIXI_PORT = 6740
 """Where nodes reach each other (mutual TLS)."""
 FRONT_PORT = 6730
 """The front door: CDA and RCA, for those who have no certificate yet."""
-HTTPS_PORT = 6750
+HTTPS_PORT = 6743
 """The HTTP/JSON gateway and ``/metrics``."""
 MOST_NODES = 100
 CORE_SERVICES = ("Directory", "XVOMS", "CDA", "RCA", "JobManager", "JobDirectory")
