@@ -152,6 +152,31 @@ def test_trust_needs_a_ca(tmp_path: Path) -> None:
         Trust.load(tmp_path)
 
 
+def test_trust_follows_its_directory(
+    tmp_path: Path, authority: Authority, stranger: Authority, issue: Issue, alice: Credential, now: float
+) -> None:
+    (tmp_path / "ca.pem").write_bytes(authority.certificate_pem())
+    trust = Trust.load(tmp_path)
+    trust.identify(alice.certificate)
+    (tmp_path / "crl.der").write_bytes(authority.crl([(alice.identity.serial, now)], 3))
+    trust.reload()
+    with pytest.raises(CertificateRevoked):
+        trust.check(alice.identity, now)
+    (tmp_path / "ca.pem").write_text("half a fi")
+    with pytest.raises(BadCertificate):
+        trust.reload()
+    with pytest.raises(CertificateRevoked):
+        trust.identify(alice.certificate)
+    (tmp_path / "crl.der").unlink()
+    (tmp_path / "ca.pem").write_bytes(stranger.certificate_pem())
+    trust.reload()
+    with pytest.raises(CertificateForeign):
+        trust.identify(alice.certificate)
+    assert trust.identify(issue(ca=stranger).certificate).name == "alice"
+    with pytest.raises(ValueError, match="directory"):
+        Trust([authority.der]).reload()
+
+
 def test_trust_travels_as_pem(authority: Authority, stranger: Authority) -> None:
     both = Trust([authority.der, stranger.der])
     assert Trust.from_pem(both.ca_pem()).ca_certificates == both.ca_certificates

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -39,6 +40,7 @@ class Trust:
         self.crl_next_update = 0
         """Unix seconds; 0 without a CRL. A list past this time stays in force: better old news than none."""
         self._revoked: frozenset[int] = frozenset()
+        self._lock = threading.Lock()  # held to change what is known; look-ups need none
         self._known: dict[bytes, tuple[Identity, ec.EllipticCurvePublicKey]] = {}
         if crl is not None:
             self._take_crl(crl)
@@ -108,6 +110,23 @@ class Trust:
             write_atomically(self.directory / "crl.der", der, 0o644)
         return True
 
+    def reload(self) -> None:
+        """Read the directory again: other CA certificates, a newer list. What cannot be read leaves the old in force.
+
+        TLS contexts made earlier keep the CA certificates they were made with. Raises as `load`, and `ValueError`
+        without a directory.
+        """
+        if self.directory is None:
+            raise ValueError("this trust was not loaded from a directory")
+        now = Trust.load(self.directory)
+        with self._lock:
+            if now.ca_certificates != self.ca_certificates:
+                self.ca_certificates = now.ca_certificates
+                self._known.clear()
+            if now.crl_number > self.crl_number:
+                self._revoked = now._revoked  # noqa: SLF001 - of our own class
+                self.crl_number, self.crl_next_update = now.crl_number, now.crl_next_update
+
     def _verify(self, der: bytes) -> tuple[Identity, ec.EllipticCurvePublicKey]:
         certificate = load_certificate(der)
         check_issuer(certificate, self.ca_certificates)
@@ -118,9 +137,10 @@ class Trust:
             raise BadCertificate(detail="its key cannot be read") from error
         if not isinstance(key, ec.EllipticCurvePublicKey):
             raise BadCertificate(detail="its key is not an EC key")
-        while len(self._known) >= _CACHED:
-            self._known.pop(next(iter(self._known)), None)
-        self._known[der] = identity, key
+        with self._lock:
+            while len(self._known) >= _CACHED:
+                del self._known[next(iter(self._known))]
+            self._known[der] = identity, key
         return identity, key
 
     def _take_crl(self, der: bytes) -> bool:
