@@ -10,7 +10,8 @@ import pytest
 from support.localgrid import Grid, User
 from support.pipes import Pipe
 
-SCRIPT = """echo "$XOS_UNIT_ID" >> {effects}/trace
+SCRIPT = """set -e
+echo "$XOS_UNIT_ID" >> {effects}/trace
 echo "$XOS_UNIT_ID" > {effects}/started
 read go < {effects}/go
 echo "$XOS_UNIT_ID" >> {effects}/end
@@ -24,6 +25,9 @@ class Held:
         self.effects = grid.effects
         self.script = SCRIPT.format(effects=grid.effects)
         self.started, self.ended, self.go = (Pipe(grid.effects / name) for name in ("started", "ended", "go"))
+        for name in ("trace", "end"):  # each node runs alice's units under an account of its own
+            (grid.effects / name).touch()
+            (grid.effects / name).chmod(0o666)
 
     def let_go(self, units: int) -> None:
         self.go.write("go\n" * units)
@@ -36,7 +40,7 @@ class Held:
         for pipe in (self.started, self.ended, self.go):
             pipe.close()
         for name in ("trace", "end"):
-            (self.effects / name).unlink(missing_ok=True)
+            (self.effects / name).unlink()
 
 
 @pytest.fixture
