@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
     what = made.add_argument_group("what to run")
     what.add_argument("-f", "--file", metavar="JOB", help="a job description, JSDL or TOML; - reads it from here")
     what.add_argument("command", metavar="PROGRAM …", nargs=argparse.REMAINDER, help="the program and its arguments")
-    what.add_argument("--name", help="a name for people")
+    what.add_argument("--name", metavar="NAME", help="a name for people")
     what.add_argument(
         "-E", "--env", metavar="NAME[=VALUE]", action="append", help="an environment variable; without VALUE, yours"
     )
