@@ -121,6 +121,25 @@ async def WRITE(args: argparse.Namespace, session: Session) -> int:  # noqa: N80
     return 0
 
 
+async def _renew(args: argparse.Namespace, session: Session) -> int:
+    """As ``get-xos-cert --renew``, but the new credential lies ready."""
+    from xos.common.tls import Credential
+
+    assert args.renew
+    assert session.agent is not None
+    session.agent.store(Credential.from_pem((session.home / "next.pem").read_bytes()))
+    return 0
+
+
+def _renewing() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser()
+    p.add_argument("--renew", action="store_true")
+    return p
+
+
+RENEW = Command(name="get-xos-cert", parser=_renewing, run=_renew)
+
+
 def _shell() -> int:
     print("a shell of my own")
     return 5

@@ -16,6 +16,7 @@ import msgspec
 
 from xos.common.errors import XosError
 from xos.common.identity import Identity
+from xos.common.tls import Credential
 from xos.dixi.api import CallContext, Caller
 from xos.dixi.channel import Channel
 from xos.dixi.directory import NodeRecord
@@ -232,6 +233,10 @@ class GridBus:
     def unsubscribe(self, topic: str, queue: asyncio.Queue[Any]) -> None:
         """See `xos.dixi.hosting.Bus.unsubscribe`."""
         self._topics.get(topic, set()).discard(queue)
+
+    def renew(self, credential: Credential) -> None:
+        """Show *credential* on later connections; those that are open keep the old one."""
+        self._endpoint.credential = credential
 
     def tend(self, now: float) -> None:
         """Called every few seconds."""

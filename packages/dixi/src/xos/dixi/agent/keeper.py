@@ -42,8 +42,10 @@ class SharedBus:
         self._users -= 1
         self._close_if_free()
 
-    def retire(self) -> None:
-        """No further command will use it."""
+    def retire(self, successor: Credential | None) -> None:
+        """No further command will use it; those that do reconnect as *successor*, who is the same user."""
+        if successor is not None:
+            self.bus.renew(successor)
         self._retired = True
         self._close_if_free()
 
@@ -81,16 +83,14 @@ class Keeper:
 
     def store(self, credential: Credential) -> None:
         """See `AgentKeys.store`."""
-        self._credential = credential
+        self._use(credential)
         self._loaded_from = _stamp(self.home / "user.pem")
-        self._retire()
         log.info("credential.stored", user=str(credential.identity), not_after=credential.identity.not_after)
 
     def forget(self) -> None:
         """See `AgentKeys.forget`. What is in files stays there, and is not read again before it changes."""
-        self._credential = None
+        self._use(None)
         self._loaded_from = _stamp(self.home / "user.pem")
-        self._retire()
 
     def unlock(self, passphrase: bytes | None) -> Identity:
         """Load the credential from its files. Raises `NoCredential`, `WrongPassphrase` and other certificate errors."""
@@ -115,25 +115,27 @@ class Keeper:
 
     def close(self) -> None:
         """Close the connections and drop the key."""
-        self._credential = None
-        self._retire()
+        self._use(None)
 
     def _reload(self, stamp: tuple[int, int]) -> None:
         """A command outside the agent has written a new certificate, or the agent has just begun."""
         try:
-            self._credential = load_credential(self.home)
-        except KeyLocked as error:
-            if self._credential is None or self._credential.identity.not_after <= time.time():
+            found = load_credential(self.home)
+        except XosError as error:
+            held = self._credential
+            if held is not None and held.identity.not_after > time.time():
+                return  # what is in memory still serves
+            if isinstance(error, KeyLocked):
                 raise AgentLocked(path=str(self.home / "user.key")) from error
-            return  # the key in memory still serves
-        except NoCredential:
-            return
+            raise
+        self._use(found)
         self._loaded_from = stamp
-        self._retire()
 
-    def _retire(self) -> None:
+    def _use(self, credential: Credential | None) -> None:
+        before, self._credential = self._credential, credential
         if self._shared is not None:
-            self._shared.retire()
+            same = before is not None and credential is not None and _user(before) == _user(credential)
+            self._shared.retire(credential if same else None)
             self._shared = None
 
 
@@ -162,6 +164,10 @@ class RunTies:
         if self._shared is not None:
             self._shared.leave()
             self._shared = None
+
+
+def _user(credential: Credential) -> tuple[str, str]:
+    return credential.identity.vo, credential.identity.name
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

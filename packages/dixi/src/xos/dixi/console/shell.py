@@ -38,6 +38,7 @@ class Runner:
 
     def run(self, words: Sequence[str]) -> int:
         """The exit status of ``xconsole WORDS``; an interrupt ends the line, not the shell."""
+        sys.stdout.flush()
         status = run_in_agent("xconsole", words, self._env, survive=True)
         if status is not None:
             return status
