@@ -78,7 +78,7 @@ def _run(rows: list[Row], options: argparse.Namespace, build: Path, results: lis
     log = build / "bench.log"
     log.unlink(missing_ok=True)
     begin = time.monotonic()
-    with Resources(ROOT, build, scale=options.scale) as resources:
+    with Resources(ROOT, build, scale=options.scale, say=_say_inset) as resources:
         for number, row in enumerate(rows, 1):
             _say(f"[{number}/{len(rows)}] {row.name}: {row.title}; {row.ours.label} beside {row.peer.label}")
             results.append(

@@ -16,7 +16,9 @@ T = TypeVar("T")
 class Resources:
     """Keeps one of each thing that rows use; closing it closes them in reverse order."""
 
-    def __init__(self, root: Path, build: Path, *, scale: float = 1.0, say: Callable[[str], None] = print) -> None:
+    def __init__(
+        self, root: Path, build: Path, *, scale: float = 1.0, say: Callable[[str], None] = lambda _: None
+    ) -> None:
         self.root = root
         """The checkout."""
         self.build = build
@@ -35,11 +37,13 @@ class Resources:
         self._kept.clear()
         self._stack.close()
 
-    def get(self, key: Hashable, make: Callable[[], contextlib.AbstractContextManager[T]]) -> T:
+    def get(self, key: Hashable, make: Callable[[], contextlib.AbstractContextManager[T]], *, what: str = "") -> T:
         """The thing kept under *key*, made and entered if it is not there yet; what failed once is not tried again."""
         if key in self._failed:
             raise CannotRun(self._failed[key])
         if key not in self._kept:
+            if what:
+                self.say(f"starting {what}")
             try:
                 self._kept[key] = self._stack.enter_context(make())
             except CannotRun as why:

@@ -64,7 +64,7 @@ class Grid:
 
 def get(resources: Resources) -> Grid:
     """The grid of this run."""
-    grid: Grid = resources.get("grid", lambda: start(resources.root, resources.build))
+    grid: Grid = resources.get("grid", lambda: start(resources.root, resources.build), what="a grid of our own")
     return grid
 
 

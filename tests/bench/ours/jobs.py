@@ -48,6 +48,19 @@ def command(resources: Resources, argv: list[str], *, count: int) -> Measure:
     return measure
 
 
+def listing(resources: Resources, *, jobs: int) -> Measure:
+    """Milliseconds that ``xps`` takes to list the *jobs* newest, which have ended."""
+    ours = grid.get(resources)
+    timed = command(resources, ["xps", "--all", "--limit", str(jobs)], count=20)
+
+    def measure() -> Sample:
+        ours.client({"do": "submit", "count": jobs})
+        ours.wait_until_empty()
+        return timed()
+
+    return measure
+
+
 def follow(resources: Resources, until: str) -> Measure:
     """Milliseconds from the submission until the client hears of *until* (``running`` or ``done``), the median."""
     ours, times = grid.get(resources), resources.scaled(20, 5)

@@ -202,7 +202,7 @@ TRIVIAL = ["sbatch", "--output=/dev/null", "--wrap=true"]
 
 
 def _get(resources: Resources, flavour: Flavour) -> Slurm:
-    return resources.get(("slurm", flavour), lambda: start(resources.build, flavour))
+    return resources.get(("slurm", flavour), lambda: start(resources.build, flavour), what=f"Slurm, {flavour.value}")
 
 
 def submit(resources: Resources, *, parallel: int) -> Measure:
