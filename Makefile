@@ -24,7 +24,7 @@ prepare: ## install what is missing (Debian packages, .venv, our commands); ever
 	@$(BOOTSTRAP)/prepare
 
 run: prepare ## make this machine a grid of three nodes, run the sample job in it, leave it up
-	@$(BIN)/xos-setup local demo --root $(GRID)
+	@$(BIN)/xos-setup local demo --root $(GRID) --job docs/examples/hello.jsdl
 
 stop: ## stop the grid of `make run`; its state stays
 	@if [ -x $(BIN)/xos-setup ]; then $(BIN)/xos-setup local down --root $(GRID); else echo "There is no grid here."; fi

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -50,7 +49,8 @@ def parser() -> argparse.ArgumentParser:
     act.add_parser("status", parents=[common], help=f"what runs; exit status {NOT_UP} unless all does")
     destroy = act.add_parser("destroy", parents=[common], help="stop it and remove all its state")
     destroy.add_argument("--yes", action="store_true", help="do not ask")
-    act.add_parser("demo", parents=[common, size], help="up, a VO, a user, and a job: the main road once")
+    demo = act.add_parser("demo", parents=[common, size], help="up, a VO, a user, and a job: the main road once")
+    demo.add_argument("--job", type=Path, required=True, metavar="FILE", help="what to run: JSDL or TOML")
     return p
 
 
@@ -96,7 +96,7 @@ def _run(args: argparse.Namespace) -> int:
             from xos.setup.local.demo import run_demo
 
             grid.up(_wish(args))
-            run_demo(grid, _say)
+            run_demo(grid, _say, args.job)
     return 0
 
 
@@ -117,11 +117,10 @@ def _show(status: GridStatus, *, as_json: bool) -> None:
     if not status.nodes:
         sys.stdout.write(f"no grid in {status.root}\n")
         return
-    wide = shutil.get_terminal_size().columns
     for node in status.nodes:
         state = "up" if node.running and node.registered else "starting" if node.running else "down"
         line = f"{node.node:<8} {state:<9} {node.address:<18} {node.pid or '-':>8}  {' '.join(node.services)}"
-        sys.stdout.write(line[: max(wide, 60)].rstrip() + "\n")
+        sys.stdout.write(line.rstrip() + "\n")
 
 
 def _report(error: XosError, *, as_json: bool) -> None:

@@ -13,9 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from xos.common.errors import XosError
 from xos.common.files import write_atomically
-from xos.common.tls import Trust
 from xos.setup.errors import DemoFailed
 from xos.setup.local import users
 from xos.setup.local.grid import LocalGrid, Say
@@ -38,9 +36,10 @@ class Demo:
     def people(self) -> None:
         """The VO, the user, her home."""
         users.make_home(self.home, self.grid.core)
-        secret = users.password(self.home)
+        users.password(self.home)
         self._command("xos-vo", "create", VO, "--description", "for trying things out", home=self.grid.admin)
-        self._command("xos-vo", "add-user", VO, USER, home=self.grid.admin, typed=f"{secret}\n{secret}\n")
+        words = ("add-user", VO, USER, "--password-file", str(self.home / "password"))
+        self._command("xos-vo", *words, home=self.grid.admin)
         write_atomically(self.grid.root / "env", users.env_script(self.home, self.programs).encode(), 0o644)
 
     def agent(self) -> None:
@@ -57,14 +56,14 @@ class Demo:
         """A certificate, unless she has one that is good for a while."""
         if self._certificate_good():
             return
-        self._command("get-xos-cert", VO, USER, home=self.home, typed=users.password(self.home) + "\n")
+        words = (VO, USER, "--password-file", str(self.home / "password"))
+        self.say(self._command("get-xos-cert", *words, home=self.home).strip())
 
     def _certificate_good(self) -> bool:
         status = self._run("xos-agent", "status", "--json", home=self.home)
         try:
             until = msgspec.json.decode(status.stdout, type=_AgentStatus).not_after
-            Trust.load(self.grid.core.trust)
-        except (msgspec.DecodeError, XosError):
+        except msgspec.DecodeError:
             return False
         return until is not None and until > time.time() + RENEW_BEFORE_SECONDS
 
@@ -77,9 +76,8 @@ class Demo:
             stdout=subprocess.PIPE,
             text=True,
         ) as submitted:
-            assert submitted.stdout is not None
             lines = []
-            for line in submitted.stdout:
+            for line in submitted.stdout or ():
                 lines.append(line.strip())
                 self.say(f"  {line.rstrip()}")
         if submitted.returncode != 0 or not lines:
@@ -90,18 +88,18 @@ class Demo:
         """What the job's units have written, each line after its node's name."""
         return self._command("xout", job, home=self.home)
 
-    def _command(self, name: str, *words: str, home: Path, typed: str = "") -> str:
+    def _command(self, name: str, *words: str, home: Path) -> str:
         """Run one of our commands; its output. Raises `DemoFailed`."""
-        done = self._run(name, *words, home=home, typed=typed)
+        done = self._run(name, *words, home=home)
         if done.returncode != 0:
             raise DemoFailed(step=f"{name} {words[0]}", status=done.returncode, detail=done.stderr.strip())
         return done.stdout
 
-    def _run(self, name: str, *words: str, home: Path, typed: str = "") -> subprocess.CompletedProcess[str]:
+    def _run(self, name: str, *words: str, home: Path) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             self._argv(name, *words),
             env=self._environment(home),
-            input=typed,
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=STEP_SECONDS,
@@ -134,7 +132,7 @@ def run_demo(grid: LocalGrid, say: Say, description: Path) -> None:
     say("")
     sys.stdout.write(demo.output(job))
     sys.stdout.flush()
-    shown = os.path.relpath(grid.root)
+    shown = min(os.path.relpath(grid.root), str(grid.root), key=len)
     say("")
     say(f"The grid is up. To use it:    . {shown}/env    then xsub, xps, xwait, xout, xkill")
     say(f"To stop it:                   {stop_command(shown)}")
