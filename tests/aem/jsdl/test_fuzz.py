@@ -106,7 +106,7 @@ def shaped(element: Element, draw: st.DrawFn) -> str:
     for child in element.children.values():
         wanted = child.name in ("JobDescription", "Application", "POSIXApplication", "Executable")
         if wanted or draw(st.integers(0, 3)) == 0:
-            parts += [shaped(child, draw) for _ in range(draw(st.integers(1, 2)) if child.many else 1)]
+            parts += [shaped(child, draw) for _ in range(draw(st.integers(1, 2)) if child.most > 1 else 1)]
     return f"<{name}>{''.join(parts)}</{name}>"
 
 

@@ -37,7 +37,7 @@ class Place(NamedTuple):
     @property
     def path(self) -> str:
         """As ``JobDefinition/…/Argument[2]``."""
-        own = self.element.name + (f"[{self.number + 1}]" if self.element.many else "")
+        own = self.element.name + (f"[{self.number + 1}]" if self.element.most > 1 else "")
         return own if self.above is None else f"{self.above.path}/{own}"
 
 
@@ -173,8 +173,8 @@ def _child(parent: Node, name: str, line: int, attributes: dict[str, str]) -> No
     if element.order < parent.last:
         later = next(e.name for e in parent.element.children.values() if e.order == parent.last)
         raise node.place(OutOfPlace(f"must come before {later}"))
-    if siblings and not element.many:
-        raise node.place(Repeated("is there already"))
+    if len(siblings) >= element.most:
+        raise node.place(Repeated("is there already") if element.most == 1 else BadValue(f"more than {element.most}"))
     if element.unsupported:
         raise node.place(Unsupported(element.unsupported))
     parent.last = element.order

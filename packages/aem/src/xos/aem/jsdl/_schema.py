@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from xos.aem.jsdl import check
+
 JSDL = "http://schemas.ggf.org/jsdl/2005/11/jsdl"
 POSIX = "http://schemas.ggf.org/jsdl/2005/11/jsdl-posix"
 XOS = "urn:xtreemos:jsdl:1"
@@ -21,7 +23,8 @@ class Element:
     name: str
     """Local name."""
     space: str = JSDL
-    many: bool = False
+    most: int = 1
+    """How often it may be there."""
     text: bool = False
     """Holds text; else it holds elements, with nothing but white space between them."""
     attributes: frozenset[str] = frozenset()
@@ -41,25 +44,25 @@ class Element:
 FILESYSTEM = "filesystemName"
 
 
-def _holds(name: str, *children: Element, space: str = JSDL, many: bool = False, attributes: str = "") -> Element:
+def _holds(name: str, *children: Element, space: str = JSDL, most: int = 1, attributes: str = "") -> Element:
     placed = {c.expanded: dataclasses.replace(c, order=order) for order, c in enumerate(children)}
-    return Element(name, space, many, attributes=frozenset(attributes.split()), children=placed)
+    return Element(name, space, most, attributes=frozenset(attributes.split()), children=placed)
 
 
-def _text(name: str, *, space: str = JSDL, many: bool = False, attributes: str = "") -> Element:
-    return Element(name, space, many, text=True, attributes=frozenset(attributes.split()))
+def _text(name: str, *, space: str = JSDL, most: int = 1, attributes: str = "") -> Element:
+    return Element(name, space, most, text=True, attributes=frozenset(attributes.split()))
 
 
-def _posix(name: str, *, many: bool = False, attributes: str = FILESYSTEM) -> Element:
-    return _text(name, space=POSIX, many=many, attributes=attributes)
+def _posix(name: str, *, most: int = 1, attributes: str = FILESYSTEM) -> Element:
+    return _text(name, space=POSIX, most=most, attributes=attributes)
 
 
 def _limit(name: str) -> Element:
     return _posix(name, attributes="")
 
 
-def _not_yet(name: str, why: str, *, space: str = JSDL, many: bool = False) -> Element:
-    return Element(name, space, many, unsupported=why)
+def _not_yet(name: str, why: str, *, space: str = JSDL, most: int = 1) -> Element:
+    return Element(name, space, most, unsupported=why)
 
 
 def _range(name: str) -> Element:
@@ -68,8 +71,10 @@ def _range(name: str) -> Element:
         name,
         _text("UpperBoundedRange", attributes=bound),
         _text("LowerBoundedRange", attributes=bound),
-        _text("Exact", many=True, attributes="epsilon"),
-        _holds("Range", _text("LowerBound", attributes=bound), _text("UpperBound", attributes=bound), many=True),
+        _text("Exact", most=check.RANGES_MAX, attributes="epsilon"),
+        _holds("Range", *(_text(side, attributes=bound) for side in ("LowerBound", "UpperBound")), most=check.RANGES_MAX),
+            "Range", _text("LowerBound", attributes=bound), _text("UpperBound", attributes=bound), most=check.RANGES_MAX
+        ),
     )
 
 
@@ -77,19 +82,19 @@ _IDENTIFICATION = _holds(
     "JobIdentification",
     _text("JobName"),
     _text("Description"),
-    _text("JobAnnotation", many=True),
-    _text("JobProject", many=True),
+    _text("JobAnnotation", most=check.NOTES_MAX),
+    _text("JobProject", most=check.NOTES_MAX),
 )
 
 _POSIX_APPLICATION = _holds(
     "POSIXApplication",
     _posix("Executable"),
-    _posix("Argument", many=True),
+    _posix("Argument", most=check.ARGUMENTS_MAX),
     _posix("Input"),
     _posix("Output"),
     _posix("Error"),
     _posix("WorkingDirectory"),
-    _posix("Environment", many=True, attributes=f"name {FILESYSTEM}"),
+    _posix("Environment", most=check.ENVIRONMENT_MAX, attributes=f"name {FILESYSTEM}"),
     _limit("WallTimeLimit"),
     _limit("FileSizeLimit"),
     _limit("CoreDumpLimit"),
@@ -115,8 +120,8 @@ _APPLICATION = _holds(
 
 _RESOURCES = _holds(
     "Resources",
-    _holds("CandidateHosts", _text("HostName", many=True)),
-    _not_yet("FileSystem", "every file of a job is in its unit's working directory", many=True),
+    _holds("CandidateHosts", _text("HostName", most=check.HOSTS_MAX)),
+    _not_yet("FileSystem", "every file of a job is in its unit's working directory", most=2),
     _text("ExclusiveExecution"),
     _holds(
         "OperatingSystem",
@@ -148,7 +153,7 @@ _STAGING = _holds(
     _text("DeleteOnTermination"),
     _holds("Source", _text("URI")),
     _holds("Target", _text("URI")),
-    many=True,
+    most=2 * check.FILES_MAX,
     attributes="name",
 )
 

@@ -23,6 +23,10 @@ ARGUMENTS_MAX = 32_768
 ENVIRONMENT_MAX = 4_096
 FILES_MAX = 1_024
 HOSTS_MAX = 10_000
+NOTES_MAX = 256
+"""Annotations, or projects."""
+RANGES_MAX = 64
+"""Parts of a range."""
 CORES_MAX = 8_192
 """Linux's largest NR_CPUS."""
 COUNT_MAX = 4_194_304

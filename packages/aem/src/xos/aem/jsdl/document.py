@@ -116,10 +116,7 @@ def _truth(value: str) -> bool:
 
 def _arguments(posix: Node) -> tuple[str, ...]:
     """Exactly as written: where the schema says ``normalizedString`` we keep tabs and line ends, scripts need them."""
-    nodes = posix.all("Argument")
-    if len(nodes) > check.ARGUMENTS_MAX:
-        raise nodes[check.ARGUMENTS_MAX].place(BadValue(f"more than {check.ARGUMENTS_MAX} arguments"))
-    return tuple(_at(node, check.argument, node.text) for node in nodes)
+    return tuple(_at(node, check.argument, node.text) for node in posix.all("Argument"))
 
 
 def _environment(posix: Node) -> tuple[tuple[str, str], ...]:
@@ -135,8 +132,6 @@ def _environment(posix: Node) -> tuple[tuple[str, str], ...]:
             variables[name] = check.environment_value(name, node.text)
         except DescriptionError as e:
             raise node.place(e) from None
-        if len(variables) > check.ENVIRONMENT_MAX:
-            raise node.place(BadValue(f"more than {check.ENVIRONMENT_MAX} variables"))
     return tuple(variables.items())
 
 
@@ -284,8 +279,6 @@ def _hosts(resources: Node | None) -> tuple[str, ...]:
         return ()
     hosts = [_checked(_needed(node, "HostName"), check.host)]
     hosts += [_checked(host, check.host) for host in node.all("HostName")[1:]]
-    if len(hosts) > check.HOSTS_MAX:
-        raise node.place(BadValue(f"more than {check.HOSTS_MAX} hosts"))
     return tuple(dict.fromkeys(hosts))
 
 

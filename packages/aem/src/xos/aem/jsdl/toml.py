@@ -122,6 +122,8 @@ def _described(job: _Job) -> JobDescription:
     arriving = [_arriving(f"stage_in[{i}]", file) for i, file in enumerate(job.stage_in)]
     _at("arguments", lambda count: check.at_most(count, check.ARGUMENTS_MAX, "arguments"), len(job.arguments))
     _at("environment", lambda count: check.at_most(count, check.ENVIRONMENT_MAX, "variables"), len(job.environment))
+    for key, notes in (("annotations", job.annotations), ("projects", job.projects)):
+        _at(key, lambda count: check.at_most(count, check.NOTES_MAX, "entries"), len(notes))
     _at("hosts", lambda count: check.at_most(count, check.HOSTS_MAX, "hosts"), len(job.hosts))
     return JobDescription(
         executable=_at("executable", check.executable, job.executable),
