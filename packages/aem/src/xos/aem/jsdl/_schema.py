@@ -67,14 +67,13 @@ def _not_yet(name: str, why: str, *, space: str = JSDL, most: int = 1) -> Elemen
 
 def _range(name: str) -> Element:
     bound = "exclusiveBound"
+    sides = [_text(side, attributes=bound) for side in ("LowerBound", "UpperBound")]
     return _holds(
         name,
         _text("UpperBoundedRange", attributes=bound),
         _text("LowerBoundedRange", attributes=bound),
         _text("Exact", most=check.RANGES_MAX, attributes="epsilon"),
-        _holds("Range", *(_text(side, attributes=bound) for side in ("LowerBound", "UpperBound")), most=check.RANGES_MAX),
-            "Range", _text("LowerBound", attributes=bound), _text("UpperBound", attributes=bound), most=check.RANGES_MAX
-        ),
+        _holds("Range", *sides, most=check.RANGES_MAX),
     )
 
 
