@@ -429,7 +429,8 @@ def test_an_agent_renews_with_its_key_and_the_certificate_file_follows(agent: tu
     (home / "passphrase").write_text("open sesame\n")
     assert run(home, "get-xos-cert", "demo", "alice", *files, stdin=PASSWORD + "\n").status == 0
     assert run(home, "xos-vo", "list", env=env).status != 0  # the agent lacks the passphrase
-    assert run(home, "xos-agent", "unlock", stdin="open sesame\n", env=env).status == 0
+    unlocked = run(home, "xos-agent", "unlock", stdin="open sesame\n", env=env)
+    assert unlocked.status == 0, unlocked.err + (home / "agent.log").read_text()
     before, key = (home / "user.pem").read_bytes(), (home / "user.key").read_bytes()
     renewed = run(home, "get-xos-cert", "--renew", "--json", env=env)
     assert renewed.status == 0, renewed.err
