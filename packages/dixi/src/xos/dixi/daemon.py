@@ -15,7 +15,7 @@ import importlib.metadata
 import resource
 import signal
 import ssl
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +87,10 @@ class ServiceHost:
 class Daemon:
     """One running ``dixid``."""
 
-    def __init__(self, config: DaemonConfig) -> None:
+    def __init__(self, config: DaemonConfig, file: Path | None = None) -> None:
+        """*file*, where the configuration was read, is named in errors."""
         self.config = config
+        self._file = file
         self.trust = Trust.load(Path(config.tls.trust))
         self.credential = self._load_credential()
         self.dispatcher = Dispatcher()
@@ -151,7 +153,7 @@ class Daemon:
     def _add(self, name: str, settings: ServiceSettings) -> None:
         cls = implementation(name, settings)
         host = ServiceHost(self, name)
-        own = convert(settings.settings, cls.settings_type, where=f"services.{name}.settings")
+        own = convert(settings.settings, cls.settings_type, where=f"services.{name}.settings", file=self._file)
         service = cls(host, own)
         stage = Stage(name, limit=settings.limit, queue=settings.queue, waiting=settings.waiting)
         self.stages.append(stage)
@@ -206,9 +208,7 @@ class Daemon:
         """Read the certificate and the revocations again; what cannot be read leaves the old in force."""
         try:
             credential = self._load_credential()
-            crl = Path(self.config.tls.trust) / "crl.der"
-            if crl.exists():
-                self.trust.set_crl(crl.read_bytes())
+            self.trust.reload()
         except (XosError, OSError) as error:
             log.warning("reload.failed", detail=str(error))
             return
@@ -261,7 +261,7 @@ def implementation(name: str, settings: ServiceSettings) -> type[Hosted[Any]]:
     return cls
 
 
-async def run(config: DaemonConfig, *, started: Callable[[Daemon], None] | None = None) -> None:
+async def run(config: DaemonConfig, file: Path | None = None) -> None:
     """Run a daemon until it is told to stop."""
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_unhandled)
@@ -270,13 +270,11 @@ async def run(config: DaemonConfig, *, started: Callable[[Daemon], None] | None 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     notifier = Notifier()
-    daemon = Daemon(config)
+    daemon = Daemon(config, file)
     loop.add_signal_handler(signal.SIGHUP, daemon.reload)
     try:
         await daemon.start()
         notifier.send("READY=1", f"STATUS=hosting {', '.join(config.services)}")
-        if started is not None:
-            started(daemon)
         watchdog = loop.create_task(_watchdog(notifier))
         await stopping.wait()
         notifier.send("STOPPING=1")

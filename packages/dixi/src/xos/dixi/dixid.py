@@ -10,6 +10,7 @@ from pathlib import Path
 
 import uvloop
 
+from xos.common.config import convert
 from xos.common.errors import XosError
 from xos.common.log import configure
 from xos.dixi.configuration import DaemonConfig, load_daemon
@@ -31,10 +32,10 @@ def main() -> int:
         config = load_daemon(args.config)
         configure(service="dixid", node=config.node, level=config.log_level)
         if args.check:
-            _check(config)
+            _check(config, args.config)
             return 0
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-        asyncio.run(run(config))
+        asyncio.run(run(config, args.config))
     except XosError as error:
         sys.stderr.write(f"dixid: {error.message} [{error.code}]\n")
         if error.next_step:
@@ -43,9 +44,10 @@ def main() -> int:
     return 0
 
 
-def _check(config: DaemonConfig) -> None:
+def _check(config: DaemonConfig, file: Path) -> None:
     for name, settings in config.services.items():
-        implementation(name, settings)
+        cls = implementation(name, settings)
+        convert(settings.settings, cls.settings_type, where=f"services.{name}.settings", file=file)
     sys.stdout.write(f"configuration of {config.node} is right: {len(config.services)} services\n")
 
 
