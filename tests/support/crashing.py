@@ -87,8 +87,10 @@ def _serve(run: Callable[..., None]) -> None:
 def _run_shim(step: int, task: dict[str, Any]) -> None:
     from xos.aem.execution import shim
 
+    signal.pthread_sigmask(signal.SIG_SETMASK, shim.BLOCKED)
+    surroundings = shim.Surroundings(str(Path(task["directory"]).parent))
     crash_at(step)
-    shim.run(task)  # type: ignore[arg-type]
+    shim.run(task, surroundings)  # type: ignore[arg-type]
 
 
 def _run_node(step: int, **arguments: Any) -> None:

@@ -28,7 +28,6 @@ def make_task(place: Path, script: str, *, grouped: bool = True, **changes: obje
     task = Task(
         unit_id=name,
         directory=str(directory),
-        notices=str(place),
         group=str(own / f"xos-{place.name}" / name) if grouped and own is not None else "",
         executable="/bin/sh",
         arguments=["-c", script],

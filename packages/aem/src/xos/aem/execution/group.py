@@ -41,7 +41,7 @@ def make_parent(name: str) -> str:
         return ""
     for group in (own, parent):
         for controller in _CONTROLLERS:
-            _try_write(group / "cgroup.subtree_control", f"+{controller}")
+            _try_write(f"{group}/cgroup.subtree_control", f"+{controller}")
     return str(parent)
 
 
@@ -65,7 +65,7 @@ class Group:
     """The cgroup of one unit; `open` is None where none could be made."""
 
     def __init__(self, path: str) -> None:
-        self.path = Path(path)
+        self.path = path
 
     @classmethod
     def open(cls, path: str) -> Group | None:
@@ -80,15 +80,15 @@ class Group:
 
     def limit(self, *, memory: int | None, processes: int | None) -> tuple[bool, bool]:
         """Set the limits; says of each whether it holds here (its controller may be absent)."""
-        held = memory is not None and _try_write(self.path / "memory.max", str(memory))
+        held = memory is not None and _try_write(f"{self.path}/memory.max", str(memory))
         if held:
-            _try_write(self.path / "memory.swap.max", "0")
-            _try_write(self.path / "memory.oom.group", "1")
-        return held, processes is not None and _try_write(self.path / "pids.max", str(processes))
+            _try_write(f"{self.path}/memory.swap.max", "0")
+            _try_write(f"{self.path}/memory.oom.group", "1")
+        return held, processes is not None and _try_write(f"{self.path}/pids.max", str(processes))
 
     def kill(self) -> bool:
         """SIGKILL to every process in it, also to those being forked; False when the kernel cannot."""
-        return _try_write(self.path / "cgroup.kill", "1")
+        return _try_write(f"{self.path}/cgroup.kill", "1")
 
     def processes(self) -> list[int]:
         """Who is in it."""
@@ -97,7 +97,7 @@ class Group:
     def wait_empty(self, seconds: float = 10.0) -> None:
         """Wait until its processes, which are being killed, are gone; no longer than *seconds*."""
         until = time.monotonic() + seconds
-        events = os.open(self.path / "cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
+        events = os.open(f"{self.path}/cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
         try:
             changed = select.poll()
             changed.register(events, select.POLLPRI)
@@ -124,16 +124,20 @@ class Group:
 
     def remove(self) -> None:
         """Remove it; processes that are still being torn down keep it, `make_parent`'s caller sweeps later."""
-        remove(str(self.path))
+        remove(self.path)
 
     def _read(self, name: str) -> str:
         try:
-            return (self.path / name).read_text()
+            fd = os.open(f"{self.path}/{name}", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             return ""  # the controller is absent, or the group has gone
+        try:
+            return os.read(fd, 1 << 20).decode()
+        finally:
+            os.close(fd)
 
 
-def _try_write(path: Path, text: str) -> bool:
+def _try_write(path: str, text: str) -> bool:
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     except OSError:

@@ -10,7 +10,6 @@ import errno
 import os
 import signal
 import struct
-from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
@@ -77,7 +76,8 @@ def set_oom_score(score: int) -> bool:
 
 def boot_id() -> str:
     """Names this boot of the machine."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    with open("/proc/sys/kernel/random/boot_id") as file:
+        return file.read().strip()
 
 
 def start_time(pid: int) -> int:

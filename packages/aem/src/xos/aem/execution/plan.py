@@ -25,12 +25,11 @@ _RLIMITS = {
 def task_for(
     accepted: Accepted, description: JobDescription, *, dirs: UnitDirs, settings: ExecutionSettings, node: str
 ) -> Task:
-    """The task of a unit; the launcher fills in `notices` and `group`."""
+    """The task of a unit; the launcher fills in `group`."""
     unit_id = accepted.order.unit_id
     return Task(
         unit_id=unit_id,
         directory=str(dirs.live / unit_id),
-        notices="",
         group="",
         executable=description.executable,
         arguments=list(description.arguments),

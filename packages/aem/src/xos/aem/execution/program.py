@@ -16,7 +16,6 @@ from xos.aem.execution import kernel
 from xos.aem.execution.task import ERROR, OUTPUT, Task
 
 _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY
-_RESET = sorted(set(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP})
 NOT_FOUND = 127
 NOT_RUNNABLE = 126
 _LATE_LIMITS = {resource.RLIMIT_AS, resource.RLIMIT_DATA}
@@ -83,9 +82,6 @@ def _tell(status: int, error: CannotStartError) -> None:
 
 def _leave_the_shim(shim: int) -> None:
     os.setsid()
-    for number in _RESET:
-        if signal.getsignal(number) not in {signal.SIG_DFL, None}:
-            signal.signal(number, signal.SIG_DFL)
     kernel.set_oom_score(0)
     _die_with(shim)
 

@@ -65,11 +65,30 @@ class Record(TypedDict):
     """Bytes, at the most; without a memory controller that of the largest process."""
 
 
-def run(task: Task) -> NoReturn:
-    """Be the shim of *task*; the process ends here."""
+class Surroundings:
+    """What all shims of a node have in common, made before they are forked: each thing costs them time."""
+
+    def __init__(self, notices: str) -> None:
+        """*notices* is the directory that holds the daemon's socket `NOTICES`."""
+        self.boot = kernel.boot_id()
+        directory = os.open(notices, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        # Through the descriptor, since the path itself may be too long for a socket's name.
+        self._address = f"/proc/self/fd/{directory}/{NOTICES}"
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+
+    def notify(self, unit_id: str) -> None:
+        """Tell the daemon that the unit's program runs; if none listens, the next one reads the files."""
+        try:
+            self._socket.sendto(unit_id.encode(), self._address)
+        except OSError:
+            return
+
+
+def run(task: Task, surroundings: Surroundings) -> NoReturn:
+    """Be the shim of *task*; the process ends here. `BLOCKED` is blocked, no signal has a handler."""
     try:
         _stand_alone()
-        _Shim(task).run()
+        _Shim(task, surroundings).run()
     except FileNotFoundError:
         os._exit(1)  # the unit directory has been removed meanwhile
     os._exit(0)
@@ -78,7 +97,6 @@ def run(task: Task) -> NoReturn:
 def _stand_alone() -> None:
     """Own session, no descriptors of the starter's, signals kept for `_Shim.follow`."""
     gc.disable()
-    signal.pthread_sigmask(signal.SIG_SETMASK, BLOCKED)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.setsid()
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
@@ -92,8 +110,8 @@ def _stand_alone() -> None:
 class _Shim:
     """One unit, under its lock."""
 
-    def __init__(self, task: Task) -> None:
-        self.task = task
+    def __init__(self, task: Task, surroundings: Surroundings) -> None:
+        self.task, self.surroundings = task, surroundings
         self.directory = os.open(task["directory"], _DIRECTORY)
         self.started: float | None = None
         self.group: Group | None = None
@@ -137,7 +155,7 @@ class _Shim:
         signed = {
             "pid": pid,
             "start": kernel.start_time(pid),
-            "boot": kernel.boot_id(),
+            "boot": self.surroundings.boot,
             "group": self.task["group"],
         }
         os.pwrite(lock, json.dumps(signed).encode().ljust(256), 0)
@@ -146,7 +164,7 @@ class _Shim:
         self.started = time.time()
         fd = os.open(STARTED, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=self.directory)
         try:
-            os.write(fd, json.dumps({"at": self.started, "boot": kernel.boot_id()}).encode())
+            os.write(fd, json.dumps({"at": self.started, "boot": self.surroundings.boot}).encode())
             os.fsync(fd)
         finally:
             os.close(fd)
@@ -159,7 +177,7 @@ class _Shim:
         started = _parsed(_content(STARTED, self.directory))
         at = started.get("at")
         self.started = at if isinstance(at, float) else None
-        rebooted = started.get("boot") != kernel.boot_id()
+        rebooted = started.get("boot") != self.surroundings.boot
         self._record(LOST, None, "lost: the node went down" if rebooted else "lost: the process that ran it was killed")
 
     def _strays(self) -> dict[int, int]:
@@ -175,7 +193,7 @@ class _Shim:
             child, pipe = self._start()
             problem = _problem(pipe, _EXEC_PATIENCE_MS)
             if problem is None:
-                self._notify()
+                self.surroundings.notify(task["unit_id"])
             cause, status = self._follow(child)
             problem = problem or _problem(pipe, 0)
             if problem is not None:
@@ -220,17 +238,6 @@ class _Shim:
             return kernel.fork_into_cgroup(group)
         finally:
             os.close(group)
-
-    def _notify(self) -> None:
-        """Tell the daemon that the program runs; if none listens, the next one reads the files."""
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as notice:
-            try:
-                directory = os.open(self.task["notices"], _DIRECTORY)
-                # Through the descriptor, since the path itself may be too long for a socket's name.
-                notice.sendto(self.task["unit_id"].encode(), f"/proc/self/fd/{directory}/{NOTICES}")
-                os.close(directory)
-            except OSError:
-                return
 
     def _follow(self, child: int) -> tuple[str, int]:
         """Wait for the end and bring it about when the time is up or the unit is killed: cause, wait status."""

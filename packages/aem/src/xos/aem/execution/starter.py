@@ -24,10 +24,11 @@ LENGTH = struct.Struct(">I")
 _SAFE_FROM_OOM = -900
 
 
-def main(socket_fd: int) -> None:
-    """Serve the daemon at the other end of *socket_fd* until it goes."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, shim.BLOCKED)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # shims leave no zombies
+def main(socket_fd: int, notices: str) -> None:
+    """Serve the daemon at the other end of *socket_fd* until it goes; *notices* is for `shim.Surroundings`."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, shim.BLOCKED)
+    _forget_signals()
+    surroundings = shim.Surroundings(notices)
     os.chdir("/")
     kernel.set_oom_score(_SAFE_FROM_OOM)
     kernel.prctl(kernel.PR_SET_NAME, b"xos-starter")
@@ -35,17 +36,24 @@ def main(socket_fd: int) -> None:
         gc.collect()
         gc.freeze()
         while (task := _receive(daemon)) is not None:
-            _send(daemon, _start(task, daemon))
+            _send(daemon, _start(task, daemon, surroundings))
 
 
-def _start(task: Task, daemon: socket.socket) -> dict[str, Any]:
+def _forget_signals() -> None:
+    """Programs start with default signals, whatever we were started with, and shims leave no zombies here."""
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+
+
+def _start(task: Task, daemon: socket.socket, surroundings: shim.Surroundings) -> dict[str, Any]:
     try:
         pid = os.fork()
     except OSError as error:
         return {"unit_id": task["unit_id"], "error": os.strerror(error.errno or 0)}
     if pid == 0:
         daemon.close()  # or the daemon would not see the starter's end
-        shim.run(task)
+        shim.run(task, surroundings)
     return {"unit_id": task["unit_id"], "pid": pid, "start": kernel.start_time(pid)}
 
 
@@ -83,4 +91,4 @@ def _send(daemon: socket.socket, answer: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), sys.argv[2])

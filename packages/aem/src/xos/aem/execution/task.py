@@ -31,8 +31,6 @@ class Task(TypedDict):
     unit_id: str
     directory: str
     """The unit directory, absolute."""
-    notices: str
-    """The directory that holds the socket `NOTICES`."""
     group: str
     """The cgroup to make for the unit, absolute; empty: none can be made here."""
     executable: str

@@ -30,9 +30,12 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.05, 5.0
 """Seconds before a starter that died, or a fork that failed, is tried again."""
 _CLOSE_SECONDS = 2.0
 _SOURCE = str(Path(__file__).resolve().parents[4])
-_PROGRAM = (
-    "import sys; sys.path.insert(0, sys.argv[2]); from xos.aem.execution import starter; starter.main(int(sys.argv[1]))"
-)
+_PROGRAM = """
+import sys
+sys.path.append(sys.argv[2])
+from xos.aem.execution import starter
+starter.main(int(sys.argv[1]), sys.argv[3])
+"""
 
 
 class Started(msgspec.Struct, frozen=True):
@@ -133,7 +136,7 @@ class ProcessLauncher(Launcher, name="process"):
     async def _new_starter(self) -> asyncio.StreamReader:
         ours, theirs = socket.socketpair()
         with theirs:
-            self._process = _start(theirs.fileno())
+            self._process = _start(theirs.fileno(), self.directory)
         reader, self._writer = await asyncio.open_unix_connection(sock=ours)
         for message, _ in self._wanted.values():
             self._writer.write(message)
@@ -166,7 +169,6 @@ class ProcessLauncher(Launcher, name="process"):
             return
         wanted = self._wanted.get(unit_id)
         if wanted is None:
-            task["notices"] = str(self.directory)
             task["group"] = f"{self._group}/{unit_id}" if self._group else ""
             body = msgspec.json.encode(task)
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -219,10 +221,10 @@ class ProcessLauncher(Launcher, name="process"):
                 os.close(other)
 
 
-def _start(fd: int) -> subprocess.Popen[bytes]:
+def _start(fd: int, directory: Path) -> subprocess.Popen[bytes]:
     """Start a starter that talks through *fd*; takes about a millisecond (vfork)."""
     return subprocess.Popen(
-        [sys.executable, "-I", "-S", "-X", "utf8", "-c", _PROGRAM, str(fd), _SOURCE],
+        [sys.executable, "-I", "-S", "-X", "utf8", "-c", _PROGRAM, str(fd), _SOURCE, str(directory)],
         pass_fds=[fd],
         stdin=subprocess.DEVNULL,
     )
