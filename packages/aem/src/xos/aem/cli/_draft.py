@@ -107,7 +107,7 @@ def with_options(job: JobDescription, args: argparse.Namespace, session: Session
     if args.name is not None:
         given["name"] = option("--name", check.line, args.name)
     if args.env:
-        given["environment"] = _environment(job, args.env, session)
+        given["environment"] = _environment(job, args.env)
     if args.directory is not None:
         given["working_directory"] = option("--directory", check.directory, args.directory)
     if args.units is not None:
@@ -129,17 +129,15 @@ def with_options(job: JobDescription, args: argparse.Namespace, session: Session
     return _with_files(job, args, session)
 
 
-def _environment(job: JobDescription, given: list[str], session: Session) -> tuple[tuple[str, str], ...]:
+def _environment(job: JobDescription, given: list[str]) -> tuple[tuple[str, str], ...]:
     variables = dict(job.environment)
     for item in given:
         name, equals, value = item.partition("=")
         name = option("--env", check.environment_name, name)
         if not equals:
-            if name not in session.env:
-                raise BadUsage(
-                    detail=f"--env {name}: your environment has no such variable here", advice="Say NAME=VALUE."
-                )
-            value = session.env[name]
+            raise BadUsage(
+                detail=f"--env {name}: no value", advice=f'Say --env {name}=VALUE, or --env {name}="${name}".'
+            )
         variables[name] = option("--env", partial(check.environment_value, name), value)
     return tuple(variables.items())
 

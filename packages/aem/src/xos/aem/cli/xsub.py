@@ -38,9 +38,7 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("-f", "--file", metavar="JOB", help="a job description, JSDL or TOML; - reads it from here")
     what.add_argument("command", metavar="PROGRAM …", nargs=argparse.REMAINDER, help="the program and its arguments")
     what.add_argument("--name", metavar="NAME", help="a name for people")
-    what.add_argument(
-        "-E", "--env", metavar="NAME[=VALUE]", action="append", help="an environment variable; without VALUE, yours"
-    )
+    what.add_argument("-E", "--env", metavar="NAME=VALUE", action="append", help="set an environment variable")
     what.add_argument("--directory", metavar="DIR", help="start in this directory below the unit's own")
     where = made.add_argument_group("where and how much")
     where.add_argument("-n", "--units", metavar="N", type=int, help="run on N nodes, one unit on each (default: 1)")
