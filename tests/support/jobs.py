@@ -510,15 +510,15 @@ class FakeGrid:
         with acting(user.identity):
             return await self.manager.cancel_job(job_id)
 
-    async def until(self, user: Credential, job_id: str, state: State) -> JobInfo:
-        """The job as soon as it is in *state*."""
+    async def until(self, user: Credential, job_id: str, state: State, reason: str = "") -> JobInfo:
+        """The job as soon as it is in *state*, and its reason has *reason* in it."""
         assert self.manager is not None
         with acting(user.identity):
             async with asyncio.timeout(10):
                 async for info in self.manager.watch_job(job_id):
-                    if info.state is state:
+                    if info.state is state and reason in info.reason:
                         return info
-        raise AssertionError(f"{job_id} was never {state}")
+        raise AssertionError(f"{job_id} was never {state} {reason}")
 
 
 async def make_template(path: Path) -> None:

@@ -9,11 +9,12 @@ import msgspec
 import pytest
 
 from support.jobs import FakeGrid, acting, cut_off, machine, order
-from xos.aem.api import ORDER_PURPOSE, Placement, State, Unit
+from xos.aem.api import ORDER_PURPOSE, Needs, Placement, State, Unit
 from xos.aem.errors import JobRefused, NotYourJob, OrderTooLarge, TooManyJobs, UnitRefused, UnknownJob
 from xos.common.errors import StorageFull, XosError
 from xos.common.signing import sign
 from xos.common.tls import Credential
+from xos.dixi.errors import NotAllowed
 
 
 async def test_a_job_of_two_units_runs_once_on_two_nodes(grid: FakeGrid, alice: Credential) -> None:
@@ -238,10 +239,38 @@ async def test_a_node_that_refuses_a_unit_fails_the_job_with_its_words(grid: Fak
 
 
 async def test_a_job_waits_elsewhere_when_a_node_refuses_reservations(grid: FakeGrid, alice: Credential) -> None:
+    grid.add("node3")
     grid.nodes["node1"].errors["reserve"] = UnitRefused(node="node1", unit_id="", detail="closed on Sundays")
-    ids = [await grid.submit(alice) for _ in range(4)]
+    ids = [await grid.submit(alice, units=2) for _ in range(4)]
     for job_id in ids:
-        assert (await grid.wait(alice, job_id)).units[0].node == "node2"
+        assert {unit.node for unit in (await grid.wait(alice, job_id)).units} == {"node2", "node3"}
+
+
+async def test_a_node_that_hears_nobody_holds_its_unit_until_it_does(grid: FakeGrid, alice: Credential) -> None:
+    grid.go("node2")
+    node = grid.nodes["node1"]
+    node.errors["start_unit"] = NotAllowed(caller="core", method="start_unit", allowed="nobody")
+    job_id = await grid.submit(alice)
+    await grid.until(alice, job_id, State.SCHEDULED, "node1 takes no work (core may not call")
+    node.errors.clear()
+    assert (await grid.wait(alice, job_id)).state is State.DONE
+
+
+async def test_a_node_that_others_use_too_is_asked_to_hold_a_slot_first(grid: FakeGrid, alice: Credential) -> None:
+    grid.go("node2")
+    node = grid.nodes["node1"]
+    await grid.wait(alice, await grid.submit(alice))
+    assert node.calls["reserve"] == 0
+    for other in ("other.0", "other.1"):
+        await node.reserve(other, Needs(), 60.0)
+    first = await grid.submit(alice)
+    await grid.until(alice, first, State.SCHEDULED, "node1 full")
+    second = await grid.submit(alice)
+    await grid.until(alice, second, State.PENDING, "node1 full")
+    await node.release("other.0")
+    await node.release("other.1")
+    assert (await grid.wait(alice, first)).state is (await grid.wait(alice, second)).state is State.DONE
+    assert node.calls["reserve"] > 0
 
 
 async def test_a_unit_is_sent_again_to_the_same_node_when_it_comes_back(grid: FakeGrid, alice: Credential) -> None:

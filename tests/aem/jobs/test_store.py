@@ -20,7 +20,7 @@ from xos.aem.jobs.lifecycle import Assigned, CancelAsked, Job, Reported, new_job
 from xos.aem.jobs.orders import Orders
 from xos.common.engines import Place
 from xos.common.errors import StorageFull
-from xos.common.migrations import differences, prepare
+from xos.common.migrations import differences, prepare, upgrade
 from xos.common.signing import Signed
 from xos.common.storage import Store
 
@@ -67,6 +67,28 @@ def test_the_migrations_make_exactly_the_schema(tmp_path: Path, metadata: sa.Met
     engine.dispose()
 
 
+def test_a_database_of_version_1_is_brought_up(tmp_path: Path) -> None:
+    place = Place.of(tmp_path / "x.sqlite")
+    place.create()
+    engine = place.engine()
+    with engine.begin() as connection:
+        upgrade(connection, store.METADATA, "xos.aem.jobs:migrations", to="0001")
+        for job_id, state in (("a", "PENDING"), ("b", "RUNNING")):
+            connection.exec_driver_sql(
+                "INSERT INTO jobs VALUES (?, 'r', 'alice@demo', 'demo', '', ?, 1, 1.0, ?, NULL, '', NULL, NULL, NULL)",
+                (job_id, msgspec.msgpack.encode(Needs()), state),
+            )
+            for number in range(2):
+                connection.exec_driver_sql(
+                    "INSERT INTO units VALUES (?, ?, 'n1', ?, NULL, '', NULL, NULL, 0, 0)", (job_id, number, state)
+                )
+    with engine.begin() as connection:
+        upgrade(connection, store.METADATA, "xos.aem.jobs:migrations")
+        active = store.read_active(connection)
+        assert [[unit.state for unit in one.units] for one in active] == [[State.PENDING] * 2, [State.RUNNING] * 2]
+    engine.dispose()
+
+
 async def test_a_job_comes_back_as_it_was_written(kept: Store) -> None:
     first = job(1)
     placed = step(first, Assigned(("n1", "n2")))
@@ -82,8 +104,9 @@ async def test_a_job_comes_back_as_it_was_written(kept: Store) -> None:
 
 async def test_a_job_that_is_there_already_stays_as_it_is(kept: Store) -> None:
     await kept.write(lambda db: store.insert_jobs(db, [new(job(1), b"first")]))
-    known = await kept.write(lambda db: store.insert_jobs(db, [new(job(1), b"second"), new(job(2))]))
-    assert known == {"demo-1"}
+    with pytest.raises(sa.exc.IntegrityError):
+        await kept.write(lambda db: store.insert_jobs(db, [new(job(2)), new(job(1), b"second")]))
+    assert await kept.read(lambda db: store.known_jobs(db, ["demo-1", "demo-2"])) == {"demo-1"}
     found = await kept.read(lambda db: store.read_order(db, "demo-1"))
     assert found is not None
     assert found.payload == b"first"
@@ -111,7 +134,11 @@ async def test_more_jobs_than_fit_one_query(kept: Store) -> None:
     jobs = [job(number, count=1) for number in range(1, 1203)]
     await kept.write(lambda db: store.insert_jobs(db, [new(one) for one in jobs]))
     assert await kept.read(store.read_active) == jobs
-    assert len(await kept.write(lambda db: store.insert_jobs(db, [new(one) for one in jobs]))) == 1202
+    assert len(await kept.read(lambda db: store.known_jobs(db, [one.job_id for one in jobs]))) == 1202
+    placed = [step(one, Assigned(("n1",))) for one in jobs]
+    changes = [store.Change(old, now) for old, now in zip(jobs, placed, strict=True)]
+    await kept.write(lambda db: store.update_jobs(db, changes))
+    assert await kept.read(store.read_active) == placed
 
 
 class SlowStore:
@@ -123,6 +150,9 @@ class SlowStore:
         self.gate.set()
         self.error: Exception | None = None
         self.writes = 0
+
+    async def read(self, fn: Callable[[sa.Connection], T]) -> T:
+        return await self.kept.read(fn)
 
     async def write(self, fn: Callable[[sa.Connection], T]) -> T:
         self.writes += 1

@@ -14,16 +14,16 @@ import time
 from collections.abc import Awaitable, Iterable
 
 from xos.aem.api import State, Unit, UnitOrder
-from xos.aem.errors import NoSlot, UnitRefused
+from xos.aem.errors import AemError, NoSlot, UnitRefused
 from xos.aem.jobs.ledger import Ledger
 from xos.aem.jobs.lifecycle import Job, NeverStarted, Refused, Reported, cleaned, job_of
 from xos.aem.jobs.orders import Orders
 from xos.aem.jobs.registry import Registry
 from xos.aem.jobs.scheduler import CALL_SECONDS, Spawn, Trouble
 from xos.aem.xati import ExecutionManagerAsync
-from xos.common.errors import StorageError, XosError
+from xos.common.errors import InternalError, RemoteError, XosError
 from xos.common.log import get_logger
-from xos.dixi.errors import BadArguments, DixiError, NotAllowed, UnknownMethod
+from xos.dixi.errors import BadArguments
 from xos.dixi.hosting import Bus
 
 log = get_logger("xos.aem.jobs.dispatcher")
@@ -32,14 +32,16 @@ ASKED = 500
 """Units in one call of `ExecutionManager.units`."""
 AT_ONCE = 32
 """Calls to one node at a time while it is reconciled."""
-_FINAL = (BadArguments, NotAllowed, UnknownMethod)
+_ABOUT_THE_UNIT = (AemError, BadArguments, InternalError, RemoteError)
 
 
 def may_pass(error: XosError) -> bool:
-    """Whether the same call may succeed later, the unit being as good as before."""
-    if isinstance(error, NoSlot | StorageError) or error.retry_after_ms is not None:
-        return True
-    return isinstance(error, DixiError) and not isinstance(error, _FINAL)
+    """Whether the unit is as good as before: what the node said (or did not say) is not about this unit.
+
+    A node answers with an `AemError` when it will not run this very unit. Everything else (no connection, a certificate
+    of one of the two machines, a full disk) is the node's trouble or ours, and the order is sent again later.
+    """
+    return isinstance(error, NoSlot) or not isinstance(error, _ABOUT_THE_UNIT)
 
 
 class Dispatcher:

@@ -16,7 +16,7 @@ from functools import partial
 import sqlalchemy as sa
 
 from xos.aem.jobs.lifecycle import Job
-from xos.aem.jobs.store import Change, NewJob, insert_jobs, update_jobs, write_strays
+from xos.aem.jobs.store import Change, NewJob, insert_jobs, known_jobs, update_jobs, write_strays
 from xos.common.log import get_logger
 from xos.common.storage import Store
 
@@ -107,7 +107,7 @@ class Ledger:
             batch = self._writing = self._next
             self._next = _Batch()
             try:
-                known = await self._store.write(partial(_write, batch))
+                known = await self._written(batch)
             except Exception as error:  # noqa: BLE001 -- each caller gets it; what was saved is tried again
                 self._failed(batch, error)
                 return False
@@ -115,6 +115,16 @@ class Ledger:
                 self._writing = None
             self._succeeded(batch, known)
             return True
+
+    async def _written(self, batch: _Batch) -> frozenset[str]:
+        """Write the batch; which of its new jobs were there before. To look first would cost every job a query."""
+        try:
+            await self._store.write(partial(_write, batch, frozenset()))
+        except sa.exc.IntegrityError:
+            known = await self._store.read(partial(known_jobs, job_ids=list(batch.news)))
+            await self._store.write(partial(_write, batch, known))
+            return known
+        return frozenset()
 
     def _succeeded(self, batch: _Batch, known: frozenset[str]) -> None:
         for job_id, new in batch.news.items():
@@ -142,8 +152,7 @@ class Ledger:
             self._work.set()
 
 
-def _write(batch: _Batch, connection: sa.Connection) -> frozenset[str]:
-    known = insert_jobs(connection, list(batch.news.values()))
+def _write(batch: _Batch, known: frozenset[str], connection: sa.Connection) -> None:
+    insert_jobs(connection, [new for job_id, new in batch.news.items() if job_id not in known])
     update_jobs(connection, list(batch.changes.values()))
     write_strays(connection, batch.strays)
-    return known

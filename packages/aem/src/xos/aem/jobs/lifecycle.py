@@ -58,12 +58,14 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     ended: float | None = None
 
     def info(self, waits_for: str = "") -> JobInfo:
-        """The job as its owner sees it; *waits_for* is the scheduler's reason while it is PENDING."""
+        """The job as its owner sees it; *waits_for* is the scheduler's reason while it is PENDING or SCHEDULED."""
         reason = self.reason
         if self.state is State.PENDING:
             reason = waits_for or UNPLACED
         elif self.ending is not None and not self.state.ended:
             reason = f"{self.reason}; its units are being killed"
+        elif self.state is State.SCHEDULED:
+            reason = waits_for
         return JobInfo(
             self.job_id,
             self.name,

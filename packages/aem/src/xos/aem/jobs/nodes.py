@@ -23,6 +23,8 @@ class Node:
         self.closed = "has not been heard of yet"
         self.held = 0
         """Slots held for units that are being placed."""
+        self.shared = False
+        """Others use its slots too: it has been full when we thought it was not."""
         self.task: asyncio.Task[None] | None = None
         """Is asking it how its units stand; there is one at most."""
         self.again = False

@@ -3,19 +3,21 @@
 
 A job is placed in two steps. First each chosen node holds a slot (`ResourceManager.reserve`); when one refuses, the
 others are released and the job waits on, in its old place. Then the job is SCHEDULED with its nodes; when that is
-on disk, the dispatcher starts the units.
+on disk, the dispatcher starts the units. A job of one unit skips the first step on nodes that nobody else is known
+to use: there this Job Manager's own count of slots is right, and starting a unit takes its slot anyway.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from itertools import islice
 from typing import Any, Protocol
 
 from xos.aem.api import State
 from xos.aem.jobs.lifecycle import Assigned, Job
 from xos.aem.jobs.nodes import Pool
-from xos.aem.jobs.placement import Claim, Queue, Shape, Waiting, explain, plan
+from xos.aem.jobs.placement import NAMED, Claim, Queue, Shape, Waiting, explain, plan
 from xos.aem.jobs.registry import Registry
 from xos.aem.jobs.settings import Settings
 from xos.aem.xati import ResourceManagerAsync
@@ -97,7 +99,10 @@ class Scheduler:
                     self._event.set()
 
     def reason(self, job: Job) -> str:
-        """Why a PENDING job waits."""
+        """Why a job waits: for resources, or for a node that has been told of it and is silent; empty when it runs."""
+        if job.state is not State.PENDING:
+            nodes = (self._pool.get(unit.node) for unit in job.units if unit.state is State.SCHEDULED)
+            return "; ".join(f"{node.name} {node.closed}" for node in islice((n for n in nodes if n.closed), NAMED))
         claim = None if self._claim is not None and self._claim.job_id == job.job_id else self._claim
         return explain(shape_of(job), self._pool.views(), waiting=len(self._queue), claim=claim)
 
@@ -139,6 +144,8 @@ class Scheduler:
 
     async def _reserve(self, job: Job, nodes: tuple[str, ...]) -> bool:
         """Hold a slot on every node, or on none."""
+        if len(nodes) == 1 and not self._pool.get(nodes[0]).shared:
+            return True
         held = await asyncio.gather(
             *(self._reserve_one(job, unit.unit_id, node) for unit, node in zip(job.units, nodes, strict=True))
         )

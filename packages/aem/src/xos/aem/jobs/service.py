@@ -8,6 +8,7 @@ tells those who wait, `Recorder` tells the Job Directory.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from functools import partial
@@ -50,6 +51,8 @@ log = get_logger("xos.aem.jobs")
 
 LISTED = 10_000
 """Most jobs in one answer."""
+REASON_SECONDS = 0.2
+"""Between two reasons that a watcher is told while a job waits; states are told at once."""
 RECORDED_AGAIN = 10_000
 """The newest jobs, ended or not, of which the Job Directory is told again at the start."""
 
@@ -66,6 +69,8 @@ class JobManagerService(Hosted[Settings], JobManager):
         self._store = await Store.open(place, METADATA, migrations="xos.aem.jobs:migrations")
         active, strays, last, recent = await self._store.read(_recovered)
         self._waiters = Waiters()
+        self._stale = False
+        self._pause: asyncio.TimerHandle | None = None
         self._ledger = Ledger(self._store, self._durable)
         self._registry = Registry(self._ledger, self._changed)
         self._orders = Orders(self._store)
@@ -189,11 +194,25 @@ class JobManagerService(Hosted[Settings], JobManager):
             self._scheduler.enqueue(job)
 
     def _looked(self) -> None:
-        """The scheduler has looked at the queue: watched jobs may wait for another reason."""
-        for job_id in self._waiters.watched_jobs():
+        """The scheduler has looked at queue and nodes: watched jobs may wait for another reason.
+
+        They are told at once, but not more often than `REASON_SECONDS` allows.
+        """
+        self._stale = True
+        if self._pause is None:
+            self._tell_reasons()
+
+    def _tell_reasons(self) -> None:
+        self._pause = None
+        watched = self._waiters.watched_jobs()
+        if not self._stale or not watched:
+            return
+        self._stale = False
+        for job_id in watched:
             job = self._registry.get(job_id)
-            if job is not None and job.state is State.PENDING:
+            if job is not None and job.state in (State.PENDING, State.SCHEDULED):
                 self._waiters.changed(self._info(job))
+        self._pause = asyncio.get_running_loop().call_later(REASON_SECONDS, self._tell_reasons)
 
     # --- looking up ---
 
@@ -213,7 +232,7 @@ class JobManagerService(Hosted[Settings], JobManager):
         return job
 
     def _info(self, job: Job) -> JobInfo:
-        if job.state is State.PENDING:
+        if job.state in (State.PENDING, State.SCHEDULED):
             return job.info(self._scheduler.reason(job))
         return job.info()
 

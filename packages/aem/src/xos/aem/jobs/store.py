@@ -2,7 +2,8 @@
 """What a Job Manager keeps on disk, alike on SQLite and PostgreSQL. Times are Unix seconds.
 
 Every function here is one of a connection and runs inside the store's transaction (`Store.write`, `Store.read`).
-A job's order is written once and lies in a table of its own, so that changing a job's state stays small.
+A job's order is written once and lies in a table of its own, so that changing a job's state stays small. A unit has
+a row as soon as it is no longer PENDING, so that a job of any width is kept by two inserts.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ JOBS = sa.Table(
     sa.Column("exit_code", sa.BigInteger),
     sa.Column("started", sa.Double),
     sa.Column("ended", sa.Double),
+    sa.Column("unit_count", sa.Integer, nullable=False),
     sa.Index("ix_jobs_owner_sequence", "owner", "sequence"),
     sa.Index("ix_jobs_active", "sequence", sqlite_where=_ACTIVE, postgresql_where=_ACTIVE),
 )
@@ -109,34 +111,37 @@ class Change(msgspec.Struct, frozen=True):
     job: Job
 
 
-def insert_jobs(connection: sa.Connection, news: Sequence[NewJob]) -> frozenset[str]:
-    """Keep new jobs; the ids of those that were there already, which stay as they are."""
+def insert_jobs(connection: sa.Connection, news: Sequence[NewJob]) -> None:
+    """Keep new jobs. Raises `IntegrityError` when one of them is there already."""
+    if news:
+        connection.execute(_INSERT_JOB, [_job_row(new.job) for new in news])
+        connection.execute(_INSERT_ORDER, [{"job_id": new.job.job_id, "signed": new.signed} for new in news])
+
+
+def known_jobs(connection: sa.Connection, job_ids: list[str]) -> frozenset[str]:
+    """Which of these jobs are there already."""
     known: set[str] = set()
-    for ids in _chunks([new.job.job_id for new in news]):
+    for ids in _chunks(job_ids):
         known.update(connection.scalars(sa.select(JOBS.c.job_id).where(JOBS.c.job_id.in_(ids))))
-    fresh = [new for new in news if new.job.job_id not in known]
-    if fresh:
-        connection.execute(_INSERT_JOB, [_job_row(new.job) for new in fresh])
-        connection.execute(
-            _INSERT_UNIT, [_unit_row(new.job, number) for new in fresh for number in range(len(new.job.units))]
-        )
-        connection.execute(_INSERT_ORDER, [{"job_id": new.job.job_id, "signed": new.signed} for new in fresh])
     return frozenset(known)
 
 
 def update_jobs(connection: sa.Connection, changes: Sequence[Change]) -> None:
     """Write what has changed of jobs and of their units."""
-    jobs = [_changed_job(change.job) for change in changes]
-    units = [
-        _changed_unit(change.job, number)
-        for change in changes
-        for number, unit in enumerate(change.job.units)
-        if unit is not change.base.units[number]
-    ]
-    if jobs:
-        connection.execute(_UPDATE_JOB, jobs)
-    if units:
-        connection.execute(_UPDATE_UNIT, units)
+    placed: list[dict[str, Any]] = []
+    moved: list[dict[str, Any]] = []
+    for change in changes:
+        for number, (old, new) in enumerate(zip(change.base.units, change.job.units, strict=True)):
+            if old.state is State.PENDING and new.state is not State.PENDING:
+                placed.append(_unit_row(change.job, number))
+            elif old is not new:
+                moved.append(_changed_unit(change.job, number))
+    if changes:
+        connection.execute(_UPDATE_JOB, [_changed_job(change.job) for change in changes])
+    if placed:
+        connection.execute(_INSERT_UNIT, placed)
+    if moved:
+        connection.execute(_UPDATE_UNIT, moved)
 
 
 def write_strays(connection: sa.Connection, strays: dict[str, str | None]) -> None:
@@ -206,6 +211,7 @@ def _job_row(job: Job) -> dict[str, Any]:
         "exit_code": job.exit_code,
         "started": job.started,
         "ended": job.ended,
+        "unit_count": len(job.units),
     }
 
 
@@ -277,12 +283,16 @@ def _unit(row: Any) -> Unit:
 
 
 def _with_units(connection: sa.Connection, rows: Sequence[Any]) -> list[Job]:
-    units: dict[str, list[Unit]] = {row.job_id: [] for row in rows}
-    for ids in _chunks(list(units)):
-        query = sa.select(UNITS).where(UNITS.c.job_id.in_(ids)).order_by(UNITS.c.job_id, UNITS.c.number)
-        for row in connection.execute(query):
-            units[row.job_id].append(_unit(row))
-    return [_job(row, tuple(units[row.job_id])) for row in rows]
+    units: dict[str, dict[int, Unit]] = {row.job_id: {} for row in rows}
+    placed = [row.job_id for row in rows if row.state != State.PENDING.value]
+    for ids in _chunks(placed):
+        for row in connection.execute(sa.select(UNITS).where(UNITS.c.job_id.in_(ids))):
+            units[row.job_id][row.number] = _unit(row)
+    return [_job(row, _filled(row, units[row.job_id])) for row in rows]
+
+
+def _filled(row: Any, known: dict[int, Unit]) -> tuple[Unit, ...]:
+    return tuple(known.get(number) or Unit(f"{row.job_id}.{number}") for number in range(row.unit_count))
 
 
 def _chunks(ids: list[str]) -> Iterable[list[str]]:

@@ -7,7 +7,7 @@ import asyncio
 import random
 import time
 
-from xos.aem.errors import AemError, NoSlot
+from xos.aem.errors import NoSlot
 from xos.aem.jobs.dispatcher import Dispatcher
 from xos.aem.jobs.lifecycle import NodeLost, cleaned
 from xos.aem.jobs.nodes import Node, Pool
@@ -15,9 +15,10 @@ from xos.aem.jobs.registry import Registry
 from xos.aem.jobs.scheduler import CALL_SECONDS, Scheduler, Spawn
 from xos.aem.jobs.settings import Settings
 from xos.aem.xati import ResourceManagerAsync
-from xos.common.errors import StorageError, XosError
+from xos.common.errors import XosError
 from xos.common.log import get_logger
 from xos.dixi.directory import LEASE_SECONDS, NodeChange, NodeRecord
+from xos.dixi.errors import ConnectionLost, DeadlineExceeded, NotConnected, UnknownService, WrongPeer
 from xos.dixi.hosting import Bus
 from xos.dixi.xati import DirectoryAsync
 
@@ -25,6 +26,8 @@ log = get_logger("xos.aem.jobs.tracker")
 
 SERVICES = frozenset({"ExecutionManager", "ResourceManager"})
 """What a node that runs jobs offers."""
+UNANSWERED = (ConnectionLost, DeadlineExceeded, NotConnected, UnknownService, WrongPeer)
+"""With these a node has not answered; with any other error it has."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
 """Seconds between two attempts to reach a node."""
 
@@ -66,6 +69,7 @@ class Tracker:
         node = self._pool.get(name)
         self._note(node, error)
         self._ask(node, FIRST_PAUSE)
+        self._scheduler.wake()
 
     def alive(self, name: str) -> None:
         """A node has called us: it is not lost."""
@@ -108,6 +112,7 @@ class Tracker:
             node.task = None
         self._pool.close(name, "is away")
         self._silent(node)
+        self._scheduler.wake()
         log.info("node.away", peer_node=name, units=self._registry.used(name))
 
     # --- asking ---
@@ -131,7 +136,7 @@ class Tracker:
                 continue
             self._answered(node)
             if resource.slots_free <= 0 < resource.slots - self._registry.used(node.name) - node.held:
-                node.resource = resource
+                node.resource, node.shared = resource, True
                 self._pool.close(node.name, "full (others use it)")
             elif not node.again:
                 node.task = None
@@ -142,14 +147,15 @@ class Tracker:
 
     def _note(self, node: Node, error: XosError) -> None:
         if isinstance(error, NoSlot):
+            node.shared = True
             self._pool.close(node.name, "full")
             return
         log.info("node.trouble", peer_node=node.name, code=error.code, detail=error.message)
-        if isinstance(error, AemError | StorageError):
-            self._pool.close(node.name, f"refuses work ({cleaned(error.message)})")
-        else:
+        if isinstance(error, UNANSWERED):
             self._pool.close(node.name, f"does not answer ({cleaned(error.message)})" if node.up else "is away")
             self._silent(node)
+        else:
+            self._pool.close(node.name, f"takes no work ({cleaned(error.message)})")
 
     # --- silence ---
 
