@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Every habit is one named target; `make help` lists them.
-# Options: PYTHON (interpreter for .venv), GRID (where `make run` keeps its grid), ROWS (for bench), T (tests to run).
+# Options: PYTHON (interpreter for .venv), GRID (where `make run` keeps its grid), NETWORK (its loopback addresses, such
+# as 127.21.0), ROWS (for bench), T (tests to run).
 
 SHELL := /bin/sh
 PYTHON ?= /usr/bin/python3
 GRID ?= build/grid
+NETWORK ?=
 ROWS ?=
 T ?=
 export PYTHON
@@ -24,7 +26,7 @@ prepare: ## install what is missing (Debian packages, .venv, our commands); ever
 	@$(BOOTSTRAP)/prepare
 
 run: prepare ## make this machine a grid of three nodes, run the sample job in it, leave it up
-	@$(BIN)/xos-setup local demo --root $(GRID) --job docs/examples/hello.jsdl
+	@$(BIN)/xos-setup local demo --root $(GRID) --job docs/examples/hello.jsdl $(if $(NETWORK),--network $(NETWORK))
 
 stop: ## stop the grid of `make run`; its state stays
 	@if [ -x $(BIN)/xos-setup ]; then $(BIN)/xos-setup local down --root $(GRID); else echo "There is no grid here."; fi

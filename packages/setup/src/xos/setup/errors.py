@@ -17,7 +17,7 @@ class PortTaken(SetupError):
 
     code = "setup.port-taken"
     template = "{address} is taken by {holder}"
-    hint = "Stop that program, or give the grid other addresses: --network 127.21.0"
+    hint = "Stop that program, or give the grid other addresses: --network 127.21.0 (make run NETWORK=127.21.0)"
 
 
 class AddressUnusable(SetupError):

@@ -62,7 +62,7 @@ class Demo:
     def _certificate_good(self) -> bool:
         status = self._run("xos-agent", "status", "--json", home=self.home)
         try:
-            until = msgspec.json.decode(status.stdout, type=_AgentStatus).not_after
+            until = msgspec.json.decode(status.stdout, type=users.AgentStatus).not_after
         except msgspec.DecodeError:
             return False
         return until is not None and until > time.time() + RENEW_BEFORE_SECONDS
@@ -112,12 +112,6 @@ class Demo:
 
     def _environment(self, home: Path) -> Mapping[str, str]:
         return {**os.environ, **users.environment(home)}
-
-
-class _AgentStatus(msgspec.Struct, frozen=True):
-    """Of ``xos-agent status --json``, what we need."""
-
-    not_after: int | None = None
 
 
 def run_demo(grid: LocalGrid, say: Say, description: Path) -> None:

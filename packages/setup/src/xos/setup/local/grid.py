@@ -252,6 +252,7 @@ class LocalGrid:
                         self.say(f"{name} did not end in {STOP_SECONDS:.0f} s and was killed")
             for unit in leftovers.end_units(self.root):
                 self.say(f"ended job unit {unit}")
+            leftovers.remove_groups(self.root)
             for record in self.root.glob("*/process.json"):
                 record.unlink()
 
@@ -281,7 +282,15 @@ class LocalGrid:
         work = users.work_directory(self.root)
         if work.exists():
             shutil.rmtree(work)
-        shutil.rmtree(self.root)
+        for entry in sorted(
+            self.root.iterdir(), key=lambda entry: entry == self._kept
+        ):  # what says that it is one: last
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+        if not self.root.is_mount():
+            self.root.rmdir()
 
     # -- status
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -66,8 +65,9 @@ def _end_group(path: str) -> None:
         group.remove()
 
 
-def remove_groups(paths: Iterable[Path]) -> None:
-    """Remove cgroups that are empty; others stay."""
-    for path in paths:
-        with contextlib.suppress(OSError):
-            path.rmdir()
+def remove_groups(root: Path) -> None:
+    """Remove the control groups that nodes below *root* made for their units, as far as they are empty."""
+    signed = (_read(path) for path in root.glob("*/data/ExecutionManager/*/*/shim"))
+    for group in {Path(shim.group).parent for shim in signed if shim is not None and shim.group}:
+        with contextlib.suppress(OSError):  # in use by another grid of this machine, or gone
+            group.rmdir()

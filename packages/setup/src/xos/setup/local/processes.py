@@ -23,7 +23,7 @@ import msgspec
 from xos.setup.errors import DaemonDied, DaemonSlow, DaemonStuck
 
 _PROC = Path("/proc")
-_TAIL_LINES = 12
+_TAIL_CHARACTERS = 480
 
 
 class Process(msgspec.Struct, frozen=True):
@@ -219,8 +219,8 @@ class Starting:
         return f"exit status {status}" if status >= 0 else f"signal {signal.Signals(-status).name}"
 
     def tail(self) -> str:
-        """The last lines that this start has written to the log."""
+        """The last lines that this start has written to the log, as many as an error's text holds."""
         with self._log.open("rb") as log:
             log.seek(self._log_start)
             lines = log.read()[-65536:].decode(errors="replace").splitlines()
-        return "\n".join(f"  | {line}" for line in lines[-_TAIL_LINES:])
+        return "".join(f"\n  | {line}" for line in lines)[-_TAIL_CHARACTERS:].partition("\n")[2]

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import secrets
@@ -11,7 +10,11 @@ import shlex
 import socket
 import stat
 import struct
+import subprocess
+import sys
 from pathlib import Path
+
+import msgspec
 
 from xos.common.files import write_atomically
 from xos.common.tls import Credential
@@ -53,11 +56,32 @@ def agent_socket(home: Path) -> Path:
 
 def agent_of(home: Path) -> Process | None:
     """The agent that answers for *home*, whoever started it."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link, contextlib.suppress(OSError):
-        link.connect(str(agent_socket(home)))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
+        try:
+            link.connect(str(agent_socket(home)))
+        except OSError:
+            return None
+        # The process that began to listen; an agent that put itself into the background is another one by now.
         pid, _, _ = _UCRED.unpack(link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
-        return processes.identify(pid)
-    return None
+    return processes.identify(pid) or _agent_that_says_so(home)
+
+
+def _agent_that_says_so(home: Path) -> Process | None:
+    argv = [sys.executable, "-P", "-m", "xos.dixi", "xos-agent", "status", "--json"]
+    env = {**os.environ, **environment(home)}
+    done = subprocess.run(argv, env=env, stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=False)
+    try:
+        return processes.identify(msgspec.json.decode(done.stdout, type=AgentStatus).pid)
+    except msgspec.DecodeError:
+        return None
+
+
+class AgentStatus(msgspec.Struct, frozen=True):
+    """Of ``xos-agent status --json``, what we need."""
+
+    pid: int
+    not_after: int | None = None
+    """Unix seconds: end of the certificate; None without one."""
 
 
 def environment(home: Path) -> dict[str, str]:
