@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import signal
 import socket
 import ssl
@@ -231,3 +232,24 @@ def test_only_tls_1_3_is_spoken(grid: Grid, two: tuple[Node, Node]) -> None:
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     with socket.create_connection(("127.0.0.1", core.dixi), timeout=5) as raw, pytest.raises(ssl.SSLError):
         context.wrap_socket(raw)
+
+
+@pytest.mark.timeout(90)
+def test_ten_thousand_connections_neither_kill_the_daemon_nor_keep_others_out(grid: Grid) -> None:
+    core = Node(grid, "core1", "[services.Directory]\n" + GREETER)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 12_000)), hard))
+    idle: list[socket.socket] = []
+    try:
+        with nodes(core), bus_to(grid, core) as bus:
+            for _ in range(10_000):
+                idle.append(socket.create_connection(("127.0.0.1", core.dixi), timeout=10))  # noqa: PERF401 -- all are closed below
+            assert ask(bus, "Greeter", "greet", deadline=20.0) == "hello, alice@demo, from core1"
+            for connection in idle:
+                connection.close()
+            idle.clear()
+            assert ask(bus, "Greeter", "greet") == "hello, alice@demo, from core1"
+    finally:
+        for connection in idle:
+            connection.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

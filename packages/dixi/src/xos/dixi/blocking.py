@@ -166,8 +166,9 @@ class BlockingLink:
         """Whether the other side has closed meanwhile (an idle connection has nothing to read)."""
         if self.closed:
             return True
-        readable, _, _ = select.select([self._socket.fileno()], [], [], 0)
-        return bool(readable) and self._socket.pending() == 0 and self._peek_closed()
+        ready = select.poll()  # select() knows only descriptors below 1,024
+        ready.register(self._socket.fileno(), select.POLLIN)
+        return bool(ready.poll(0)) and self._socket.pending() == 0 and self._peek_closed()
 
     def _peek_closed(self) -> bool:
         try:
