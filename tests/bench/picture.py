@@ -11,7 +11,8 @@ from bench.report import figure, times
 
 WIDTH, ROW, TOP, BOTTOM = 1160, 44, 84, 64
 LEFT, RIGHT = 170, 370
-REACHED, MISSED, INK, SOFT, GRID = "#2f7d5b", "#c2613a", "#22272b", "#6a737a", "#e3e6e8"
+REACHED, MISSED, NEUTRAL = "#2f7d5b", "#c2613a", "#8a949b"
+INK, SOFT, GRID = "#22272b", "#6a737a", "#e3e6e8"
 
 
 def picture(results: list[Result], *, subtitle: str = "") -> str:
@@ -69,7 +70,7 @@ def _bar(result: Result, scale: _Scale, y: float) -> list[str]:
         parts.append(_text(LEFT + 8, middle + 5, "not measured", colour=SOFT, style="italic"))
     else:
         start, end = sorted((scale.x(1.0), scale.x(result.ratio)))
-        colour = MISSED if result.reached is False else REACHED
+        colour = {True: REACHED, False: MISSED, None: NEUTRAL}[result.reached]
         parts.append(
             f'<rect x="{start:.1f}" y="{y + 11}" width="{max(2.0, end - start):.1f}" height="{ROW - 22}" rx="2"'
             f' fill="{colour}"><title>{html.escape(result.title)}</title></rect>'

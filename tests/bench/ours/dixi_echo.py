@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -21,11 +19,12 @@ import uvloop
 from bench.echo import PAYLOAD
 from xos.common.certificate import Authority, make_csr, make_key
 from xos.common.identity import Identity, Kind
+from xos.common.log import configure
 from xos.common.tls import Credential, Trust
 from xos.dixi.api import Caller
 from xos.dixi.channel import Channel
 from xos.dixi.configuration import DaemonConfig, Listen, ServiceSettings, Tls
-from xos.dixi.daemon import Daemon, run
+from xos.dixi.daemon import Daemon
 from xos.dixi.transports import Address, Endpoint
 
 DAY = 86_400
@@ -51,7 +50,7 @@ def _keep(where: Path, name: str, credential: Credential) -> None:
     path.write_bytes(credential.key_pem(None))
 
 
-def serve(where: Path) -> None:
+async def serve(where: Path) -> None:
     """Print the port, serve until the input ends."""
     config = DaemonConfig(
         node="server",
@@ -63,17 +62,14 @@ def serve(where: Path) -> None:
             "Echo": ServiceSettings(implementation="bench.ours.echo_service:EchoService"),
         },
     )
-
-    def started(daemon: Daemon) -> None:
+    configure(service="dixid", node=config.node, level=config.log_level)
+    daemon = Daemon(config)
+    try:
+        await daemon.start()
         print(json.dumps({"port": daemon.listeners[0].address.port}), flush=True)
-        threading.Thread(target=_end_with_input, daemon=True).start()
-
-    uvloop.run(run(config, started=started))
-
-
-def _end_with_input() -> None:
-    sys.stdin.read()
-    os.kill(os.getpid(), 15)
+        await asyncio.to_thread(sys.stdin.read)
+    finally:
+        await daemon.stop()
 
 
 async def drive(where: Path, port: int) -> None:
@@ -109,6 +105,6 @@ if __name__ == "__main__":
     directory = Path(sys.argv[2])
     if sys.argv[1] == "serve":
         make_credentials(directory)
-        serve(directory)
+        uvloop.run(serve(directory))
     else:
         uvloop.run(drive(directory, int(sys.argv[3])))
