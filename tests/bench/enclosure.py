@@ -50,9 +50,9 @@ def enclosure(name: str, logs: Path) -> Iterator[Enclosure]:
     """Make the name spaces; everything in them is ended when the context is left. Needs root: else `CannotRun`."""
     if os.geteuid() != 0:
         raise CannotRun("needs root for name spaces of its own")
-    for program in ("unshare", "nsenter", "setpriv", "ip"):
+    for program in ("unshare", "nsenter", "setpriv", "mount"):
         if shutil.which(program) is None:
-            raise CannotRun(f"{program} is not installed (tests/bench/install-peers slurm)")
+            raise CannotRun(f"{program} is not installed")
     unshare = ["setpriv", "--pdeathsig", "KILL", "unshare", "--net", "--mount", "--uts", "--ipc", "--pid"]
     unshare += ["--fork", "--kill-child=KILL", "--mount-proc"]
     with (
