@@ -46,6 +46,3 @@ async def _live(
             print(f"taken {order.unit_id}", flush=True)
         for unit_id in sorted(node.execution._live):  # all whose end has not been acknowledged yet
             await node.manager.ended(unit_id)
-        for task in asyncio.all_tasks():
-            if task.get_name() == "put away":
-                await task

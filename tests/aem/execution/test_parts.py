@@ -115,17 +115,14 @@ async def test_too_many_ended_units_are_cleaned_oldest_first(
 ) -> None:
     orders = [unit_order(alice, shell("true")) for _ in range(4)]
     async with Node(people, place, name=node_name) as node:
-        for age, order in enumerate(orders):
+        for order in orders:
             await node.run(order)
-            for task in asyncio.all_tasks():
-                if task.get_name() == "put away":
-                    await task
-            path = node.execution._dirs.ended / order.unit_id / "exit"
-            os.utime(path, (time.time() - 100 * (len(orders) - age),) * 2)
-        dirs, stones = node.execution._dirs, node.execution._stones
-        gone = places.clean(dirs, stones, keep_seconds=1000.0, keep_units=2, now=time.time())
-        assert sorted(gone) == sorted(order.unit_id for order in orders[:2])
-        assert sorted(path.name for path in dirs.ended.iterdir()) == sorted(order.unit_id for order in orders[2:])
+    dirs, stones = node.execution._dirs, node.execution._stones
+    for age, order in enumerate(orders):
+        os.utime(dirs.ended / order.unit_id / "exit", (time.time() - 100 * (len(orders) - age),) * 2)
+    gone = places.clean(dirs, stones, keep_seconds=1000.0, keep_units=2, now=time.time())
+    assert sorted(gone) == sorted(order.unit_id for order in orders[:2])
+    assert sorted(path.name for path in dirs.ended.iterdir()) == sorted(order.unit_id for order in orders[2:])
 
 
 # --- slots

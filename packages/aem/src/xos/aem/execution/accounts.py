@@ -7,6 +7,7 @@ take its place.
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from pathlib import Path
@@ -65,7 +66,7 @@ class Accounts:
             before = os.fstat(fd).st_size
             try:
                 if os.write(fd, line.encode()) != len(line.encode()):
-                    raise OSError(28, os.strerror(28), str(self._path))
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
                 os.fsync(fd)
             except OSError:
                 os.ftruncate(fd, before)

@@ -32,7 +32,7 @@ from xos.aem.execution.resources import ALWAYS
 from xos.aem.execution.settings import ExecutionSettings
 from xos.aem.execution.task import KILLED as KILLED_MARK
 from xos.aem.execution.tombstones import CLEANED, KILLED, Stone, Tombstones
-from xos.aem.execution.unitdir import Accepted, Facts, UnitDirs, is_unit_id, read_accepted, read_facts, unit_of
+from xos.aem.execution.unitdir import Accepted, UnitDirs, is_unit_id, read_accepted, read_facts, unit_of
 from xos.aem.jsdl import JobDescription
 from xos.aem.xati import ResourceManagerAsync
 from xos.common.errors import StorageBroken, StorageFull, XosError
@@ -51,6 +51,7 @@ CLEAN_SECONDS = 600.0
 _THREADS = 4
 """For fsyncs; the kernel commits what waits together."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 30.0
+_PUT_AWAY_SECONDS = 0.2
 _ASKED = 10_000
 T = TypeVar("T")
 
@@ -77,6 +78,10 @@ class ExecutionManagerService(Hosted[ExecutionSettings], ExecutionManager):
         super().__init__(host, settings)
         self._live: dict[str, Live] = {}
         self._coming: dict[str, asyncio.Task[None]] = {}
+        self._done: list[str] = []
+        self._ended: set[str] = set()
+        """Units that are put away; the rest of what there is to know of them is on disk."""
+        self._timer: asyncio.TimerHandle | None = None
         self._follower = Follower()
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="units")
         self._slots = ResourceManagerAsync(host.bus, host.node)
@@ -101,12 +106,19 @@ class ExecutionManagerService(Hosted[ExecutionSettings], ExecutionManager):
         self._launcher = kind(node=node, directory=root, watcher=self, spawn=self.host.spawn)
         await self._launcher.open()
         trash = await self._in_pool(places.sweep, self._dirs)
+        self._ended = {entry.name for entry in self._dirs.ended.iterdir()}
         for directory in sorted(self._dirs.live.iterdir()):
             await self._recover(directory)
         self.host.spawn(self._tend(trash), name="clean")
 
     async def stop(self) -> None:
         """Leave: the units run on."""
+        if self._coming:
+            await asyncio.wait(self._coming.values())
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._done:
+            await self._put_away()
         if self._launcher is not None:
             await self._launcher.close()
         self._follower.close()
@@ -160,6 +172,7 @@ class ExecutionManagerService(Hosted[ExecutionSettings], ExecutionManager):
                 await self._in_pool(places.remove, trash)
                 gone = await self._in_pool(partial(clean, now=time.time()))
                 if gone:
+                    self._ended.difference_update(gone)
                     log.info("units.cleaned", units=len(gone))
             except OSError as error:
                 log.warning("clean.failed", detail=str(error))
@@ -184,8 +197,13 @@ class ExecutionManagerService(Hosted[ExecutionSettings], ExecutionManager):
         if coming is None:
             coming = asyncio.create_task(self._take(order, checked), name=f"take {unit_id}")
             self._coming[unit_id] = coming
-            coming.add_done_callback(lambda _: self._coming.pop(unit_id, None))
+            coming.add_done_callback(partial(self._came, unit_id))
         await asyncio.shield(coming)
+
+    def _came(self, unit_id: str, coming: asyncio.Task[None]) -> None:
+        del self._coming[unit_id]
+        if not coming.cancelled():
+            coming.exception()  # whoever ordered it has it, or has gone
 
     async def _is_known(self, order: UnitOrder) -> bool:
         """Whether the very order was accepted before. Raises `UnitRefused` when another was, or it is too late."""
@@ -196,7 +214,7 @@ class ExecutionManagerService(Hosted[ExecutionSettings], ExecutionManager):
             if why := self._stones.why(unit_id):
                 detail = "it has run here and was cleaned away" if why == CLEANED else "it was killed before it came"
                 raise UnitRefused(node=node, unit_id=unit_id, detail=detail)
-            if (self._dirs.ended / unit_id).is_dir():
+            if unit_id in self._ended:
                 accepted = await self._in_pool(self._dirs.accepted, unit_id)
         if accepted is None:
             return False
@@ -211,7 +229,7 @@ class ExecutionManagerService(Hosted[ExecutionSettings], ExecutionManager):
         try:
             accepted = await self._in_pool(self._keep, order, checked)
         except BaseException as error:
-            await self._slots.release(unit_id)
+            self.host.spawn(self._release(unit_id), name=f"release {unit_id}")
             if isinstance(error, OSError):
                 log.exception("unit.unkept", unit=unit_id)
                 raise StorageBroken(path=str(self._dirs.live), detail=str(error)) from error
@@ -244,31 +262,26 @@ class ExecutionManagerService(Hosted[ExecutionSettings], ExecutionManager):
 
     # --- following (launcher.Watcher)
 
-    def running(self, unit_id: str) -> None:
+    def running(self, unit_id: str, started: float) -> None:
         """See `Watcher.running`."""
         live = self._live.get(unit_id)
         if live is None or live.unit.state is not State.SCHEDULED:
             return
-        unit = unit_of(self._facts(live), self.host.node)
-        if unit.state is State.RUNNING:  # ended by now: then `gone` is on its way
-            live.unit = unit
-            self._publish(live)
-            self._reporter.tell(live.accepted.order.manager, unit)
+        live.unit = Unit(unit_id, self.host.node, State.RUNNING, started=started)
+        self._publish(live)
+        self._reporter.tell(live.accepted.order.manager, live.unit)
 
     def gone(self, unit_id: str) -> None:
         """See `Watcher.gone`."""
         live = self._live.get(unit_id)
         if live is None or live.unit.state.ended:
             return
-        unit = unit_of(self._facts(live), self.host.node)
+        unit = unit_of(read_facts(self._dirs.live / unit_id, live.accepted), self.host.node)
         if unit.state.ended:
             live.unit = unit
             self.host.spawn(self._finish(live), name=f"finish {unit_id}")
         else:
             self.host.spawn(self._settle(live), name=f"settle {unit_id}")
-
-    def _facts(self, live: Live) -> Facts:
-        return read_facts(self._dirs.live / live.unit.unit_id, live.accepted)
 
     async def _settle(self, live: Live) -> None:
         """What ran the unit vanished without a word: have it buried, or started if it never was."""
@@ -281,7 +294,7 @@ class ExecutionManagerService(Hosted[ExecutionSettings], ExecutionManager):
         """The unit has ended: free its slot, then tell its Job Manager, who may want the slot."""
         unit = live.unit
         log.info("unit.ended", unit=unit.unit_id, state=unit.state.value, code=unit.exit_code, reason=unit.reason)
-        await self._slots.release(unit.unit_id)
+        await self._release(unit.unit_id)
         self._publish(live)
         self._reporter.tell(live.accepted.order.manager, unit)
         unwanted = [file.name for file in live.description.stage_in if file.delete]
@@ -289,23 +302,37 @@ class ExecutionManagerService(Hosted[ExecutionSettings], ExecutionManager):
             start = self._dirs.home(unit.unit_id) / live.description.working_directory
             await self._in_pool(staging.remove_inside, start, unwanted)
 
+    async def _release(self, unit_id: str) -> None:
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                return await self._slots.release(unit_id)
+            except XosError as error:
+                log.warning("slot.kept", unit=unit_id, code=error.code, detail=error.message)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
     def _publish(self, live: Live) -> None:
         self.host.bus.publish(TOPIC, live.unit)
         for follower in live.followers:
             follower.set()
 
     def _acknowledged(self, units: list[Unit]) -> None:
-        """A Job Manager has these ends on disk."""
-        self.host.spawn(self._put_away([unit.unit_id for unit in units]), name="put away")
+        """A Job Manager has these ends on disk. They are put away a little later, many at a time."""
+        if not self._done:
+            self._timer = asyncio.get_running_loop().call_later(_PUT_AWAY_SECONDS, self._put_away_later)
+        self._done += [unit.unit_id for unit in units]
 
-    async def _put_away(self, unit_ids: list[str]) -> None:
-        def move() -> None:
-            for unit_id in unit_ids:
-                self._dirs.put_away(unit_id)
+    def _put_away_later(self) -> None:
+        self._timer = None
+        self.host.spawn(self._put_away(), name="put away")
 
-        await self._in_pool(move)
-        for unit_id in unit_ids:
+    async def _put_away(self) -> None:
+        done, self._done = self._done, []
+        await self._in_pool(self._dirs.put_away, done)
+        for unit_id in done:
             self._live.pop(unit_id, None)
+            self._ended.add(unit_id)
 
     # --- killing
 
@@ -326,14 +353,21 @@ class ExecutionManagerService(Hosted[ExecutionSettings], ExecutionManager):
             return
         directory = self._dirs.live / unit_id
         mark = msgspec.json.encode({"by": str(caller), "at": time.time()})
-        await self._in_pool(write_atomically, directory / KILLED_MARK, mark)
+        try:
+            await self._in_pool(write_atomically, directory / KILLED_MARK, mark)
+        except FileNotFoundError:
+            return  # it has ended meanwhile, and is put away
+        except StorageFull:
+            if live.unit.state is not State.RUNNING:
+                raise
+            log.warning("unit.kill-unmarked", unit=unit_id)  # what fills the disk can be killed nevertheless
         log.info("unit.kill", unit=unit_id, by=str(caller))
         assert self._launcher is not None  # noqa: S101  # made by start
         await self._launcher.kill(unit_id, directory)
 
     async def _kill_absent(self, unit_id: str, caller: Identity) -> None:
         """Nothing runs under this id. A machine's word is enough that nothing ever will."""
-        if (self._dirs.ended / unit_id).is_dir():
+        if unit_id in self._ended:
             _check_may(caller, unit_id, await self._accepted(unit_id))
             return
         if caller.kind is not Kind.MACHINE:
@@ -343,7 +377,12 @@ class ExecutionManagerService(Hosted[ExecutionSettings], ExecutionManager):
         keep = max(self.settings.keep_days, 1.0) * 86_400
         stone = Stone(unit_id, int(time.time() + keep), KILLED)
         self._stones.remember(stone)
-        await self._in_pool(self._stones.lay, [stone])
+        try:
+            await self._in_pool(self._stones.lay, [stone])
+        except OSError as error:
+            if error.errno in staging.FULL:
+                raise StorageFull(path=str(self.host.data)) from error
+            raise StorageBroken(path=str(self.host.data), detail=str(error)) from error
 
     # --- asking
 

@@ -76,10 +76,10 @@ class Surroundings:
         self._address = f"/proc/self/fd/{directory}/{NOTICES}"
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
 
-    def notify(self, unit_id: str) -> None:
+    def notify(self, unit_id: str, started: float) -> None:
         """Tell the daemon that the unit's program runs; if none listens, the next one reads the files."""
         try:
-            self._socket.sendto(unit_id.encode(), self._address)
+            self._socket.sendto(f"{unit_id} {started!r}".encode(), self._address)
         except OSError:
             return
 
@@ -193,7 +193,7 @@ class _Shim:
             child, pipe = self._start()
             problem = _problem(pipe, _EXEC_PATIENCE_MS)
             if problem is None:
-                self.surroundings.notify(task["unit_id"])
+                self.surroundings.notify(task["unit_id"], self.started or 0.0)
             cause, status = self._follow(child)
             problem = problem or _problem(pipe, 0)
             if problem is not None:

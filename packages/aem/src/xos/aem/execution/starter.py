@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A small process with one thread that does nothing but fork shims: forking the daemon itself would be slow and unsafe.
 
-It speaks with the daemon over one Unix socket, length-prefixed JSON: a `Task` in, ``{"unit_id", "pid", "start"}`` or
-``{"unit_id", "error"}`` out. It ends when the daemon's end is closed; the shims stay. Standard library only, run with
-``python -I -S``.
+Tasks come over a Unix stream socket, length-prefixed JSON. For each an answer goes back over a socket of packets,
+``{"unit_id", "error"}``, with a pidfd of the shim (none when it has ended already). The starter ends when the daemon's
+end is closed; the shims stay. Standard library only, run with ``python -I -S``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import signal
 import socket
 import struct
 import sys
-from typing import Any
 
 from xos.aem.execution import kernel, shim
 from xos.aem.execution.task import Task
@@ -24,19 +23,26 @@ LENGTH = struct.Struct(">I")
 _SAFE_FROM_OOM = -900
 
 
-def main(socket_fd: int, notices: str) -> None:
-    """Serve the daemon at the other end of *socket_fd* until it goes; *notices* is for `shim.Surroundings`."""
+def main(tasks_fd: int, answers_fd: int, notices: str) -> None:
+    """Serve the daemon at the other end of the two sockets until it goes; *notices* is for `shim.Surroundings`."""
     signal.pthread_sigmask(signal.SIG_SETMASK, shim.BLOCKED)
     _forget_signals()
     surroundings = shim.Surroundings(notices)
     os.chdir("/")
     kernel.set_oom_score(_SAFE_FROM_OOM)
     kernel.prctl(kernel.PR_SET_NAME, b"xos-starter")
-    with socket.socket(fileno=socket_fd) as daemon:
+    with socket.socket(fileno=tasks_fd) as tasks, socket.socket(fileno=answers_fd) as answers:
+        for end in (tasks, answers):
+            end.set_inheritable(False)
         gc.collect()
         gc.freeze()
-        while (task := _receive(daemon)) is not None:
-            _send(daemon, _start(task, daemon, surroundings))
+        while (task := _receive(tasks)) is not None:
+            pid, error = _fork()
+            if pid == 0:
+                tasks.close()  # or the daemon would not see that the starter has gone
+                answers.close()
+                shim.run(task, surroundings)
+            _answer(answers, task["unit_id"], pid, error)
 
 
 def _forget_signals() -> None:
@@ -46,34 +52,49 @@ def _forget_signals() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 
 
-def _start(task: Task, daemon: socket.socket, surroundings: shim.Surroundings) -> dict[str, Any]:
+def _fork() -> tuple[int, str]:
     try:
-        pid = os.fork()
+        return os.fork(), ""
     except OSError as error:
-        return {"unit_id": task["unit_id"], "error": os.strerror(error.errno or 0)}
-    if pid == 0:
-        daemon.close()  # or the daemon would not see the starter's end
-        shim.run(task, surroundings)
-    return {"unit_id": task["unit_id"], "pid": pid, "start": kernel.start_time(pid)}
+        return -1, os.strerror(error.errno or 0)
 
 
-def _receive(daemon: socket.socket) -> Task | None:
-    head = _exactly(daemon, LENGTH.size)
+def _answer(answers: socket.socket, unit_id: str, pid: int, error: str) -> None:
+    fds = []
+    if not error:
+        try:
+            fds = [os.pidfd_open(pid)]
+        except ProcessLookupError:
+            fds = []  # it has ended already
+        except OSError as problem:
+            error = os.strerror(problem.errno or 0)
+    text = json.dumps({"unit_id": unit_id, "error": error}).encode()
+    try:
+        socket.send_fds(answers, [text], fds)
+    except ConnectionError:
+        return  # the daemon has gone; the next receive says so too
+    finally:
+        for fd in fds:
+            os.close(fd)
+
+
+def _receive(tasks: socket.socket) -> Task | None:
+    head = _exactly(tasks, LENGTH.size)
     if head is None:
         return None
-    body = _exactly(daemon, LENGTH.unpack(head)[0])
+    body = _exactly(tasks, LENGTH.unpack(head)[0])
     if body is None:
         return None
     task: Task = json.loads(body)
     return task
 
 
-def _exactly(daemon: socket.socket, size: int) -> bytes | None:
+def _exactly(tasks: socket.socket, size: int) -> bytes | None:
     """The next *size* bytes; None when the daemon has gone."""
     got = bytearray()
     while len(got) < size:
         try:
-            part = daemon.recv(size - len(got))
+            part = tasks.recv(size - len(got))
         except ConnectionError:
             return None
         if not part:
@@ -82,13 +103,5 @@ def _exactly(daemon: socket.socket, size: int) -> bytes | None:
     return bytes(got)
 
 
-def _send(daemon: socket.socket, answer: dict[str, Any]) -> None:
-    text = json.dumps(answer).encode()
-    try:
-        daemon.sendall(LENGTH.pack(len(text)) + text)
-    except ConnectionError:
-        return  # the daemon has gone; the next receive says so too
-
-
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2])
+    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

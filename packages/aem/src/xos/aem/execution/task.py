@@ -20,7 +20,7 @@ OUTPUT = "output"
 ERROR = "error"
 
 NOTICES = "notices"
-"""Datagram socket of the daemon: a shim sends the unit's id there when the program runs."""
+"""Datagram socket of the daemon: a shim sends ``UNIT_ID TIME`` there when the program runs."""
 RECORD_SIZE = 1024
 """Bytes that are written beforehand for the exit record, so that it fits on a disk that has become full."""
 

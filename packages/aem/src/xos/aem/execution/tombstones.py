@@ -8,6 +8,7 @@ unit's stone stands.
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
@@ -71,7 +72,8 @@ class Tombstones:
             try:
                 before = os.fstat(fd).st_size
                 try:
-                    os.write(fd, text)
+                    if os.write(fd, text) < len(text):
+                        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
                     os.fsync(fd)
                 except OSError:
                     os.ftruncate(fd, before)

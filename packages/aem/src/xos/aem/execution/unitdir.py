@@ -23,6 +23,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
 
@@ -115,13 +116,10 @@ def read_accepted(directory: Path) -> Accepted | None:
 
 def read_facts(directory: Path, accepted: Accepted) -> Facts:
     """What the other files say; a torn one counts as absent (their writers sync what must not be lost)."""
-    started = _decoded(_started, directory / STARTED)
-    return Facts(
-        accepted,
-        killed=(directory / KILLED).exists(),
-        started=None if started is None else started.at,
-        exit=_decoded(_exit, directory / EXIT),
-    )
+    end = _decoded(_exit, directory / EXIT)
+    started = _decoded(_started, directory / STARTED) if end is None else None
+    at = end.started if end is not None else started.at if started is not None else None
+    return Facts(accepted, (directory / KILLED).exists(), at, end)
 
 
 def read_shim(directory: Path) -> Shim | None:
@@ -202,12 +200,11 @@ class UnitDirs:
                 return os.open(directory / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         return None
 
-    def put_away(self, unit_id: str) -> None:
-        """The unit's end is acknowledged: a restart need not look at it. Not synced; to report it twice is no harm."""
-        try:
-            os.rename(self.live / unit_id, self.ended / unit_id)  # noqa: PTH104  # beside mkdir and unlink of descriptors
-        except FileNotFoundError:
-            return  # put away before
+    def put_away(self, unit_ids: Iterable[str]) -> None:
+        """The ends of these are acknowledged: a restart need not look at them. Not synced: to tell twice is no harm."""
+        for unit_id in unit_ids:
+            with contextlib.suppress(FileNotFoundError):  # put away before
+                (self.live / unit_id).rename(self.ended / unit_id)
 
     def home(self, unit_id: str) -> Path:
         """The unit's own directory: HOME, and where a relative working directory starts."""

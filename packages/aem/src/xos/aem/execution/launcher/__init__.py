@@ -21,8 +21,8 @@ from xos.aem.execution.task import Task
 class Watcher(Protocol):
     """Hears from a launcher what happens to units. Called in the event loop; must not block and never fails."""
 
-    def running(self, unit_id: str) -> None:
-        """The program has been executed."""
+    def running(self, unit_id: str, started: float) -> None:
+        """The program has been executed, at *started* (Unix seconds)."""
         ...
 
     def gone(self, unit_id: str) -> None:

@@ -32,22 +32,20 @@ _CLOSE_SECONDS = 2.0
 _SOURCE = str(Path(__file__).resolve().parents[4])
 _PROGRAM = """
 import sys
-sys.path.append(sys.argv[2])
+sys.path.append(sys.argv[4])
 from xos.aem.execution import starter
-starter.main(int(sys.argv[1]), sys.argv[3])
+starter.main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])
 """
 
 
-class Started(msgspec.Struct, frozen=True):
-    """The starter's answer."""
+class Answer(msgspec.Struct, frozen=True):
+    """The starter's answer to a task."""
 
     unit_id: str
-    pid: int = 0
-    start: int = 0
-    error: str = ""
+    error: str
 
 
-_started = msgspec.json.Decoder(Started)
+_answer = msgspec.json.Decoder(Answer)
 
 
 class ProcessLauncher(Launcher, name="process"):
@@ -92,10 +90,14 @@ class ProcessLauncher(Launcher, name="process"):
         assert self._notices is not None  # noqa: S101  # readers are removed before it is closed
         while True:
             try:
-                unit_id = self._notices.recv(512)
+                notice = self._notices.recv(512)
             except BlockingIOError:
                 return
-            self.watcher.running(unit_id.decode(errors="replace"))
+            unit_id, _, started = notice.decode(errors="replace").partition(" ")
+            try:
+                self.watcher.running(unit_id, float(started))
+            except ValueError:
+                log.warning("notice.unreadable", notice=repr(notice[:100]))
 
     async def close(self) -> None:
         """See `Launcher.close`."""
@@ -122,38 +124,64 @@ class ProcessLauncher(Launcher, name="process"):
         loop = asyncio.get_running_loop()
         while True:
             began = loop.time()
-            reader = await self._new_starter()
+            answers = await self._new_starter()
             if not ready.done():
                 ready.set_result(None)
-            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-                await self._hear_starter(reader)
+            with answers:
+                await self._hear_starter(answers)
             assert self._process is not None  # noqa: S101  # set by _new_starter
             await loop.run_in_executor(None, _end, self._process)
             log.warning("starter.died", status=self._process.returncode, waiting=len(self._wanted))
             pause = FIRST_PAUSE if loop.time() - began > LONGEST_PAUSE else min(2 * pause, LONGEST_PAUSE)
             await asyncio.sleep(pause)
 
-    async def _new_starter(self) -> asyncio.StreamReader:
+    async def _new_starter(self) -> socket.socket:
         ours, theirs = socket.socketpair()
-        with theirs:
-            self._process = _start(theirs.fileno(), self.directory)
-        reader, self._writer = await asyncio.open_unix_connection(sock=ours)
+        answers, their_answers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        answers.setblocking(False)
+        with theirs, their_answers:
+            self._process = _start(theirs.fileno(), their_answers.fileno(), self.directory)
+        _, self._writer = await asyncio.open_unix_connection(sock=ours)
         for message, _ in self._wanted.values():
             self._writer.write(message)
-        return reader
+        return answers
 
-    async def _hear_starter(self, reader: asyncio.StreamReader) -> None:
-        while True:
-            (length,) = LENGTH.unpack(await reader.readexactly(LENGTH.size))
-            answer = _started.decode(await reader.readexactly(length))
-            if answer.error:
-                log.warning("fork.failed", unit=answer.unit_id, detail=answer.error)
-                asyncio.get_running_loop().call_later(LONGEST_PAUSE, self._send, answer.unit_id)
-                continue
-            self._watch(answer.unit_id, answer.pid, answer.start)
-            wanted = self._wanted.pop(answer.unit_id, None)
-            if wanted is not None and not wanted[1].done():
-                wanted[1].set_result(None)
+    async def _hear_starter(self, answers: socket.socket) -> None:
+        """Take answers until the starter is gone."""
+        loop = asyncio.get_running_loop()
+        gone = loop.create_future()
+        loop.add_reader(answers.fileno(), self._hear_answers, answers, gone)
+        try:
+            await gone
+        finally:
+            loop.remove_reader(answers.fileno())
+
+    def _hear_answers(self, answers: socket.socket, gone: asyncio.Future[None]) -> None:
+        while not gone.done():
+            try:
+                text, fds, _, _ = socket.recv_fds(answers, 4096, 1, socket.MSG_CMSG_CLOEXEC)
+            except BlockingIOError:
+                return
+            except ConnectionError:
+                text, fds = b"", []
+            if text:
+                self._take_answer(_answer.decode(text), fds)
+            else:
+                gone.set_result(None)
+
+    def _take_answer(self, answer: Answer, fds: list[int]) -> None:
+        loop = asyncio.get_running_loop()
+        if answer.error:
+            log.warning("fork.failed", unit=answer.unit_id, detail=answer.error)
+            loop.call_later(LONGEST_PAUSE, self._send, answer.unit_id)
+            return
+        if fds:
+            self._watch(answer.unit_id, fds[0])
+        else:
+            loop.call_soon(self.watcher.gone, answer.unit_id)
+        wanted = self._wanted.pop(answer.unit_id, None)
+        if wanted is not None and not wanted[1].done():
+            wanted[1].set_result(None)
 
     def _send(self, unit_id: str) -> None:
         wanted = self._wanted.get(unit_id)
@@ -179,30 +207,26 @@ class ProcessLauncher(Launcher, name="process"):
     async def find(self, unit_id: str, directory: Path) -> bool:
         """See `Launcher.find`."""
         shim = read_shim(directory)
-        return shim is not None and self._watch(unit_id, shim.pid, shim.start, tell=False)
-
-    def _watch(self, unit_id: str, pid: int, start: int, *, tell: bool = True) -> bool:
-        """Hear when the shim ends; one that has ended already is told of at once (*tell*)."""
-        loop = asyncio.get_running_loop()
-        fd = kernel.open_process(pid, start)
+        fd = kernel.open_process(shim.pid, shim.start) if shim is not None else None
         if fd is None:
-            if tell:
-                loop.call_soon(self.watcher.gone, unit_id)
             return False
+        self._watch(unit_id, fd)
+        return True
+
+    def _watch(self, unit_id: str, fd: int) -> None:
+        """Hear when the shim ends whose pidfd is *fd*."""
+        loop = asyncio.get_running_loop()
         before = self._watched.get(unit_id)
         if before is not None:
             loop.remove_reader(before)
             os.close(before)
         self._watched[unit_id] = fd
         loop.add_reader(fd, self._ended, unit_id)
-        return True
 
     def _ended(self, unit_id: str) -> None:
         fd = self._watched.pop(unit_id)
         asyncio.get_running_loop().remove_reader(fd)
         os.close(fd)
-        if self._group:
-            group.remove(f"{self._group}/{unit_id}")  # gone already, unless the shim was killed at its very end
         self.watcher.gone(unit_id)
 
     async def kill(self, unit_id: str, directory: Path) -> None:
@@ -221,11 +245,11 @@ class ProcessLauncher(Launcher, name="process"):
                 os.close(other)
 
 
-def _start(fd: int, directory: Path) -> subprocess.Popen[bytes]:
-    """Start a starter that talks through *fd*; takes about a millisecond (vfork)."""
+def _start(tasks: int, answers: int, directory: Path) -> subprocess.Popen[bytes]:
+    """Start a starter at the other ends of two sockets; takes about a millisecond (vfork)."""
     return subprocess.Popen(
-        [sys.executable, "-I", "-S", "-X", "utf8", "-c", _PROGRAM, str(fd), _SOURCE, str(directory)],
-        pass_fds=[fd],
+        [sys.executable, "-I", "-S", "-X", "utf8", "-c", _PROGRAM, str(tasks), str(answers), str(directory), _SOURCE],
+        pass_fds=[tasks, answers],
         stdin=subprocess.DEVNULL,
     )
 
