@@ -96,6 +96,7 @@ def _run(args: argparse.Namespace) -> int:
             from xos.setup.local.demo import run_demo
 
             grid.up(_wish(args))
+            grid.refresh()
             run_demo(grid, _say, args.job)
     return 0
 

@@ -43,9 +43,12 @@ class Demo:
         write_atomically(self.grid.root / "env", users.env_script(self.home, self.programs).encode(), 0o644)
 
     def agent(self) -> None:
-        """Her agent, which holds the key; it outlives us."""
-        if users.agent_of(self.home) is not None:
+        """Her agent, which holds the key; it outlives us. One that runs older code is replaced."""
+        status = self._agent_status()
+        if status is not None and not status.stale:
             return
+        if status is not None:
+            self._command("xos-agent", "stop", home=self.home)
         users.agent_socket(self.home).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         argv = [sys.executable, "-P", "-m", "xos.dixi", "xos-agent", "run"]
         env = self._environment(self.home)
@@ -54,18 +57,19 @@ class Demo:
 
     def certificate(self) -> None:
         """A certificate, unless she has one that is good for a while."""
-        if self._certificate_good():
+        status = self._agent_status()
+        if status is not None and (status.not_after or 0) > time.time() + RENEW_BEFORE_SECONDS:
             return
         words = (VO, USER, "--password-file", str(self.home / "password"))
         self.say(self._command("get-xos-cert", *words, home=self.home).strip())
 
-    def _certificate_good(self) -> bool:
-        status = self._run("xos-agent", "status", "--json", home=self.home)
+    def _agent_status(self) -> users.AgentStatus | None:
+        """What her agent says; None if there is none."""
         try:
-            until = msgspec.json.decode(status.stdout, type=users.AgentStatus).not_after
+            status = self._run("xos-agent", "status", "--json", home=self.home).stdout
+            return msgspec.json.decode(status, type=users.AgentStatus)
         except msgspec.DecodeError:
-            return False
-        return until is not None and until > time.time() + RENEW_BEFORE_SECONDS
+            return None
 
     def job(self, description: Path) -> str:
         """Submit, and show the states as they change; the job's id."""

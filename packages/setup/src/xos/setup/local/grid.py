@@ -269,6 +269,14 @@ class LocalGrid:
             processes.end(chosen, grace_s=STOP_SECONDS)
         self.up()
 
+    def refresh(self) -> None:
+        """Restart the daemons that run older code than there is now: after an upgrade, or while developing."""
+        changed = newest_code()
+        old = [name for name, process in self.running().items() if process.started_at < changed]
+        if old:
+            self.say("the code has changed")
+            self.restart(old)
+
     def agents(self) -> list[Process]:
         """The agents of users whose ``XOS_HOME`` is in this grid."""
         homes = [self.admin, *sorted((self.root / "users").glob("*"))]
@@ -364,6 +372,13 @@ def files(node: NodePlan) -> MachineFiles:
 def endpoint(node: NodePlan) -> Endpoint:
     """How *node* itself would connect."""
     return Endpoint(Trust.load(node.trust), files(node).credential())
+
+
+def newest_code() -> float:
+    """When a file of our packages was changed last; Unix seconds."""
+    import xos
+
+    return max(file.stat().st_mtime for place in xos.__path__ for file in Path(place).rglob("*.py"))
 
 
 def daemon_environment() -> dict[str, str]:

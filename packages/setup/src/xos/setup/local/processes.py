@@ -40,6 +40,13 @@ class Process(msgspec.Struct, frozen=True):
         """It runs; a zombie that nobody has collected yet does not."""
         return identify(self.pid) == self
 
+    @property
+    def started_at(self) -> float:
+        """Unix seconds, to the second."""
+        lines = (_PROC / "stat").read_text().splitlines()
+        booted = next(int(line.split()[1]) for line in lines if line.startswith("btime "))
+        return booted + self.started / os.sysconf("SC_CLK_TCK")
+
 
 def identify(pid: int) -> Process | None:
     """The process that has this id now; None if there is none, or only a zombie."""

@@ -82,6 +82,8 @@ class AgentStatus(msgspec.Struct, frozen=True):
     pid: int
     not_after: int | None = None
     """Unix seconds: end of the certificate; None without one."""
+    stale: bool = False
+    """Our code has changed since it started."""
 
 
 def environment(home: Path) -> dict[str, str]:
