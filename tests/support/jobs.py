@@ -39,8 +39,10 @@ from xos.aem.jobs.settings import Settings
 from xos.aem.jobs.store import METADATA
 from xos.common.authority import Authority
 from xos.common.certificate import make_csr, make_key
+from xos.common.engines import Place
 from xos.common.errors import XosError
 from xos.common.identity import Identity, Kind
+from xos.common.migrations import prepare
 from xos.common.signing import Signed, sign
 from xos.common.storage import Store
 from xos.common.tls import Credential, Trust
@@ -521,6 +523,6 @@ class FakeGrid:
         raise AssertionError(f"{job_id} was never {state} {reason}")
 
 
-async def make_template(path: Path) -> None:
+def make_template(path: Path) -> None:
     """An empty database of this release's schema, to be copied."""
-    await (await Store.open(path, METADATA, migrations="xos.aem.jobs:migrations")).close()
+    prepare(Place.of(path), METADATA, "xos.aem.jobs:migrations")

@@ -67,6 +67,17 @@ async def test_a_request_id_cannot_be_used_for_another_order(grid: FakeGrid, ali
         await grid.submit(alice, request="request-x", units=2)
 
 
+async def test_two_orders_at_once_under_one_request_id_are_not_mixed_up(grid: FakeGrid, alice: Credential) -> None:
+    assert grid.manager is not None
+    first, second = order(alice, request="request-x"), order(alice, request="request-x", units=2)
+    job_id, refused = await asyncio.gather(
+        grid.create(alice, first), grid.create(alice, second), return_exceptions=True
+    )
+    assert isinstance(refused, JobRefused)
+    assert await grid.manager._orders.get(str(job_id)) == first
+    assert len((await grid.wait(alice, str(job_id))).units) == 1
+
+
 async def test_two_users_may_choose_the_same_request_id(grid: FakeGrid, alice: Credential, bob: Credential) -> None:
     assert await grid.submit(alice, request="request-x") != await grid.submit(bob, request="request-x")
 

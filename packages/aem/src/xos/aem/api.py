@@ -178,17 +178,17 @@ class JobManager(Protocol):
         """Keep a job and return its id. Acknowledged means durable; the same order again returns the same id."""
         ...
 
-    @call(idempotent=True)
+    @call(reads=True)
     async def job_info(self, job_id: str) -> JobInfo:
         """One job of the caller's."""
         ...
 
-    @call(idempotent=True)
+    @call(reads=True)
     async def list_jobs(self, ended: bool = True, limit: int = 100) -> list[JobInfo]:
         """The caller's jobs, newest first; *ended* says whether those that have ended are wanted too."""
         ...
 
-    @call(idempotent=True, waits=True)
+    @call(reads=True, waits=True)
     async def wait_job(self, job_id: str) -> JobInfo:
         """Answers when the job has ended."""
         ...
@@ -218,12 +218,12 @@ class JobDirectory(Protocol):
         """Job Managers tell of new jobs and changed states."""
         ...
 
-    @call(idempotent=True)
+    @call(reads=True)
     async def locate(self, job_id: str) -> Placement:
         """Where a job of the caller's is managed."""
         ...
 
-    @call(idempotent=True)
+    @call(reads=True)
     async def placements(self, limit: int = 1000) -> list[Placement]:
         """The caller's jobs at every Job Manager, newest first."""
         ...
@@ -233,7 +233,7 @@ class JobDirectory(Protocol):
 class ResourceManager(Protocol):
     """Knows what its node has, and holds slots for units."""
 
-    @call(idempotent=True)
+    @call(reads=True)
     async def describe_resource(self) -> Resource:
         """The node as it is now."""
         ...
@@ -266,7 +266,7 @@ class ExecutionManager(Protocol):
         """Kill every process of a unit; its owner or a machine may. Unknown units are remembered as killed."""
         ...
 
-    @call(idempotent=True, allow=MACHINES)
+    @call(reads=True, allow=MACHINES)
     async def units(self, unit_ids: list[str]) -> list[Unit]:
         """What became of these units; those this node never heard of are left out."""
         ...

@@ -52,7 +52,10 @@ class Intake:
         self._trust, self._registry, self._ledger, self._orders = trust, registry, ledger, orders
         self._settings = settings
         self._sequence = last
-        self._coming: Counter[str] = Counter()
+        self._coming: dict[str, Signed] = {}
+        """Orders that are on their way to disk, by job."""
+        self._coming_of: Counter[str] = Counter()
+        """How many of them each owner has."""
 
     async def create(self, caller: Identity, signed: Signed) -> str:
         """The id of the job, once it is on disk. See `JobManager.create_job`."""
@@ -64,30 +67,38 @@ class Intake:
         job = self._job(caller, signer, order)
         if self._registry.get(job.job_id) is not None:
             return await self._same(job.job_id, signed)
-        waiting = self._registry.count_of(job.owner) + self._coming[job.owner]
+        waiting = self._registry.count_of(job.owner) + self._coming_of[job.owner]
         if waiting >= self._settings.jobs_per_user:
             raise TooManyJobs(owner=job.owner, jobs=waiting, limit=self._settings.jobs_per_user)
         return await self._keep(job, signed)
 
     async def _keep(self, job: Job, signed: Signed) -> str:
-        self._coming[job.owner] += 1
+        first = self._coming.get(job.job_id)
+        if first is not None and first.payload != signed.payload:
+            raise _reused(job.job_id)
+        if first is None:
+            self._coming[job.job_id] = signed
+            self._coming_of[job.owner] += 1
         kept = self._ledger.add(job, _encode(signed))
-        kept.add_done_callback(partial(self._arrived, job.owner))
+        if first is None:
+            kept.add_done_callback(partial(self._arrived, job))
         if not await asyncio.shield(kept):
             return await self._same(job.job_id, signed)
-        self._orders.keep(job.job_id, signed)
+        if first is None:
+            self._orders.keep(job.job_id, signed)
         return job.job_id
 
-    def _arrived(self, owner: str, _kept: object) -> None:
-        self._coming[owner] -= 1
-        if not self._coming[owner]:
-            del self._coming[owner]
+    def _arrived(self, job: Job, _kept: object) -> None:
+        del self._coming[job.job_id]
+        self._coming_of[job.owner] -= 1
+        if not self._coming_of[job.owner]:
+            del self._coming_of[job.owner]
 
     async def _same(self, job_id: str, signed: Signed) -> str:
         """A request that was made before is that job, if it is the same order."""
         known = await self._orders.get(job_id)
         if known.payload != signed.payload:
-            raise JobRefused(detail=f"the request id of {job_id} was used for another order")
+            raise _reused(job_id)
         return job_id
 
     @staticmethod
@@ -120,6 +131,10 @@ class Intake:
             sequence=self._sequence,
             submitted=time.time(),
         )
+
+
+def _reused(job_id: str) -> JobRefused:
+    return JobRefused(detail=f"the request id of {job_id} was used for another order")
 
 
 def _described(jsdl: bytes) -> tuple[str, Needs, int]:

@@ -41,6 +41,8 @@ class Pool:
         self._used = used
         self._nodes: dict[str, Node] = {}
         self._views: dict[str, NodeView] = {}
+        self.version = 0
+        """Another one whenever a view has changed."""
 
     def get(self, name: str) -> Node:
         """The node of that name, from now on known."""
@@ -48,10 +50,6 @@ class Pool:
         if node is None:
             node = self._nodes[name] = Node(name)
         return node
-
-    def nodes(self) -> list[Node]:
-        """Every node ever heard of in this life."""
-        return list(self._nodes.values())
 
     def views(self) -> Mapping[str, NodeView]:
         """Every node that has said what it is."""
@@ -62,6 +60,7 @@ class Pool:
         node = self._nodes.get(name)
         if node is not None and node.resource is not None:
             self._views[name] = NodeView(node.resource, self._used(name) + node.held, node.closed)
+            self.version += 1
 
     def hold(self, names: tuple[str, ...], count: int) -> None:
         """Count *count* slots more (or fewer) as held on each node."""

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from xos.aem.api import State
 from xos.aem.jobs.ledger import Ledger
@@ -22,13 +22,6 @@ class Registry:
         self._jobs: dict[str, Job] = {}
         self._owners: dict[str, dict[str, None]] = {}
         self._nodes: dict[str, dict[str, None]] = {}
-
-    def __len__(self) -> int:
-        return len(self._jobs)
-
-    def jobs(self) -> Iterable[Job]:
-        """Every active job."""
-        return self._jobs.values()
 
     def get(self, job_id: str) -> Job | None:
         """An active job; one whose end is not on disk yet is still active."""

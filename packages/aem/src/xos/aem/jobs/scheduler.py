@@ -73,6 +73,8 @@ class Scheduler:
         self._claim: Claim | None = None
         self._since: dict[str, float] = {}
         self._event = asyncio.Event()
+        self._reasons: dict[tuple[Shape, Claim | None], str] = {}
+        self._reasons_at = (0, 0)
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -104,7 +106,13 @@ class Scheduler:
             nodes = (self._pool.get(unit.node) for unit in job.units if unit.state is State.SCHEDULED)
             return "; ".join(f"{node.name} {node.closed}" for node in islice((n for n in nodes if n.closed), NAMED))
         claim = None if self._claim is not None and self._claim.job_id == job.job_id else self._claim
-        return explain(shape_of(job), self._pool.views(), waiting=len(self._queue), claim=claim)
+        at = (self._pool.version, len(self._queue))
+        if at != self._reasons_at:
+            self._reasons, self._reasons_at = {}, at
+        key = shape_of(job), claim
+        if key not in self._reasons:
+            self._reasons[key] = explain(key[0], self._pool.views(), waiting=len(self._queue), claim=claim)
+        return self._reasons[key]
 
     async def run(self) -> None:
         """Place jobs until cancelled."""
