@@ -13,7 +13,7 @@ import pytest
 
 from support.jobs import People
 from support.units import Node
-from xos.aem.execution import group
+from xos.aem.execution import hierarchy
 from xos.common.tls import Credential
 
 
@@ -59,7 +59,7 @@ def _left(name: str) -> list[str]:
             continue  # it ended meanwhile
         if f"XOS_NODE={name}".encode() in environment.split(b"\0"):
             found.append((process / "cmdline").read_bytes().decode())
-    own = group.own_group()
+    own = hierarchy.own_group()
     if own is not None and (own / f"xos-{name}").exists():
         found.append(f"cgroup {[path.name for path in (own / f'xos-{name}').iterdir() if path.is_dir()]}")
     return found

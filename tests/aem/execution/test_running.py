@@ -150,7 +150,8 @@ async def test_what_the_job_leaves_behind_is_killed(node: Node, alice: Credentia
 
 
 async def test_wall_time_is_enforced_with_a_chance_to_clean_up(node: Node, alice: Credential) -> None:
-    script = "trap 'echo cleaned; exit 9' TERM; sleep 1000 & wait"
+    # A loop, since its sleep gets the SIGTERM too, perhaps first.
+    script = "trap 'echo cleaned; exit 9' TERM; while :; do sleep 1000 & wait; done"
     order = unit_order(alice, shell(script, wall_time=1))
     unit = await node.run(order)
     assert (unit.state, unit.exit_code) == (State.FAILED, 9)

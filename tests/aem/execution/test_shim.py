@@ -13,7 +13,7 @@ import pytest
 
 from support.crashing import Victims
 from support.units import PATIENCE
-from xos.aem.execution import group, kernel
+from xos.aem.execution import hierarchy, kernel
 from xos.aem.execution.task import EXIT_DRAFT, RECORD_SIZE, Task
 
 
@@ -24,7 +24,7 @@ def make_task(place: Path, script: str, *, grouped: bool = True, **changes: obje
     home = directory / "home"
     home.mkdir(parents=True)
     (directory / EXIT_DRAFT).write_bytes(b" " * RECORD_SIZE)
-    own = group.own_group()
+    own = hierarchy.own_group()
     task = Task(
         unit_id=name,
         directory=str(directory),
@@ -61,7 +61,7 @@ def runs(task: Task) -> int:
 @pytest.fixture
 def nothing_left(place: Path) -> object:
     """Removes the test's cgroup; fails when something is still in it."""
-    own = group.own_group()
+    own = hierarchy.own_group()
     yield None
     if own is not None and (own / f"xos-{place.name}").exists():
         (own / f"xos-{place.name}").rmdir()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Between fork and exec, and beside it, plain calls on descriptors and names: no Path objects.
 # ruff: noqa: PTH103, PTH106
-"""cgroups (version 2) of units: made, limited, killed, measured, removed. Standard library only."""
+"""The cgroup (version 2) of one unit: made, limited, killed, measured, removed. Standard library only."""
 
 from __future__ import annotations
 
@@ -9,47 +9,6 @@ import errno
 import os
 import select
 import time
-from pathlib import Path
-
-HIERARCHIES = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified"))
-_CONTROLLERS = ("memory", "pids", "cpu")
-_OLD_SECONDS = 60.0
-
-
-def own_group() -> Path | None:
-    """The cgroup of this process in the version 2 hierarchy; None when none is mounted."""
-    root = next((path for path in HIERARCHIES if (path / "cgroup.controllers").exists()), None)
-    if root is None:
-        return None
-    for line in Path("/proc/self/cgroup").read_text().splitlines():
-        if line.startswith("0::/"):
-            return root / line[len("0::/") :]
-    return None
-
-
-def make_parent(name: str) -> str:
-    """Make the cgroup in which a node's units get theirs; empty when this process may not, or none are mounted."""
-    own = own_group()
-    if own is None:
-        return ""
-    parent = own / name
-    try:
-        parent.mkdir(exist_ok=True)
-        if not os.access(parent / "cgroup.kill", os.W_OK):
-            return ""
-    except OSError:
-        return ""
-    for group in (own, parent):
-        for controller in _CONTROLLERS:
-            _try_write(f"{group}/cgroup.subtree_control", f"+{controller}")
-    return str(parent)
-
-
-def sweep(parent: str) -> None:
-    """Remove the empty cgroups in *parent* that no shim can be about to use: what a killed one left."""
-    for entry in list(Path(parent).iterdir()):
-        if entry.is_dir() and time.time() - entry.stat().st_ctime > _OLD_SECONDS:
-            remove(str(entry))
 
 
 def remove(group: str) -> None:
@@ -80,15 +39,15 @@ class Group:
 
     def limit(self, *, memory: int | None, processes: int | None) -> tuple[bool, bool]:
         """Set the limits; says of each whether it holds here (its controller may be absent)."""
-        held = memory is not None and _try_write(f"{self.path}/memory.max", str(memory))
+        held = memory is not None and try_write(f"{self.path}/memory.max", str(memory))
         if held:
-            _try_write(f"{self.path}/memory.swap.max", "0")
-            _try_write(f"{self.path}/memory.oom.group", "1")
-        return held, processes is not None and _try_write(f"{self.path}/pids.max", str(processes))
+            try_write(f"{self.path}/memory.swap.max", "0")
+            try_write(f"{self.path}/memory.oom.group", "1")
+        return held, processes is not None and try_write(f"{self.path}/pids.max", str(processes))
 
     def kill(self) -> bool:
         """SIGKILL to every process in it, also to those being forked; False when the kernel cannot."""
-        return _try_write(f"{self.path}/cgroup.kill", "1")
+        return try_write(f"{self.path}/cgroup.kill", "1")
 
     def processes(self) -> list[int]:
         """Who is in it."""
@@ -137,7 +96,8 @@ class Group:
             os.close(fd)
 
 
-def _try_write(path: str, text: str) -> bool:
+def try_write(path: str, text: str) -> bool:
+    """Write to a file of the kernel's; False when it is not there, not ours, or does not want that."""
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     except OSError:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from xos.aem.execution import group, kernel
+from xos.aem.execution import group, hierarchy, kernel
 from xos.aem.execution.launcher import Launcher, Spawn, Watcher
 from xos.aem.execution.starter import LENGTH
 from xos.aem.execution.task import NOTICES, Task
@@ -64,9 +64,9 @@ class ProcessLauncher(Launcher, name="process"):
 
     async def open(self) -> None:
         """See `Launcher.open`."""
-        self._group = group.make_parent(f"xos-{self.node}")
+        self._group = hierarchy.make_parent(f"xos-{self.node}")
         if self._group:
-            group.sweep(self._group)
+            hierarchy.sweep(self._group)
         self._notices = self._listen()
         ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.spawn(self._keep_starter(ready), name="starter")
