@@ -8,6 +8,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import pytest
+
+from xos.setup.errors import NotOurs
 from xos.setup.local import users
 
 
@@ -23,6 +26,18 @@ def test_an_agent_socket_fits_however_deep_the_home_is(tmp_path: Path) -> None:
     deep = tmp_path / ("x" * 120)
     assert len(os.fsencode(users.agent_socket(deep))) <= users.LONGEST_SOCKET
     assert users.agent_socket(deep) != users.agent_socket(tmp_path / ("y" * 120))
+
+
+def test_a_socket_directory_that_others_can_enter_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    home = tmp_path / ("x" * 120)
+    users.make_socket_directory(home)
+    users.make_socket_directory(home)
+    users.agent_socket(home).parent.chmod(0o755)
+    with pytest.raises(NotOurs):
+        users.make_socket_directory(home)
+    users.forget_socket_directory(home)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_agent_of_a_home_is_whoever_answers_at_its_socket(tmp_path: Path) -> None:

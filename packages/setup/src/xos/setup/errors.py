@@ -91,6 +91,14 @@ class NoSuchNode(SetupError):
     exit_status = 2
 
 
+class NotOurs(SetupError):
+    """Raised when a directory that must be private belongs to somebody else, or is open to others."""
+
+    code = "setup.not-ours"
+    template = "{path} belongs to somebody else, or is open to others"
+    hint = "Remove it, or set XDG_RUNTIME_DIR to a directory of your own"
+
+
 class DemoFailed(SetupError):
     """Raised when a step of the demonstration did not do what it should."""
 

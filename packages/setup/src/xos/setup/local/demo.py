@@ -49,7 +49,7 @@ class Demo:
             return
         if status is not None:
             self._command("xos-agent", "stop", home=self.home)
-        users.agent_socket(self.home).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        users.make_socket_directory(self.home)
         argv = [sys.executable, "-P", "-m", "xos.dixi", "xos-agent", "run"]
         env = self._environment(self.home)
         with Starting(f"{USER}'s agent", argv, log=self.home / "agent.log", env=env) as start:

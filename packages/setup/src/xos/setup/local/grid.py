@@ -279,14 +279,19 @@ class LocalGrid:
 
     def agents(self) -> list[Process]:
         """The agents of users whose ``XOS_HOME`` is in this grid."""
-        homes = [self.admin, *sorted((self.root / "users").glob("*"))]
-        return [process for home in homes if (process := users.agent_of(home)) is not None]
+        return [process for home in self.homes() if (process := users.agent_of(home)) is not None]
+
+    def homes(self) -> list[Path]:
+        """Each ``XOS_HOME`` of the grid."""
+        return [self.admin, *sorted((self.root / "users").glob("*"))]
 
     def destroy(self) -> None:
         """Stop the grid and remove it with everything it kept."""
         if self.kept_plan() is None:
             raise NotAGrid(root=str(self.root))
         self.down()
+        for home in self.homes():
+            users.forget_socket_directory(home)
         work = users.work_directory(self.root)
         if work.exists():
             shutil.rmtree(work)

@@ -7,6 +7,7 @@ import hashlib
 import os
 import secrets
 import shlex
+import shutil
 import socket
 import stat
 import struct
@@ -18,6 +19,7 @@ import msgspec
 
 from xos.common.files import write_atomically
 from xos.common.tls import Credential
+from xos.setup.errors import NotOurs
 from xos.setup.local import plan, processes
 from xos.setup.local.plan import NodePlan
 from xos.setup.local.processes import Process
@@ -46,12 +48,29 @@ def password(home: Path) -> str:
 
 
 def agent_socket(home: Path) -> Path:
-    """Where the agent of *home* listens: there, or in the runtime directory if that path is too long for a socket."""
+    """Where the agent of *home* listens: there, or in a directory of its own if that path is too long for a socket."""
     usual = home / "agent.sock"
     if len(os.fsencode(usual)) <= LONGEST_SOCKET:
         return usual
-    runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or ("/run" if os.geteuid() == 0 else f"/run/user/{os.geteuid()}"))
-    return runtime / f"xos-{hashlib.sha256(os.fsencode(home)).hexdigest()[:16]}" / "agent.sock"
+    runtime = os.environ.get("XDG_RUNTIME_DIR") or ("/run" if os.geteuid() == 0 else "/tmp")  # noqa: S108 -- see below
+    name = hashlib.sha256(os.fsencode(home)).hexdigest()[:16]
+    return Path(runtime) / f"xos-{os.geteuid()}-{name}" / "agent.sock"
+
+
+def make_socket_directory(home: Path) -> None:
+    """Make the directory of `agent_socket`. Raises `NotOurs` if somebody else was there first."""
+    place = agent_socket(home).parent
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = place.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+        raise NotOurs(path=str(place))
+
+
+def forget_socket_directory(home: Path) -> None:
+    """Remove it, if it is not in *home* itself."""
+    place = agent_socket(home).parent
+    if place != home and place.exists():
+        shutil.rmtree(place)
 
 
 def agent_of(home: Path) -> Process | None:
