@@ -20,10 +20,10 @@ ROOT = Path(__file__).parents[2]
 CLIENT = ROOT / "packages/dixi/command/xos-command.c"
 
 
-def build_client(directory: Path) -> Path:
-    """Compile ``xos-command`` so that it falls back to this Python, with a link for each command."""
+def build_client(directory: Path, *more: str) -> Path:
+    """Compile ``xos-command`` (with *more* flags), falling back to this Python, with a link for each command."""
     binary = directory / "xos-command"
-    flags = ["-std=c17", "-O2", "-Wall", "-Wextra", "-Wshadow", "-Werror", f'-DXOS_PYTHON="{sys.executable}"']
+    flags = ["-std=c17", "-O2", "-Wall", "-Wextra", "-Wshadow", "-Werror", f'-DXOS_PYTHON="{sys.executable}"', *more]
     subprocess.run(["cc", *flags, "-o", binary, CLIENT], check=True)
     for name in (*sample_commands.ALL, "xos-agent", "xconsole", "xt-absent", "xt-fresh"):
         (directory / name).symlink_to(binary)
@@ -40,7 +40,7 @@ class Desk:
         self.cwd.mkdir()
         installed = root / "installed"
         sample_commands.install(installed)
-        self._bin = client.parent
+        self.bin = client.parent
         self.env = {
             "PATH": f"{client.parent}:/usr/bin:/bin",
             "HOME": str(root),
@@ -55,7 +55,7 @@ class Desk:
         options.setdefault("stderr", subprocess.PIPE)
         options.setdefault("cwd", self.cwd)
         options.setdefault("env", self.env)
-        return subprocess.Popen([self._bin / argv[0], *argv[1:]], **options)
+        return subprocess.Popen([self.bin / argv[0], *argv[1:]], **options)
 
     def run(self, *argv: str, stdin: bytes = b"", **options: Any) -> subprocess.CompletedProcess[bytes]:
         """Run a command through the C client to its end."""

@@ -29,6 +29,7 @@ from typing import TypeVar
 import msgspec
 
 from xos.common.errors import InternalError, XosError
+from xos.dixi.agent.client import run_in_agent
 from xos.dixi.session import AgentKeys, Session, Ties, home_of, width_of
 from xos.dixi.tables import Colour, Painted, clean, paint, table
 from xos.dixi.terminal import DirectOutput, Input
@@ -223,26 +224,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     name, *args = [Path(sys.argv[0]).name, *sys.argv[1:]] if argv is None else argv
     env = dict(os.environ)
-    if not env.get("XOS_NO_AGENT"):
-        from xos.dixi.agent.client import run_in_agent
-
-        status = run_in_agent(name, args, env)
-        if status is not None:
-            return status
-    if name == "xos-agent":
-        from xos.dixi.agent.cli import main as agent_main
-
-        return agent_main(args, env)
     try:
-        command = find(name)
-        if command.shell is not None and not args:
-            return command.shell()
-        return asyncio.run(_alone(command, args, name, env))
+        status = None if env.get("XOS_NO_AGENT") else run_in_agent(name, args, env)
+        return _run_here(name, args, env) if status is None else status
     except UnknownCommand as error:
         sys.stderr.write(f"{name}: {error.message}\n")
         return error.exit_status
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _run_here(name: str, args: Sequence[str], env: Mapping[str, str]) -> int:
+    if name == "xos-agent":
+        from xos.dixi.agent.cli import main as agent_main
+
+        return agent_main(args, env)
+    command = find(name)
+    if command.shell is not None and not args:
+        return command.shell()
+    return asyncio.run(_alone(command, args, name, env))
 
 
 async def _alone(command: Command, args: Sequence[str], name: str, env: Mapping[str, str]) -> int:

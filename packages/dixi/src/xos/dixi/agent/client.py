@@ -32,7 +32,12 @@ def run_in_agent(
     if conn is None:
         return None
     with conn:
-        return _converse(conn, name, args, env, fds, survive=survive)
+        talk = Talk(conn, name)
+        status = talk.attend() if talk.ask(args, env, fds) else None
+    if talk.caught is not None and status == 128 + talk.caught and not survive:
+        signal.signal(talk.caught, signal.SIG_DFL)
+        os.kill(os.getpid(), talk.caught)
+    return status
 
 
 def connect(path: str) -> socket.socket | None:
@@ -55,53 +60,54 @@ def peer_uid(conn: socket.socket) -> int:
     return int(uid)
 
 
-def _converse(
-    conn: socket.socket,
-    name: str,
-    args: Sequence[str],
-    env: Mapping[str, str],
-    fds: tuple[int, int, int],
-    *,
-    survive: bool,
-) -> int | None:
-    umask = os.umask(0o077)
-    os.umask(umask)
-    started = False
-    caught: list[int] = []
+class Talk:
+    """One command's conversation with the agent."""
 
-    def pass_on(number: int, _: FrameType | None) -> None:
-        if caught:
-            os._exit(128 + number)
-        caught.append(number)
-        conn.send(protocol.SIGNAL + bytes([number]))
+    def __init__(self, conn: socket.socket, name: str) -> None:
+        self._conn, self._name = conn, name
+        self.caught: int | None = None
+        """The signal that was passed on."""
 
-    try:
-        request = protocol.encode(name, args, os.getcwd(), umask, env)  # noqa: PTH109 -- a string is wanted
-        sent = socket.send_fds(conn, [request], fds)
-        conn.sendall(request[sent:])
-        before = {number: signal.signal(number, pass_on) for number in SIGNALS}
-    except (OSError, protocol.BadRequest):
-        return None
-    try:
-        while True:
-            answer = conn.recv(2, socket.MSG_WAITALL)
-            if answer[:1] == protocol.STARTED:
+    def ask(self, args: Sequence[str], env: Mapping[str, str], fds: tuple[int, int, int]) -> bool:
+        """Send the request; False if that did not succeed, and so nothing was begun."""
+        umask = os.umask(0o077)
+        os.umask(umask)
+        try:
+            request = protocol.encode(self._name, args, os.getcwd(), umask, env)  # noqa: PTH109 -- as a string
+            sent = socket.send_fds(self._conn, [request], fds)
+            if sent < len(request):
+                self._conn.sendall(request[sent:])
+        except (OSError, protocol.BadRequest):
+            return False
+        return True
+
+    def attend(self) -> int | None:
+        """Wait for the end: the exit status, or None if the command was not begun."""
+        before = {number: signal.signal(number, self._pass_on) for number in SIGNALS}
+        started = False
+        try:
+            while (answer := self._answer())[:1] == protocol.STARTED:
                 started = True
-            elif answer[:1] == protocol.ENDED and len(answer) == 2:
-                break
-            elif started:
-                sys.stderr.write(f"{name}: xos-agent went away; whether the command was carried out is not known\n")
-                return 1
-            else:
-                return None
-    except OSError:
-        if started:
-            raise
-        return None
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if caught and not survive and answer[1] == 128 + caught[0]:
-        signal.signal(caught[0], signal.SIG_DFL)
-        os.kill(os.getpid(), caught[0])
-    return answer[1]
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        if answer[:1] == protocol.ENDED:
+            return answer[1]
+        if not started:
+            return None
+        sys.stderr.write(f"{self._name}: xos-agent went away; whether the command was carried out is not known\n")
+        return 1
+
+    def _answer(self) -> bytes:
+        """Two bytes, or none if the agent has gone."""
+        try:
+            answer = self._conn.recv(2, socket.MSG_WAITALL)
+        except ConnectionError:
+            return b""
+        return answer if len(answer) == 2 else b""
+
+    def _pass_on(self, number: int, _: FrameType | None) -> None:
+        if self.caught is not None:
+            os._exit(128 + number)
+        self.caught = number
+        self._conn.send(protocol.SIGNAL + bytes([number]))
