@@ -373,6 +373,51 @@ async def test_a_full_disk_refuses_jobs_and_forgets_nothing_it_has_acknowledged(
     assert (await grid.wait(alice, job_id)).state is State.DONE
 
 
+async def test_nothing_is_acknowledged_that_is_not_on_disk(grid: FakeGrid, alice: Credential) -> None:
+    assert grid.manager is not None
+    for node in grid.nodes.values():
+        node.gate.clear()
+    job_id = await grid.submit(alice)
+    running = await grid.until(alice, job_id, State.RUNNING)
+    unit = running.units[0]
+    grid.store.error = StorageFull(path="jobs.sqlite")
+    with acting(machine(unit.node)), pytest.raises(StorageFull):
+        await grid.manager.report([Unit(unit.unit_id, unit.node, State.FAILED, 9)])
+    with acting(machine(unit.node)), pytest.raises(StorageFull):  # said again, it is news no longer, but still not kept
+        await grid.manager.report([Unit(unit.unit_id, unit.node, State.FAILED, 9)])
+    waiting = await grid.info(alice, job_id)
+    assert waiting.state is State.FAILED
+    grid.store.error = None
+    assert (await grid.wait(alice, job_id)).exit_code == 9
+
+
+async def test_a_cancellation_is_acknowledged_when_it_is_on_disk(grid: FakeGrid, alice: Credential) -> None:
+    job_id = await grid.submit(alice, units=3)
+    grid.store.error = StorageFull(path="jobs.sqlite")
+    with pytest.raises(StorageFull):
+        await grid.cancel(alice, job_id)
+    grid.store.error = None
+    assert (await grid.wait(alice, job_id)).state is State.CANCELLED
+
+
+async def test_no_unit_is_sent_before_its_node_is_on_disk_even_when_nodes_are_asked_anew(
+    grid: FakeGrid, alice: Credential
+) -> None:
+    assert grid.manager is not None
+    grid.go("node1")
+    grid.go("node2")
+    job_id = await grid.submit(alice)
+    grid.store.error = StorageFull(path="jobs.sqlite")
+    grid.come("node1")
+    await grid.until(alice, job_id, State.SCHEDULED)
+    grid.manager._tracker.trouble("node1", cut_off())
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(grid.wait(alice, job_id), 0.3)
+    assert grid.nodes["node1"].calls["start_unit"] == 0
+    grid.store.error = None
+    assert (await grid.wait(alice, job_id)).state is State.DONE
+
+
 async def test_the_job_directory_hears_of_jobs_even_when_it_was_away(grid: FakeGrid, alice: Credential) -> None:
     grid.job_directory_error = cut_off()
     job_id = await grid.submit(alice)

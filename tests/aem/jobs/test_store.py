@@ -18,6 +18,7 @@ from xos.aem.jobs import directory, store
 from xos.aem.jobs.ledger import Ledger
 from xos.aem.jobs.lifecycle import Assigned, CancelAsked, Job, Reported, new_job, step
 from xos.aem.jobs.orders import Orders
+from xos.aem.jobs.tidier import Tidier
 from xos.common.engines import Place
 from xos.common.errors import StorageFull
 from xos.common.migrations import differences, prepare, upgrade
@@ -122,6 +123,20 @@ async def test_ended_jobs_are_listed_but_not_active(kept: Store) -> None:
     assert listed == [jobs[4], jobs[3], ended]
     recent = await kept.read(lambda db: store.read_recent(db, 2))
     assert [(one.job_id, one.units) for one in recent] == [("demo-4", ()), ("demo-5", ())]
+
+
+async def test_jobs_that_ended_long_ago_are_forgotten_and_no_others(kept: Store) -> None:
+    jobs = [job(number) for number in range(1, 455)]
+    await kept.write(lambda db: store.insert_jobs(db, [new(one) for one in jobs]))
+    ends = {number: 10.0 if number <= 450 else 30 * 86_400.0 for number in range(1, 453)}
+    changes = [store.Change(jobs[n - 1], step(jobs[n - 1], CancelAsked("a@demo", at))) for n, at in ends.items()]
+    await kept.write(lambda db: store.update_jobs(db, changes))
+    assert await Tidier(kept, 30.0).tidy(30 * 86_400.0 + 20.0) == 450
+    left = await kept.read(lambda db: store.read_newest(db, "alice@demo", 1000))
+    assert [one.job_id for one in left] == ["demo-454", "demo-453", "demo-452", "demo-451"]
+    with pytest.raises(UnknownJob):
+        await Orders(kept).get("demo-1")
+    assert await kept.read(lambda db: db.scalar(sa.select(sa.func.count()).select_from(store.UNITS))) == 4
 
 
 async def test_strays_are_remembered_until_they_are_forgotten(kept: Store) -> None:

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Makes what happens to jobs durable: whatever changes while one commit is under way goes into the next.
 
-Memory is ahead of the disk by at most that much, and nobody outside is told of a change before it is on disk: calls
-wait at `Ledger.add` and `Ledger.barrier`, and what a change sets off (starting and killing units, waking waiters)
-happens in the `durable` callback. When the disk is full, callers get the error, changes of known jobs are kept and
-tried again, and new jobs are forgotten.
+Memory is ahead of the disk by at most that much. Nothing is acknowledged and nothing follows from a change before it is
+on disk: calls wait at `Ledger.add` and `Ledger.barrier`, and what a change sets off (starting and killing units, the
+answer of ``wait_job``) happens in the `durable` callback. Only those who look (``job_info``, ``list_jobs``, a watcher
+of a job that runs) may see it a commit earlier. When the disk is full, callers get the error, changes of known jobs
+are kept and tried again, and new jobs are forgotten.
 """
 
 from __future__ import annotations

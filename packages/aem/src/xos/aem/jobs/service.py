@@ -38,6 +38,7 @@ from xos.aem.jobs.store import (
     read_recent,
     read_strays,
 )
+from xos.aem.jobs.tidier import Tidier
 from xos.aem.jobs.tracker import Tracker
 from xos.aem.jobs.waiters import Waiters
 from xos.common.identity import Identity, Kind
@@ -99,7 +100,8 @@ class JobManagerService(Hosted[Settings], JobManager):
         self._intake = Intake(host.trust, self._registry, self._ledger, self._orders, self.settings, last=last)
         self._recorder = Recorder(host.bus, host.node)
         self._recover(active, strays, recent)
-        for work in (self._ledger, self._scheduler, self._recorder):
+        tidier = Tidier(self._store, self.settings.keep_days)
+        for work in (self._ledger, self._scheduler, self._recorder, tidier):
             host.spawn(work.run(), name=type(work).__name__.lower())
         host.spawn(self._tracker.watch(), name="tracker")
 

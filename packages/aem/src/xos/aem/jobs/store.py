@@ -192,6 +192,16 @@ def read_recent(connection: sa.Connection, limit: int) -> list[Job]:
     return [_job(row, ()) for row in reversed(connection.execute(query).all())]
 
 
+def forget_ended(connection: sa.Connection, before: float, limit: int) -> int:
+    """Remove up to *limit* jobs that ended before that time, the oldest first; how many it were."""
+    query = sa.select(JOBS.c.job_id).where(JOBS.c.ended < before).order_by(JOBS.c.sequence)
+    gone = list(connection.scalars(query.limit(limit)))
+    for ids in _chunks(gone):
+        for table in (UNITS, ORDERS, JOBS):
+            connection.execute(sa.delete(table).where(table.c.job_id.in_(ids)))
+    return len(gone)
+
+
 # --- rows ------------------------------------------------------------------------------------------------------------
 
 
@@ -205,19 +215,17 @@ def _job_row(job: Job) -> dict[str, Any]:
         "needs": msgspec.msgpack.encode(job.needs),
         "sequence": job.sequence,
         "submitted": job.submitted,
-        "state": job.state.value,
-        "ending": job.ending and job.ending.value,
-        "reason": job.reason,
-        "exit_code": job.exit_code,
-        "started": job.started,
-        "ended": job.ended,
         "unit_count": len(job.units),
+        **_job_values(job),
     }
 
 
 def _changed_job(job: Job) -> dict[str, Any]:
+    return {"at_job": job.job_id, **_job_values(job)}
+
+
+def _job_values(job: Job) -> dict[str, Any]:
     return {
-        "at_job": job.job_id,
         "state": job.state.value,
         "ending": job.ending and job.ending.value,
         "reason": job.reason,
