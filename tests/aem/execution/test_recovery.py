@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
+import time
 from pathlib import Path
 
 import msgspec
@@ -229,3 +231,40 @@ async def test_a_unit_that_the_job_manager_chokes_on_does_not_hold_up_the_others
             order = unit_order(alice, shell("true"))
             await node.start(order)
             assert (await node.manager.ended(order.unit_id)).state is State.DONE
+
+
+async def test_an_end_that_nobody_wants_to_know_is_told_for_a_day_and_then_put_away(
+    people: People, place: Path, node_name: str, alice: Credential
+) -> None:
+    manager = ListeningManager()
+    manager.error = ConnectionLost(address="core", detail="it is gone for good")
+    order = unit_order(alice, shell("true"))
+    async with Node(people, place, name=node_name, manager=manager) as node:
+        await node.start(order)
+        await manager.until(lambda: manager.refused >= 2)
+        path = node.execution._dirs.live / order.unit_id / "exit"
+    record = json.loads(path.read_bytes())
+    for age, stays in ((80_000, True), (90_000, False)):
+        path.write_text(json.dumps(record | {"ended": time.time() - age}))
+        async with Node(people, place, name=node_name, manager=manager, keep_days=0.5) as node:
+            refused = manager.refused
+            await manager.until(lambda refused=refused: manager.refused > refused)
+        assert path.exists() is stays
+
+
+async def test_an_order_of_another_release_is_followed_to_its_end(
+    people: People, place: Path, node_name: str, alice: Credential, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from xos.aem.execution import service
+
+    order = unit_order(alice, shell("sleep 0.2; exit 3"))
+    async with Node(people, place, name=node_name) as node:
+        await node.start(order)
+        await node.manager.state(order.unit_id, State.RUNNING)
+
+    def unreadable(_: object) -> None:
+        raise msgspec.ValidationError("not this release's")
+
+    monkeypatch.setattr(service, "read_job", unreadable)
+    async with Node(people, place, name=node_name) as node:
+        assert (await node.manager.ended(order.unit_id)).exit_code == 3

@@ -18,7 +18,7 @@ from xos.aem.api import ORDER_PURPOSE, InputFile, JobOrder, State, UnitOrder
 from xos.aem.errors import DoesNotFit, NoSlot, NotYourUnit, UnitRefused, UnknownUnit
 from xos.aem.ids import job_id_of, unit_id_of
 from xos.aem.jobs import intake
-from xos.aem.jsdl import StagedFile
+from xos.aem.jsdl import StagedFile, to_jsdl
 from xos.common.errors import StorageFull
 from xos.common.identity import Identity, Kind
 from xos.common.signing import sign
@@ -66,6 +66,18 @@ CHANGES: dict[str, tuple[Change, str]] = {
     ),
     "another VO": (lambda o, u: resigned(o, u, vo="other"), "for VO 'other'"),
     "garbage for JSDL": (lambda o, u: resigned(o, u, jsdl=b"<nothing"), "signed"),
+    "an environment name with =": (
+        lambda o, u: resigned(o, u, jsdl=to_jsdl(shell("true", environment=(("A=B", "x"),)))),
+        "is not the name of an environment variable",
+    ),
+    "a working directory elsewhere": (
+        lambda o, u: resigned(o, u, jsdl=to_jsdl(shell("true", working_directory="../../other"))),
+        "leads out of",
+    ),
+    "output over a file of the node's": (
+        lambda o, u: resigned(o, u, jsdl=to_jsdl(shell("true", output="../../../units/x/exit"))),
+        "leads out of the working directory",
+    ),
     "a second job id": (
         lambda o, _: replace(o, job_id="demo-2222222222222222", unit_id="demo-2222222222222222.0"),
         "job id is not that of the signed order",

@@ -106,6 +106,8 @@ async def test_staged_files_streams_and_working_directory_are_where_the_job_says
     order = unit_order(alice, description, files=files)
     unit = await node.run(order)
     assert (unit.state, unit.reason) == (State.DONE, "")
+    top = node.execution._dirs.work / order.unit_id
+    assert [path.stat().st_mode & 0o777 for path in (top, top / "home", top / "tmp")] == [0o711, 0o700, 0o700]
     where, *rest = (await node.output(order.unit_id)).decode().splitlines()
     assert where.endswith(f"{order.unit_id}/home/deep/er")
     assert rest == ["2:a b:", "from a file", "err"]

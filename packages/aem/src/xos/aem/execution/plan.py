@@ -39,6 +39,7 @@ def task_for(
         output=description.output,
         error=description.error,
         account=accepted.account,
+        nice=settings.nice,
         wall_time=_shorter(description.wall_time, settings.longest_seconds),
         grace=settings.kill_grace_seconds,
         memory=description.memory_limit,

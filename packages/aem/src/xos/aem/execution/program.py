@@ -55,7 +55,7 @@ class CannotStartError(Exception):
 def become(task: Task, shim: int, status: int) -> NoReturn:
     """Turn this fork of the shim into the user's program; what goes wrong is written to the pipe *status*."""
     try:
-        _leave_the_shim(shim)
+        _leave_the_shim(shim, task["nice"])
         streams = _Streams(task)
         streams.open_kept()
         _drop_to(task["account"], shim)
@@ -80,8 +80,9 @@ def _tell(status: int, error: CannotStartError) -> None:
     os.write(status, error.encode())
 
 
-def _leave_the_shim(shim: int) -> None:
+def _leave_the_shim(shim: int, nice: int) -> None:
     os.setsid()
+    kernel.give_way(nice)
     kernel.set_oom_score(0)
     _die_with(shim)
 

@@ -39,6 +39,10 @@ class Reporter:
         if task is None or task.done():
             self._tasks[manager] = self._spawn(self._serve(manager), name=f"report to {manager}")
 
+    def forget(self, manager: str, unit_id: str) -> None:
+        """Give up on telling of a unit."""
+        self._queues.get(manager, {}).pop(unit_id, None)
+
     async def _serve(self, manager: str) -> None:
         queue = self._queues[manager]
         client = JobManagerAsync(self._bus, node=manager)
@@ -61,8 +65,7 @@ class Reporter:
                     del queue[unit.unit_id]
             self._acknowledged([unit for unit in batch if unit.state.ended])
         self._tasks.pop(manager, None)
-        if not self._queues[manager]:
-            del self._queues[manager]
+        del self._queues[manager]
 
 
 def _to_the_end(queue: dict[str, Unit], unit: Unit) -> None:

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import msgspec
 
-from xos.aem.api import Chunk, ExecutionManager, State, Unit, UnitOrder
+from xos.aem.api import Chunk, ExecutionManager, JobOrder, State, Unit, UnitOrder
 from xos.aem.errors import NotYourUnit, UnitRefused, UnknownUnit
 from xos.aem.execution import kernel, places, staging
 from xos.aem.execution.accounts import Accounts
@@ -52,7 +52,10 @@ _THREADS = 4
 """For fsyncs; the kernel commits what waits together."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 30.0
 _PUT_AWAY_SECONDS = 0.2
+_PATIENCE_SECONDS = 86_400.0
+"""For so long, at least, the end of a unit is told to a Job Manager that does not answer."""
 _ASKED = 10_000
+_UNREADABLE = JobOrder("", "", b""), JobDescription(executable="/unreadable-order")
 T = TypeVar("T")
 
 
@@ -133,9 +136,10 @@ class ExecutionManagerService(Hosted[ExecutionSettings], ExecutionManager):
             return  # half-removed; swept next time
         try:
             job, description = read_job(accepted.order)
-        except (XosError, msgspec.MsgspecError) as error:
-            log.exception("unit.unreadable", unit=directory.name, detail=str(error))
-            return
+        except (XosError, msgspec.MsgspecError):
+            # Another release wrote it. What runs is followed all the same; what does not cannot be started.
+            log.exception("unit.unreadable", unit=directory.name)
+            job, description = _UNREADABLE
         facts = read_facts(directory, accepted)
         live = Live(accepted, description, unit_of(facts, self.host.node))
         self._live[directory.name] = live
@@ -168,6 +172,7 @@ class ExecutionManagerService(Hosted[ExecutionSettings], ExecutionManager):
         keep_seconds, keep_units = self.settings.keep_days * 86_400, self.settings.keep_units
         clean = partial(places.clean, self._dirs, self._stones, keep_seconds=keep_seconds, keep_units=keep_units)
         while True:
+            self._give_up(before=time.time() - max(keep_seconds, _PATIENCE_SECONDS))
             try:
                 await self._in_pool(places.remove, trash)
                 gone = await self._in_pool(partial(clean, now=time.time()))
@@ -178,6 +183,14 @@ class ExecutionManagerService(Hosted[ExecutionSettings], ExecutionManager):
                 log.warning("clean.failed", detail=str(error))
             trash = []
             await asyncio.sleep(CLEAN_SECONDS)
+
+    def _give_up(self, *, before: float) -> None:
+        """Units that ended so long ago, and of which no Job Manager wants to know, are kept no longer than others."""
+        for unit_id, live in self._live.items():
+            if live.unit.state.ended and (live.unit.ended or 0.0) < before:
+                log.warning("report.given-up", unit=unit_id, manager=live.accepted.order.manager)
+                self._reporter.forget(live.accepted.order.manager, unit_id)
+                self._acknowledged([live.unit])
 
     async def _in_pool(self, fn: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, partial(fn, *args))
@@ -329,7 +342,11 @@ class ExecutionManagerService(Hosted[ExecutionSettings], ExecutionManager):
 
     async def _put_away(self) -> None:
         done, self._done = self._done, []
-        await self._in_pool(self._dirs.put_away, done)
+        try:
+            await self._in_pool(self._dirs.put_away, done)
+        except OSError as error:
+            log.warning("units.not-put-away", units=len(done), detail=str(error))  # told again after a restart
+            return
         for unit_id in done:
             self._live.pop(unit_id, None)
             self._ended.add(unit_id)

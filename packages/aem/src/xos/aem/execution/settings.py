@@ -26,6 +26,8 @@ class ExecutionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     directory if they can enter that, else one under /var/lib/xos."""
     path: str = "/usr/local/bin:/usr/bin:/bin"
     """PATH of a job that sets none."""
+    nice: Annotated[int, msgspec.Meta(ge=0, le=19)] = 0
+    """How far units stand back for whatever else the machine does: 0 is not at all, 19 altogether (setpriority(2))."""
     longest_seconds: Seconds = 0.0
     """Longest that any unit may run; 0: as long as it likes."""
     kill_grace_seconds: Seconds = 5.0

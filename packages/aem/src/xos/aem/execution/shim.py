@@ -87,18 +87,19 @@ class Surroundings:
 def run(task: Task, surroundings: Surroundings) -> NoReturn:
     """Be the shim of *task*; the process ends here. `BLOCKED` is blocked, no signal has a handler."""
     try:
-        _stand_alone()
+        _stand_alone(task["nice"])
         _Shim(task, surroundings).run()
     except FileNotFoundError:
         os._exit(1)  # the unit directory has been removed meanwhile
     os._exit(0)
 
 
-def _stand_alone() -> None:
+def _stand_alone(nice: int) -> None:
     """Own session, no descriptors of the starter's, signals kept for `_Shim.follow`."""
     gc.disable()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.setsid()
+    kernel.give_way(nice)
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     for number in (0, 1, 2):
         os.dup2(null, number)

@@ -79,9 +79,10 @@ def lay_out(dirs: UnitDirs, accepted: Accepted, files: Sequence[InputFile], work
         shutil.rmtree(top)
     top.mkdir(mode=0o700)  # nobody else gets in while its files are being made
     home, scratch = dirs.home(unit_id), dirs.scratch(unit_id)
+    for own in (home, scratch):
+        own.mkdir(mode=0o700)
     start = home / working_directory
-    start.mkdir(mode=0o700, parents=True)
-    scratch.mkdir(mode=0o700)
+    start.mkdir(mode=0o700, parents=True, exist_ok=True)
     for file in files:
         path = start / file.name
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

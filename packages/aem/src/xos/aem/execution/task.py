@@ -48,6 +48,8 @@ class Task(TypedDict):
     """As `output`; the same name as `output` means one file for both."""
     account: tuple[int, int] | None
     """uid and gid to become; None: stay as the daemon is (which is then not root)."""
+    nice: int
+    """From 0 (as the daemon) to 19 (only what nobody else wants of the CPUs)."""
     wall_time: float | None
     """Seconds."""
     grace: float
