@@ -32,6 +32,19 @@ def test_a_ready_daemon_outlives_its_start_and_ends_when_asked(tmp_path: Path) -
     assert not process.alive
 
 
+def test_a_daemon_that_stands_back_does_so_as_a_session(tmp_path: Path) -> None:
+    code = READY % b"READY=1" + "; import time; time.sleep(60)"
+    argv = [sys.executable, "-c", code]
+    with Starting("daemon", argv, log=tmp_path / "log", env=os.environ, nice=7) as starting:
+        process = starting.wait(10)
+    try:
+        assert os.getpriority(os.PRIO_PROCESS, process.pid) == 7
+        group = Path(f"/proc/{process.pid}/autogroup")
+        assert not group.exists() or group.read_text().endswith("nice 7\n")
+    finally:
+        processes.end({"daemon": process}, grace_s=10)
+
+
 def test_a_daemon_that_ignores_the_request_is_killed(tmp_path: Path) -> None:
     code = (
         "import signal,time; signal.signal(signal.SIGTERM, signal.SIG_IGN);" + READY % b"READY=1" + "; time.sleep(60)"

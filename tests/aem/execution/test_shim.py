@@ -37,6 +37,7 @@ def make_task(place: Path, script: str, *, grouped: bool = True, **changes: obje
         output="",
         error="",
         account=None,
+        nice=0,
         wall_time=20.0,
         grace=0.2,
         memory=None,

@@ -33,6 +33,8 @@ REGISTERED_SECONDS = 15.0
 STOP_SECONDS = 10.0
 RENEW_BEFORE_SECONDS = 7 * 86_400.0
 NEEDED_MB = 64
+LONGEST_LOG = 16 << 20
+"""Bytes; a longer one is put aside when its daemon starts."""
 
 Say = Callable[[str], None]
 
@@ -201,8 +203,12 @@ class LocalGrid:
         with contextlib.ExitStack() as stack:
             starting = []
             for node in nodes:
+                if node.log.exists() and node.log.stat().st_size > LONGEST_LOG:
+                    node.log.replace(node.log.with_suffix(".log.1"))
                 argv = [sys.executable, "-m", "xos.dixi.dixid", "--config", str(node.config)]
-                start = stack.enter_context(Starting(node.name, argv, log=node.log, env=daemon_environment()))
+                nice = 0 if node.role == "core" else plan.NODE_NICE
+                starting_one = Starting(node.name, argv, log=node.log, env=daemon_environment(), nice=nice)
+                start = stack.enter_context(starting_one)
                 write_atomically(node.record, msgspec.json.encode(start.process))
                 starting.append((node, start))
             for node, start in starting:

@@ -149,12 +149,17 @@ def layout(plan: GridPlan, root: Path) -> tuple[NodePlan, ...]:
     )
 
 
+NODE_NICE = 10
+"""Here the nodes share one machine with the core and its users, who would wait while jobs run: nodes stand back."""
+
+
 def settings_of(node: NodePlan, plan: GridPlan, work: Path | None) -> dict[str, Settings]:
     """The settings of a node's services. *work*: where job units work; None leaves that to the node."""
     if node.role == "core":
         return {}
     first = FIRST_UID + node.index * UIDS_OF_NODE
     execution: dict[str, Setting] = {"first_uid": first, "last_uid": first + UIDS_OF_NODE - 1}
+    execution["nice"] = NODE_NICE
     if work is not None:
         execution["work"] = str(work)
     return {"ResourceManager": {"slots": plan.slots}, "ExecutionManager": execution}

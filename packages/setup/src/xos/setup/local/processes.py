@@ -152,14 +152,26 @@ def _wait_ended(fds: Mapping[int, str], seconds: float) -> dict[int, str]:
     return left
 
 
+def stand_back(pid: int, nice: int) -> None:
+    """Give a process that leads a session, and with it the session, this nice value.
+
+    To the scheduler a session is a group of its own (autogroup, sched(7)): the processes' own values count inside it.
+    """
+    os.setpriority(os.PRIO_PROCESS, pid, nice)
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError, BlockingIOError):
+        (_PROC / str(pid) / "autogroup").write_text(str(nice))
+
+
 class Starting:
     """A daemon on its way up: started detached, it says by sd_notify(3) when it is ready.
 
     Use as a context manager: a daemon that has not become ready when the block is left is killed.
     """
 
-    def __init__(self, name: str, argv: Sequence[str], *, log: Path, env: Mapping[str, str]) -> None:
+    def __init__(self, name: str, argv: Sequence[str], *, log: Path, env: Mapping[str, str], nice: int = 0) -> None:
+        """*nice*: how far it stands back for other processes (setpriority(2)); takes no privileges."""
         self.name = name
+        self._nice = nice
         self._argv = argv
         self._log = log
         self._env = env
@@ -182,6 +194,8 @@ class Starting:
                 start_new_session=True,
                 cwd="/",
             )
+        if self._nice:
+            stand_back(self._child.pid, self._nice)
         process = identify(self._child.pid)
         self.process = process or Process(self._child.pid, 0, "")
         return self
