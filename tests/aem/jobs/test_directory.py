@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -82,3 +83,13 @@ async def test_it_is_kept(directory: JobDirectoryService, alice: Credential) -> 
     with acting(alice.identity):
         assert len(await again.placements(5000)) == 1200
     await again.stop()
+
+
+async def test_who_calls_before_it_has_started_waits(directory: JobDirectoryService) -> None:
+    early = JobDirectoryService(directory.host, DirectorySettings())
+    telling = asyncio.ensure_future(tell(early, placement(1)))
+    await asyncio.sleep(0)
+    assert not telling.done()
+    await early.start()
+    await telling
+    await early.stop()

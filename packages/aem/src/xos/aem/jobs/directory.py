@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -17,7 +18,7 @@ from xos.common.identity import Kind
 from xos.common.log import get_logger
 from xos.common.storage import Store
 from xos.dixi.api import current_call
-from xos.dixi.hosting import Hosted
+from xos.dixi.hosting import Host, Hosted
 
 log = get_logger("xos.aem.jobs.directory")
 
@@ -51,14 +52,19 @@ class JobDirectoryService(Hosted[DirectorySettings], JobDirectory):
 
     settings_type = DirectorySettings
 
+    def __init__(self, host: Host, settings: DirectorySettings) -> None:
+        super().__init__(host, settings)
+        self._opening: asyncio.Future[Store] = asyncio.get_running_loop().create_future()
+
     async def start(self) -> None:
-        """Open the database."""
+        """Open the database; a Job Manager of the same daemon may call before that, and waits."""
         place = self.settings.database or self.host.data / "placements.sqlite"
-        self._store = await Store.open(place, METADATA, migrations="xos.aem.jobs:directory_migrations")
+        self._opening.set_result(await Store.open(place, METADATA, migrations="xos.aem.jobs:directory_migrations"))
 
     async def stop(self) -> None:
         """Close the database."""
-        await self._store.close()
+        if self._opening.done():
+            await self._opening.result().close()
 
     async def record(self, jobs: list[Placement]) -> None:
         """See `JobDirectory.record`. A machine speaks of the jobs that it manages itself, of no others."""
@@ -66,13 +72,15 @@ class JobDirectoryService(Hosted[DirectorySettings], JobDirectory):
         own = [job for job in jobs if job.manager == manager]
         if len(own) < len(jobs):
             log.warning("placement.foreign", peer_node=manager, refused=len(jobs) - len(own))
-        foreign = await self._store.write(partial(_record, own))
+        store = await asyncio.shield(self._opening)
+        foreign = await store.write(partial(_record, own))
         if foreign:
             log.warning("placement.taken", peer_node=manager, refused=foreign)
 
     async def locate(self, job_id: str) -> Placement:
         """See `JobDirectory.locate`. Raises `UnknownJob`, `NotYourJob`."""
-        placement = await self._store.read(partial(_one, job_id))
+        store = await asyncio.shield(self._opening)
+        placement = await store.read(partial(_one, job_id))
         if placement is None:
             raise UnknownJob(job_id=job_id)
         check_owner(current_call().caller, job_id=job_id, owner=placement.owner, vo=placement.vo)
@@ -83,7 +91,8 @@ class JobDirectoryService(Hosted[DirectorySettings], JobDirectory):
         caller = current_call().caller
         if caller.kind is not Kind.USER:
             return []
-        return await self._store.read(partial(_newest, str(caller), min(max(limit, 0), LISTED)))
+        store = await asyncio.shield(self._opening)
+        return await store.read(partial(_newest, str(caller), min(max(limit, 0), LISTED)))
 
 
 def _record(jobs: Sequence[Placement], connection: sa.Connection) -> int:
