@@ -7,9 +7,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from support.jobs import FakeGrid, People, make_template
 from xos.common.tls import Credential
+
+settings.register_profile("xos", deadline=None)  # a busy machine is no fault
+settings.load_profile("xos")
 
 
 @pytest.fixture(scope="session")
