@@ -20,8 +20,10 @@ import pytest
 
 from support.agents import Desk, alive, build_client, kill
 from support.daemons import eventually
+from support.dixi import Grid
 from xos.dixi.agent import protocol
 from xos.dixi.agent.client import connect
+from xos.dixi.agent.registry import CHECK_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -383,24 +385,66 @@ def test_two_that_start_at_once_leave_one(desk: Desk) -> None:
     kill(desk.agent["pid"])
 
 
-def test_code_that_changed_on_disk_is_not_run_from_memory(desk: Desk, tmp_path: Path) -> None:
-    package = tmp_path / "installed/xos/fresh"
+@pytest.fixture
+def fresh(desk: Desk) -> Path:
+    """The file of an installed command ``xt-fresh`` that tests may change."""
+    package = desk.installed / "xos/fresh"
     package.mkdir(parents=True)
     code = package / "cli.py"
     code.write_text("from support.sample_commands import SHOW as COMMAND\n")
-    info = tmp_path / "installed/fresh-1.dist-info"
+    info = desk.installed / "fresh-1.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fresh\nVersion: 1\n")
     (info / "entry_points.txt").write_text("[xos.commands]\nxt-fresh = xos.fresh.cli:COMMAND\n")
-    with desk.with_agent():
-        assert desk.run("xt-fresh").returncode == 0
-        assert desk.show()["in_agent"]
-        os.utime(code, ns=(1, 1))
-        for _ in eventually():
-            if not desk.show()["in_agent"]:
-                break
+    return code
+
+
+def change(code: Path, text: str) -> None:
+    """As an upgrade does; then let pass the time for which the agent believes that nothing has changed."""
+    code.write_text(text)
+    os.utime(code, (1, random.randrange(10**9)))
+    time.sleep(CHECK_SECONDS)
+
+
+def test_newer_code_is_loaded_and_what_is_in_memory_stays(desk: Desk, fresh: Path, grid: Grid) -> None:
+    (desk.home / "next.pem").write_bytes(grid.user.pem())
+    with desk.with_agent() as pid:
+        assert desk.run("xt-keep").returncode == 0
+        started = desk.agent["started"]
+        assert desk.run("xt-fresh", "1", "2").returncode == 2
+        change(fresh, "from support.sample_commands import TRUE as COMMAND\n")
+        assert desk.run("xt-fresh", "1", "2").returncode == 0
+        status = desk.agent
+        assert (status["pid"], status["user"], status["stale"]) == (pid, "alice@demo", False)
+        assert status["started"] > started
+        assert status["undumpable"]
+        assert desk.run("xos-agent", "lock").returncode == 0
+        change(fresh, "from support.sample_commands import SHOW as COMMAND\n")
+        assert desk.run("xt-fresh", "1").returncode == 1
+        assert desk.agent["user"] is None
+
+
+def test_newer_code_waits_for_the_commands_that_run(desk: Desk, fresh: Path) -> None:
+    with desk.with_agent(), desk.start("xt-sleep", "mark") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"begun\n"
+        assert desk.run("xt-fresh", "1").returncode == 1
+        change(fresh, "from support.sample_commands import TRUE as COMMAND\n")
+        assert desk.run("xt-fresh", "1").returncode == 1
         assert desk.agent["stale"]
-        assert b"restart it" in desk.run("xos-agent", "status").stdout
+        assert b"newer code is installed" in desk.run("xos-agent", "status").stdout
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == -signal.SIGINT
+        assert desk.run("xt-fresh", "1").returncode == 0
+
+
+def test_newer_code_that_does_not_start_is_not_loaded(desk: Desk, fresh: Path) -> None:
+    with desk.with_agent() as pid:
+        started = desk.agent["started"]
+        change(fresh, "import sys\nsys.exit('broken')\n")
+        assert desk.show()["in_agent"]
+        assert (desk.agent["pid"], desk.agent["started"]) == (pid, started)
+        assert "code.broken" in (desk.home / "agent.log").read_text()
 
 
 @pytest.mark.parametrize(

@@ -38,14 +38,14 @@ class Desk:
         self.home.mkdir(mode=0o700)
         self.cwd = root / "work place"
         self.cwd.mkdir()
-        installed = root / "installed"
-        sample_commands.install(installed)
+        self.installed = root / "installed"
+        sample_commands.install(self.installed)
         self.bin = client.parent
         self.env = {
             "PATH": f"{client.parent}:/usr/bin:/bin",
             "HOME": str(root),
             "XOS_HOME": str(self.home),
-            "PYTHONPATH": f"{installed}:{ROOT / 'tests'}",
+            "PYTHONPATH": f"{self.installed}:{ROOT / 'tests'}",
             "LANG": "C.UTF-8",
         }
 

@@ -131,6 +131,12 @@ async def _renew(args: argparse.Namespace, session: Session) -> int:
     return 0
 
 
+@command("xt-keep")
+async def KEEP(args: argparse.Namespace, session: Session) -> int:  # noqa: ARG001, N802
+    """Puts a credential that lies ready into the agent's memory."""
+    return await _renew(argparse.Namespace(renew=True), session)
+
+
 def _renewing() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser()
     p.add_argument("--renew", action="store_true")
@@ -146,7 +152,7 @@ def _shell() -> int:
 
 
 SHELL = Command(name="xt-shell", parser=plain("xt-shell"), run=TRUE.run, shell=_shell)
-ALL = {c.name: c for c in (TRUE, SHOW, CAT, SECRET, FAIL, CRASH, SLEEP, FLOOD, LINES, WRITE, SHELL)}
+ALL = {c.name: c for c in (TRUE, SHOW, CAT, SECRET, FAIL, CRASH, SLEEP, FLOOD, LINES, WRITE, KEEP, SHELL)}
 
 
 def install(directory: Path) -> None:

@@ -25,7 +25,7 @@
 #define XOS_PYTHON "/usr/bin/python3"
 #endif
 
-enum { HEADER = 8, LONGEST = 4 << 20, DESCRIPTORS = 3 };
+enum { HEADER = 8, LONGEST = 4 << 20, DESCRIPTORS = 3, ATTEMPTS = 3, RUN_HERE = -1, AGAIN = -2, REFUSED_AGAIN = 4 };
 
 extern char **environ;
 
@@ -185,7 +185,7 @@ static void catch_signals(void (*handler)(int))
             sigaction(numbers[i], &action, NULL);
 }
 
-/* Wait for the end. Returns the exit status, or -1 if the command must be run here. */
+/* Wait for the end. Returns the exit status, or RUN_HERE, or AGAIN if the agent starts anew: then ask it again. */
 static int attend(const char *name)
 {
     unsigned char answer[2];
@@ -203,7 +203,7 @@ static int attend(const char *name)
         if (got == (ssize_t)sizeof answer && answer[0] == 'E')
             break;
         if (!started)
-            return -1;
+            return got == (ssize_t)sizeof answer && answer[0] == 'R' && answer[1] == REFUSED_AGAIN ? AGAIN : RUN_HERE;
         fprintf(stderr, "%s: xos-agent went away; whether the command was carried out is not known\n", name);
         return 1;
     }
@@ -249,7 +249,7 @@ int main(int argc, char **argv)
 {
     struct buffer b = {0};
     const char *name = argc > 0 && strrchr(argv[0], '/') ? strrchr(argv[0], '/') + 1 : argc > 0 ? argv[0] : "";
-    int status = -1;
+    int status = AGAIN;
 
     argc--, argv++;
     if (!strcmp(name, "xos-command")) {
@@ -263,14 +263,16 @@ int main(int argc, char **argv)
     for (int fd = 0; fd < DESCRIPTORS; fd++) /* descriptors that are closed would be given to the next file opened */
         if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
             return 126;
-    if (!getenv("XOS_NO_AGENT") && (agent = reach()) >= 0) {
-        if (request(&b, name, argc, argv) && send_all(&b)) {
-            catch_signals(on_signal);
-            status = attend(name);
-            catch_signals(SIG_DFL);
+    if (!getenv("XOS_NO_AGENT") && request(&b, name, argc, argv))
+        for (int i = 0; i < ATTEMPTS && status == AGAIN && (agent = reach()) >= 0; i++) {
+            status = RUN_HERE;
+            if (send_all(&b)) {
+                catch_signals(on_signal);
+                status = attend(name);
+                catch_signals(SIG_DFL);
+            }
+            close(agent);
         }
-        close(agent);
-        free(b.data);
-    }
+    free(b.data);
     return status >= 0 ? status : run_here(name, argc, argv);
 }

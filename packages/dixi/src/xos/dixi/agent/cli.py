@@ -43,7 +43,11 @@ def parser() -> argparse.ArgumentParser:
         ("lock", "let it forget the key"),
         ("env", "print shell commands that set XOS_AGENT_SOCK"),
     ):
-        add_json(actions.add_parser(name, help=text, description=text.capitalize() + "."))
+        action = actions.add_parser(name, help=text, description=text.capitalize() + ".")
+        add_json(action)
+        if name == "run":
+            action.add_argument("--try", action="store_true", dest="trial", help=argparse.SUPPRESS)
+            action.add_argument("--resume", help=argparse.SUPPRESS)
     return p
 
 
@@ -53,7 +57,7 @@ async def run(args: argparse.Namespace, session: Session) -> int:
 
     agent = session.agent
     if not isinstance(agent, Agent):
-        return _without_agent(args.action, session.env)
+        return _without_agent(args, session.env)
     match args.action:
         case "status":
             _show(agent.status(), session)
@@ -90,16 +94,17 @@ def _show(status: Status, session: Session) -> None:
         f"memory     {', '.join(memory)}"
     )
     if status.stale:
-        session.out("upgraded   its code is older than what is installed; restart it: xos-agent stop; xos-agent start")
+        session.out("upgraded   newer code is installed; it starts anew with it once no command runs")
 
 
 def main(argv: Sequence[str], env: Mapping[str, str]) -> int:
     """What is asked when no agent runs. Returns the exit status."""
     args = parser().parse_args(argv)
-    return _without_agent(args.action, env)
+    return _without_agent(args, env)
 
 
-def _without_agent(action: str, env: Mapping[str, str]) -> int:
+def _without_agent(args: argparse.Namespace, env: Mapping[str, str]) -> int:
+    action: str = args.action
     if action == "env":
         sys.stdout.write(_environment(env) + "\n")
         return 0
@@ -108,9 +113,15 @@ def _without_agent(action: str, env: Mapping[str, str]) -> int:
         return 0 if action == "stop" else NOT_RUNNING
     from xos.dixi.agent import daemon, process
 
-    home = home_of(env)
+    home, state = home_of(env), b""
+    if action == "run" and args.trial:
+        daemon.load()
+        return 0
     try:
-        seat = process.Seat(Path(socket_path(env)))
+        if action == "run" and args.resume:
+            seat, state = process.Seat.take_over(Path(socket_path(env)), args.resume)
+            return daemon.serve(seat, home, env, lambda: None, state)
+        seat = process.Seat.take(Path(socket_path(env)))
         if action == "start":
             log = home / LOG
             home.mkdir(mode=0o700, parents=True, exist_ok=True)

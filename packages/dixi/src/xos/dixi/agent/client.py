@@ -13,6 +13,7 @@ from types import FrameType
 
 from xos.dixi.agent import protocol
 
+ATTEMPTS = 3
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
@@ -28,12 +29,15 @@ def run_in_agent(
 
     A signal is passed on to the command; unless we are to *survive*, it then ends this process as well.
     """
-    conn = connect(protocol.socket_path(env))
-    if conn is None:
-        return None
-    with conn:
-        talk = Talk(conn, name)
-        status = talk.attend() if talk.ask(args, env, fds) else None
+    for _ in range(ATTEMPTS):
+        conn = connect(protocol.socket_path(env))
+        if conn is None:
+            return None
+        with conn:
+            talk = Talk(conn, name)
+            status = talk.attend() if talk.ask(args, env, fds) else None
+        if not talk.again:
+            break
     if talk.caught is not None and status == 128 + talk.caught and not survive:
         signal.signal(talk.caught, signal.SIG_DFL)
         os.kill(os.getpid(), talk.caught)
@@ -67,6 +71,8 @@ class Talk:
         self._conn, self._name = conn, name
         self.caught: int | None = None
         """The signal that was passed on."""
+        self.again = False
+        """The agent starts anew and wants to be asked again."""
 
     def ask(self, args: Sequence[str], env: Mapping[str, str], fds: tuple[int, int, int]) -> bool:
         """Send the request; False if that did not succeed, and so nothing was begun."""
@@ -93,6 +99,7 @@ class Talk:
                 signal.signal(number, handler)
         if answer[:1] == protocol.ENDED:
             return answer[1]
+        self.again = not started and answer == protocol.REFUSED + bytes([protocol.Refusal.AGAIN])
         if not started:
             return None
         sys.stderr.write(f"{self._name}: xos-agent went away; whether the command was carried out is not known\n")

@@ -7,7 +7,7 @@ import asyncio
 import gc
 import os
 import signal
-import time
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -31,6 +31,8 @@ log = get_logger("xos.agent")
 RENEW = ("get-xos-cert", "--renew")
 """The command that gets a new certificate with the old one."""
 TEND_SECONDS = 5.0
+TRIAL_SECONDS = 30.0
+AGENT = (sys.executable, "-P", "-m", "xos.dixi", "xos-agent", "run")
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -52,7 +54,7 @@ class Status(msgspec.Struct, frozen=True):
     undumpable: bool
     locked: bool
     stale: bool
-    """The code on disk has changed since it started: commands run in processes of their own until it is restarted."""
+    """The code on disk has changed since it started; it starts anew, with all it has in memory, once nothing runs."""
 
 
 class Agent:
@@ -92,23 +94,36 @@ class Agent:
         """End when the command that asks for it has ended."""
         self._server.stop()
 
-    async def run(self) -> None:
-        """Until `stop` or a signal."""
+    async def run(self) -> bytes | None:
+        """Until `stop` or a signal: None. Until there is newer code to go on with: what is in memory."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            loop.add_signal_handler(number, self._server.ended.set)
+            loop.add_signal_handler(number, self._server.end)
         try:
             async with asyncio.TaskGroup() as tasks:
                 chores = [
                     tasks.create_task(keep_renewed(lambda: self.keeper.identity, self._renew), name="renewal"),
                     tasks.create_task(self._tend(), name="tend"),
                 ]
-                await self._server.ended.wait()
+                state = await self._until_over()
                 for chore in chores:
                     chore.cancel()
         finally:
             await self._server.close()
             self.keeper.close()
+        return state
+
+    async def _until_over(self) -> bytes | None:
+        while True:
+            await self._server.woken.wait()
+            self._server.woken.clear()
+            if self._server.over:
+                return None
+            if await _new_code_works():
+                return self.keeper.freeze()
+            log.warning("code.broken", detail="going on with the code in memory")
+            self._registry.code.accept()
+            self._server.resume()
 
     async def _tend(self) -> None:
         while True:
@@ -116,10 +131,9 @@ class Agent:
             self.keeper.tend(asyncio.get_running_loop().time())
 
     async def _renew(self) -> int:
-        found = self._registry.find(RENEW[0])
-        if isinstance(found, Refusal) and found is not Refusal.STALE:
+        loaded = self._registry.find(RENEW[0])
+        if isinstance(loaded, Refusal):
             return 127
-        loaded = self._registry.load(RENEW[0])
         ties, said, stdin = RunTies(self.keeper), Captured(), no_input()
         home = self.keeper.home
         env = {"XOS_HOME": str(home), "HOME": str(Path.home())}
@@ -134,27 +148,50 @@ class Agent:
         return status
 
 
-def serve(seat: Seat, home: Path, env: Mapping[str, str], ready: Callable[[], None]) -> int:
-    """Be the agent until told to stop; *ready* is called when commands are served."""
+async def _new_code_works() -> bool:
+    """Whether an agent of the code on disk would start; the key in memory is not risked on it otherwise."""
+    trial = await asyncio.create_subprocess_exec(*AGENT, "--try", stdin=asyncio.subprocess.DEVNULL)
+    try:
+        async with asyncio.timeout(TRIAL_SECONDS):
+            return await trial.wait() == 0
+    except TimeoutError:
+        trial.kill()
+        await trial.wait()
+        return False
 
-    async def run() -> None:
-        registry = Registry()
-        registry.preload(commands.names())
-        agent = Agent(Keeper(home), registry, seat, protection)
-        gc.collect()
-        gc.freeze()  # what was loaded stays: later collections need not look at it
-        ready()
-        notifier.send("READY=1")
-        log.info("agent.ready", socket=str(seat.path), pid=os.getpid(), at=time.time())
-        await agent.run()
-        notifier.send("STOPPING=1")
 
+def load() -> Registry:
+    """Every installed command, loaded."""
+    registry = Registry()
+    registry.preload(commands.names())
+    return registry
+
+
+def serve(seat: Seat, home: Path, env: Mapping[str, str], ready: Callable[[], None], state: bytes = b"") -> int:
+    """Be the agent until told to stop; *ready* is called when commands are served.
+
+    *state*: what `Keeper.freeze` gave in the process that this one takes the place of.
+    """
     configure(service="xos-agent", node=os.uname().nodename)
     notifier = Notifier(env)
     protection = protect()
     raise_descriptor_limit()
-    try:
-        asyncio.run(run())
-    finally:
-        seat.leave()
+
+    async def run() -> bytes | None:
+        keeper = Keeper(home)
+        keeper.thaw(state)
+        agent = Agent(keeper, load(), seat, protection)
+        gc.collect()
+        gc.freeze()  # what was loaded stays: later collections need not look at it
+        ready()
+        notifier.send("READY=1")
+        log.info("agent.ready", socket=str(seat.path), pid=os.getpid())
+        return await agent.run()
+
+    left = asyncio.run(run())
+    if left is not None:
+        log.info("agent.starts-anew", reason="newer code")
+        os.execv(AGENT[0], [*AGENT, "--resume", seat.hand_over(left)])  # noqa: S606 -- ourselves
+    notifier.send("STOPPING=1")
+    seat.leave()
     return 0

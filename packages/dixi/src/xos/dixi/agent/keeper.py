@@ -16,6 +16,8 @@ from xos.dixi.client import KeyLocked, NoCredential, load_client, load_credentia
 
 log = get_logger("xos.agent")
 
+_HELD, _FORGOTTEN = b"held\n", b"forgotten\n"
+
 
 class AgentLocked(KeyLocked):
     """Raised when the agent has no key because the key's file is encrypted and nobody has given the passphrase."""
@@ -99,6 +101,19 @@ class Keeper:
         else:
             self.store(Credential.load(self.home / "user.pem", self.home / "user.key", passphrase))
         return self.credential.identity
+
+    def freeze(self) -> bytes:
+        """What is in memory, for `thaw` in a process that takes this one's place."""
+        if self._credential is not None:
+            return _HELD + self._credential.pem()
+        return _FORGOTTEN if self._loaded_from is not None else b""
+
+    def thaw(self, state: bytes) -> None:
+        """Go on with what `freeze` gave. Raises `BadKey`, `BadCertificate`."""
+        if state.startswith(_HELD):
+            self.store(Credential.from_pem(state[len(_HELD) :]))
+        elif state == _FORGOTTEN:
+            self.forget()
 
     def shared_bus(self) -> SharedBus:
         """The bus to be used now. Raises `NoCredential`, `AgentLocked`, `ConfigError`, `ConfigMissing`."""

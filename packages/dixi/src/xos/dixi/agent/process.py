@@ -69,42 +69,67 @@ def raise_descriptor_limit() -> None:
 class Seat:
     """The right to be the agent at one socket: a lock that ends with the process, and the listening socket."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, listener: socket.socket, lock: int) -> None:
+        self.path, self.listener, self._lock = path, listener, lock
+
+    @classmethod
+    def take(cls, path: Path) -> Seat:
         """Raises `AgentRunning`, `BadSocket`."""
-        self.path = path
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = path.with_name(path.name + ".lock")
-            self._lock = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:
             raise BadSocket(path=str(path), detail=error.strerror or "") from error
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(self._lock)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return cls(path, _listen(path), lock)
+        except BlockingIOError as error:
+            os.close(lock)
             raise AgentRunning(path=str(path)) from error
-        self.listener = self._listen()
+        except BadSocket:
+            os.close(lock)
+            raise
 
-    def _listen(self) -> socket.socket:
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        before = os.umask(0o177)
-        try:
-            self.path.unlink(missing_ok=True)  # we hold the lock: whoever made it is gone
-            listener.bind(str(self.path))
-            listener.listen(128)
-        except OSError as error:
-            listener.close()
-            os.close(self._lock)
-            detail = "the path is too long" if error.errno is None else os.strerror(error.errno)
-            raise BadSocket(path=str(self.path), detail=detail) from error
-        finally:
-            os.umask(before)
-        return listener
+    @classmethod
+    def take_over(cls, path: Path, handed: str) -> tuple[Seat, bytes]:
+        """What `hand_over` left to this process, in which the same agent goes on."""
+        listener, lock, memory = map(int, handed.split(","))
+        for fd in (listener, lock):
+            os.set_inheritable(fd, False)
+        with os.fdopen(memory, "rb") as kept:
+            kept.seek(0)
+            return cls(path, socket.socket(fileno=listener), lock), kept.read()
+
+    def hand_over(self, state: bytes) -> str:
+        """Make socket, lock and *state* survive execve(2); what to give to `take_over`."""
+        memory = os.memfd_create("xos-agent", 0)  # in no file system; read and closed at once by the successor
+        os.write(memory, state)
+        fds = (self.listener.fileno(), self._lock, memory)
+        for fd in fds:
+            os.set_inheritable(fd, True)
+        return ",".join(map(str, fds))
 
     def leave(self) -> None:
         """Remove the socket and give the right up."""
+        self.listener.close()
         self.path.unlink(missing_ok=True)
         os.close(self._lock)
+
+
+def _listen(path: Path) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    before = os.umask(0o177)
+    try:
+        path.unlink(missing_ok=True)  # we hold the lock: whoever made it is gone
+        listener.bind(str(path))
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        detail = "the path is too long" if error.errno is None else os.strerror(error.errno)
+        raise BadSocket(path=str(path), detail=detail) from error
+    finally:
+        os.umask(before)
+    return listener
 
 
 def detach(log: Path, serve: Callable[[Callable[[], None]], int]) -> int:

@@ -7,8 +7,9 @@ A client connects, sends one request and gets up to two answers:
   the command's name, the umask in octal, the working directory, the number of arguments, the arguments, and
   ``NAME=value`` pairs of the environment up to the end. Standard input, output and error travel as SCM_RIGHTS with
   its first byte;
-- each answer is two bytes: ``S`` 0 (started), ``R`` n (refused: run it yourself; n is a `Refusal`) or ``E`` n (ended
-  with exit status n). After ``S`` the command may have done things: a client that then loses the agent does not repeat;
+- each answer is two bytes: ``S`` 0 (started), ``R`` n (refused, for the reason n, a `Refusal`: run it yourself, or
+  for `Refusal.AGAIN` connect again) or ``E`` n (ended with exit status n). After ``S`` the command may have done
+  things: a client that then loses the agent does not repeat;
 - while the command runs the client may send ``K`` n: it got signal n. Closing the connection cancels the command too.
 """
 
@@ -42,8 +43,8 @@ class Refusal(enum.IntEnum):
     STOPPING = 2
     UNKNOWN = 3
     """No such command was installed when it started."""
-    STALE = 4
-    """The command's code on disk is newer than what it has loaded."""
+    AGAIN = 4
+    """It is about to start anew with newer code: connect again, it will answer in a moment."""
     OTHER_HOME = 5
     """It serves another ``$XOS_HOME``."""
     MALFORMED = 6

@@ -20,8 +20,6 @@ from xos.dixi.agent.protocol import Refusal
 
 log = get_logger("xos.agent")
 
-OWN = "xos-agent"
-"""Runs even when the code is stale: how else could the agent be stopped?"""
 CHECK_SECONDS = 1.0
 """How long it is believed that no file has changed."""
 
@@ -48,8 +46,7 @@ class Registry:
                 _import_siblings(self.load(name).command)
             except Exception as error:  # noqa: BLE001 -- anybody's package may offer commands
                 log.warning("command.broken", command=name, error=repr(error))
-        self.code = Code()
-        self.code.changed()
+        self.code.accept()
 
     def load(self, name: str) -> Loaded:
         """The command of that name. Raises `UnknownCommand`."""
@@ -61,8 +58,6 @@ class Registry:
 
     def find(self, name: str) -> Loaded | Refusal:
         """The command of that name, or why it cannot be run here."""
-        if name != OWN and self.code.changed():
-            return Refusal.STALE
         try:
             return self.load(name)
         except XosError:
@@ -81,7 +76,7 @@ class Code:
         self._changed = False
 
     def changed(self) -> bool:
-        """Whether one of them is newer or gone: an upgrade, or a programmer at work. Then it stays so."""
+        """Whether one of them is newer or gone: an upgrade, or a programmer at work. It stays so until `accept`."""
         now = time.monotonic()
         if not self._changed and now - self._checked >= CHECK_SECONDS:
             self._checked = now
@@ -90,9 +85,14 @@ class Code:
                     source = getattr(module, "__file__", None)
                     if source and self._ages.setdefault(source, _age(source)) != _age(source):
                         self._changed = True
-            if self._changed:
-                log.warning("code.changed", hint="xos-agent stop; xos-agent start")
         return self._changed
+
+    def accept(self) -> None:
+        """Take the files as they are now for those that were loaded."""
+        self._ages.clear()
+        self._changed = False
+        self._checked = 0.0
+        self.changed()
 
 
 def _age(source: str) -> int:

@@ -42,11 +42,25 @@ class Server:
         self.running = 0
         self.served = 0
         self.started = time.time()
-        self.ended = asyncio.Event()
-        """Set when the command that asked for the end has itself ended."""
+        self.woken = asyncio.Event()
+        """Set when it is `over`, or when newer code is to be loaded and nothing runs (clients then wait)."""
+        self.over = False
         self._stopping = False
         listener.setblocking(False)
-        asyncio.get_running_loop().add_reader(listener.fileno(), self._accept)
+        self.resume()
+
+    def resume(self) -> None:
+        """Take clients."""
+        asyncio.get_running_loop().add_reader(self._listener.fileno(), self._accept)
+
+    def pause(self) -> None:
+        """Let clients wait, for at most as many as the socket's backlog holds."""
+        asyncio.get_running_loop().remove_reader(self._listener.fileno())
+
+    def end(self) -> None:
+        """It is over."""
+        self.over = True
+        self.woken.set()
 
     def _accept(self) -> None:
         for _ in range(16):
@@ -93,7 +107,7 @@ class Server:
             for fd in fds:
                 os.close(fd)
             if self._stopping:
-                self.ended.set()
+                self.end()
 
     def _admit(self, request: Request, fds: list[int]) -> Loaded | Refusal:
         if self._stopping:
@@ -104,6 +118,10 @@ class Server:
             return Refusal.MALFORMED
         if home_of(request.env) != self._keeper.home:
             return Refusal.OTHER_HOME
+        if self.running == 0 and self._registry.code.changed():
+            self.pause()
+            self.woken.set()
+            return Refusal.AGAIN
         found = self._registry.find(request.name)
         if isinstance(found, Loaded) and found.command.shell is not None and not request.args:
             return Refusal.TERMINAL
@@ -136,14 +154,13 @@ class Server:
             stderr.close()
 
     def stop(self) -> None:
-        """Admit no more commands; `ended` follows when the one that runs now has ended."""
+        """Admit no more commands; `over` follows when the one that runs now has ended."""
         self._stopping = True
 
     async def close(self) -> None:
-        """Take no more clients, cancel what runs and wait for it."""
+        """Take no more clients, cancel what runs and wait for it. The listening socket stays open."""
         self._stopping = True
-        asyncio.get_running_loop().remove_reader(self._listener.fileno())
-        self._listener.close()
+        self.pause()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()

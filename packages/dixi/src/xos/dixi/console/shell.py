@@ -68,9 +68,12 @@ class Runner:
             return []
 
     def close(self) -> None:
-        """Close the connection."""
-        self._ties.close()
+        """Close the connection, while its event loop still runs."""
+        self._runner.run(self._close())
         self._runner.close()
+
+    async def _close(self) -> None:
+        self._ties.close()
 
 
 def shell() -> int:
