@@ -473,11 +473,15 @@ def test_as_a_service_it_tells_its_manager_when_it_is_ready(desk: Desk) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
         notify.bind(str(address))
         notify.settimeout(10)
-        with desk.start("xos-agent", "run", env={**desk.env, "NOTIFY_SOCKET": str(address)}) as process:
+        env = {**desk.env, "NOTIFY_SOCKET": str(address), "WATCHDOG_USEC": "200000"}
+        with desk.start("xos-agent", "run", env=env) as process:
             assert notify.recv(100) == b"READY=1"
             assert desk.show()["in_agent"]
+            assert notify.recv(100) == b"WATCHDOG=1"
             process.send_signal(signal.SIGTERM)
-            assert notify.recv(100) == b"STOPPING=1"
+            while (said := notify.recv(100)) == b"WATCHDOG=1":
+                pass
+            assert said == b"STOPPING=1"
             assert process.wait(10) == 0
 
 

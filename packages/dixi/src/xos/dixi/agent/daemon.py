@@ -60,8 +60,11 @@ class Status(msgspec.Struct, frozen=True):
 class Agent:
     """What a command finds in `Session.agent`. Satisfies `xos.dixi.session.AgentKeys`."""
 
-    def __init__(self, keeper: Keeper, registry: Registry, seat: Seat, protection: Protection) -> None:
+    def __init__(
+        self, keeper: Keeper, registry: Registry, seat: Seat, protection: Protection, notifier: Notifier
+    ) -> None:
         self.keeper = keeper
+        self._notifier = notifier
         self._registry, self._seat, self._protection = registry, seat, protection
         self._server = Server(seat.listener, keeper, registry, self)
 
@@ -126,9 +129,12 @@ class Agent:
             self._server.resume()
 
     async def _tend(self) -> None:
+        watched = self._notifier.watchdog_seconds
         while True:
-            await asyncio.sleep(TEND_SECONDS)
+            await asyncio.sleep(TEND_SECONDS if watched is None else min(watched, TEND_SECONDS))
             self.keeper.tend(asyncio.get_running_loop().time())
+            if watched is not None:
+                self._notifier.send("WATCHDOG=1")
 
     async def _renew(self) -> int:
         loaded = self._registry.find(RENEW[0])
@@ -180,7 +186,7 @@ def serve(seat: Seat, home: Path, env: Mapping[str, str], ready: Callable[[], No
     async def run() -> bytes | None:
         keeper = Keeper(home)
         keeper.thaw(state)
-        agent = Agent(keeper, load(), seat, protection)
+        agent = Agent(keeper, load(), seat, protection, notifier)
         gc.collect()
         gc.freeze()  # what was loaded stays: later collections need not look at it
         ready()
