@@ -13,11 +13,11 @@ export PYTHON
 
 BIN := .venv/bin
 BOOTSTRAP := packages/setup/bootstrap
-SOURCES := xos-common/src packages/*/src
+SOURCES := xos-common/src packages/*/src iso/src
 C_FILES := $(wildcard packages/*/command/*.c)
 CHECKS := lint types imports gen-check c unit scenario conformance
 
-.PHONY: help prepare run stop test check lint format types imports gen gen-check c unit scenario conformance bench docs clean distclean
+.PHONY: help prepare run stop test check lint format types imports gen gen-check c unit scenario conformance bench docs image-tools rpms repo image-test clean distclean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -61,7 +61,7 @@ c: prepare ## C sources compile without a warning
 	@for file in $(C_FILES); do echo "gcc -fanalyzer $$file"; gcc -std=c17 -O2 -Wall -Wextra -Wshadow -Werror -fanalyzer -fsyntax-only $$file || exit 1; done
 
 unit: prepare ## tests without daemons (T=path or -k expression: only those)
-	@$(BIN)/pytest -q --ignore=tests/scenario --ignore=tests/conformance $(T)
+	@$(BIN)/pytest -q -m "not slow" --ignore=tests/scenario --ignore=tests/conformance $(T)
 
 scenario: prepare ## tests with real daemons, killed and restarted
 	@$(BIN)/pytest -q tests/scenario $(T)
@@ -73,6 +73,18 @@ bench: prepare ## measure beside peers; ROWS=dixi,submit runs some (build/bench/
 	@PYTHONPATH=tests $(BIN)/python -m bench $(if $(ROWS),--rows $(ROWS))
 
 docs: gen ## the manual: generated reference pages under docs/
+
+image-tools:
+	@command -v mmdebstrap >/dev/null && command -v git >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends mmdebstrap git; }
+
+rpms: prepare image-tools ## build the packages that changed, in a clean Debian 13 root (needs root; P=NAMES: only those)
+	@$(BIN)/xos-image rpms $(P)
+
+repo: rpms ## sign them and make the repository for dnf and urpmi (build/repo)
+	@$(BIN)/xos-image repo
+
+image-test: prepare image-tools ## the slow tests: packages and repositories built and installed for real (needs root)
+	@$(BIN)/pytest -q -m slow tests/image $(T)
 
 clean: stop ## remove what was built here, and the grid of `make run` with its state
 	@if [ -x $(BIN)/xos-setup ]; then $(BIN)/xos-setup local destroy --root $(GRID) --yes; fi

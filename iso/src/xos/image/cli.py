@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""``xos-image``: packages, repositories and images."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from xos.common.errors import XosError
+from xos.image import cache
+from xos.image.progress import to_stderr
+from xos.image.rpms.make import Options, make_rpms
+
+INTERRUPTED = 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    p = argparse.ArgumentParser(prog="xos-image", description="Make a distribution of the sources.")
+    what = p.add_subparsers(dest="what", required=True, metavar="WHAT")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--cache", type=Path, default=cache.cache_directory(), help="roots and results (%(default)s)")
+    rpms = what.add_parser("rpms", parents=[common], help="build the packages that changed")
+    rpms.add_argument("package", nargs="*", help="only these and what they need (all)")
+    rpms.add_argument("--checkout", type=Path, default=Path(), help="the Git checkout (here)")
+    rpms.add_argument("--out", type=Path, default=Path("build/rpms"), help="where the RPMs go (%(default)s)")
+    rpms.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many at once (%(default)s)")
+    return p
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; the exit status is 0 or that of the error."""
+    args = parser().parse_args(argv)
+    try:
+        with cache.opened(args.cache.absolute()):
+            asyncio.run(_run(args))
+    except XosError as error:
+        to_stderr(f"xos-image: {error.message}")
+        if error.next_step:
+            to_stderr(f"  {error.next_step}")
+        return error.exit_status
+    except OSError as error:
+        to_stderr(f"xos-image: {error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+        return 1
+    except KeyboardInterrupt:
+        to_stderr("xos-image: interrupted; the same command goes on from here")
+        return INTERRUPTED
+    return 0
+
+
+async def _run(args: argparse.Namespace) -> None:
+    match args.what:
+        case "rpms":
+            options = Options(
+                checkout=args.checkout.absolute(),
+                out=args.out.absolute(),
+                cache=args.cache.absolute(),
+                only=tuple(args.package),
+                jobs=max(1, args.jobs),
+            )
+            await make_rpms(options, to_stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The signed repository: metadata for dnf and for urpmi."""
