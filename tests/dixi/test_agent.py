@@ -406,9 +406,12 @@ def change(code: Path, text: str) -> None:
     time.sleep(CHECK_SECONDS)
 
 
-def test_newer_code_is_loaded_and_what_is_in_memory_stays(desk: Desk, fresh: Path, grid: Grid) -> None:
+@pytest.mark.parametrize("by_python", [True, False])
+def test_newer_code_is_loaded_and_what_is_in_memory_stays(
+    desk: Desk, fresh: Path, grid: Grid, *, by_python: bool
+) -> None:
     (desk.home / "next.pem").write_bytes(grid.user.pem())
-    with desk.with_agent() as pid:
+    with desk.with_agent(by_python=by_python) as pid:
         assert desk.run("xt-keep").returncode == 0
         started = desk.agent["started"]
         assert desk.run("xt-fresh", "1", "2").returncode == 2

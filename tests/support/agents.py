@@ -75,10 +75,14 @@ class Desk:
         return status
 
     @contextlib.contextmanager
-    def with_agent(self) -> Iterator[int]:
-        """With an agent in the background; its process id."""
-        started = self.run("xos-agent", "start")
-        assert started.returncode == 0, started.stderr
+    def with_agent(self, *, by_python: bool = False) -> Iterator[int]:
+        """With an agent in the background; its process id. *by_python*: started without the C client."""
+        if by_python:
+            command = [sys.executable, "-P", "-m", "xos.dixi", "xos-agent", "start"]
+            subprocess.run(command, check=True, env=self.env, timeout=15)
+        else:
+            started = self.run("xos-agent", "start")
+            assert started.returncode == 0, started.stderr
         pid = self.agent["pid"]
         try:
             yield pid

@@ -31,8 +31,8 @@ log = get_logger("xos.agent")
 RENEW = ("get-xos-cert", "--renew")
 """The command that gets a new certificate with the old one."""
 TEND_SECONDS = 5.0
-TRIAL_SECONDS = 30.0
-AGENT = (sys.executable, "-P", "-m", "xos.dixi", "xos-agent", "run")
+TRIAL_SECONDS = 10.0
+AGENT = (sys.executable, "-P", "-m", "xos.dixi.agent", "run")
 
 
 class Status(msgspec.Struct, frozen=True):
