@@ -179,6 +179,17 @@ async def test_a_unit_directory_that_is_gone_is_left_alone(place: Path) -> None:
 
 
 @pytest.mark.usefixtures("nothing_left")
+async def test_a_shim_that_fails_says_so_and_leaves_nothing_running(place: Path) -> None:
+    task = make_task(place, "setsid sleep 1000 & sleep 1000")
+    del task["wall_time"]  # type: ignore[misc]  # looked at when the program runs already
+    async with Victims("shim") as victims, asyncio.timeout(PATIENCE):
+        assert await victims.run(0, task=task) == ["ended"]
+    assert record(task)["cause"] == "lost"
+    assert record(task)["reason"] == "lost: the shim failed (KeyError: 'wall_time')"
+    assert kernel.carrying(f"XOS_UNIT_ID={task['unit_id']}".encode(), os.geteuid()) == {}
+
+
+@pytest.mark.usefixtures("nothing_left")
 async def test_a_fork_bomb_is_killed_whole(place: Path) -> None:
     # Bounded, for the machine's sake: 200 processes, each of which starts another when it is told to end.
     script = "for i in $(seq 200); do (trap 'sleep 1000 &' TERM; sleep 1000; sleep 1000) & done; sleep 0.2"

@@ -89,8 +89,8 @@ def run(task: Task, surroundings: Surroundings) -> NoReturn:
     try:
         _stand_alone(task["nice"])
         _Shim(task, surroundings).run()
-    except FileNotFoundError:
-        os._exit(1)  # the unit directory has been removed meanwhile
+    except BaseException:  # noqa: BLE001  # nothing may run on as a second starter
+        os._exit(1)  # the unit directory has been removed meanwhile; or the next shim finds out what is left
     os._exit(0)
 
 
@@ -121,6 +121,17 @@ class _Shim:
         """Run the unit, or settle what became of it."""
         lock = os.open(SHIM, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600, dir_fd=self.directory)
         fcntl.flock(lock, fcntl.LOCK_EX)  # waits for as long as another shim has the unit
+        try:
+            self._decide(lock)
+        except Exception as error:  # noqa: BLE001  # the user is to hear of it, rather than wait for ever
+            self._sweep()
+            self._record(LOST, None, f"lost: the shim failed ({type(error).__name__}: {error})")
+        finally:
+            if self.group is not None:
+                self.group.remove()
+
+    def _decide(self, lock: int) -> None:
+        """What the files say is to be done; see the module."""
         before = _parsed(os.pread(lock, 4096, 0))
         if self._has(EXIT):
             _remove_group(before)
@@ -137,11 +148,7 @@ class _Shim:
         except OSError as error:
             self._record(NOT_STARTED, None, f"the node cannot write down the start: {os.strerror(error.errno or 0)}")
             return
-        try:
-            self._run_program()
-        finally:
-            if self.group is not None:
-                self.group.remove()
+        self._run_program()
 
     def _has(self, name: str) -> bool:
         try:
