@@ -169,9 +169,9 @@ class Input:
         return b"".join(parts)
 
     async def read_line(self) -> bytes:
-        """The next line with its newline; empty at the end. Nothing beyond it is taken from a pipe or terminal."""
+        """The next line with its newline; empty at the end. Nothing beyond it is taken."""
         line = bytearray()
-        while not line.endswith(b"\n") and (byte := await self._some(CHUNK if self.is_tty else 1)):
+        while not line.endswith(b"\n") and (byte := await self._some(1)):
             line += byte
         return bytes(line)
 
