@@ -124,7 +124,9 @@ def test_an_interrupt_cancels_the_command_and_ends_the_client_by_the_signal(eith
         assert process.stdout.readline() == b"begun\n"
         process.send_signal(signal.SIGINT)
         assert process.wait(10) in (-signal.SIGINT, 130)
-    assert (either.cwd / "mark").exists()
+    for _ in eventually():  # an agent's command is cancelled while its client already ends
+        if (either.cwd / "mark").exists():
+            break
     (either.cwd / "mark").unlink()
 
 
