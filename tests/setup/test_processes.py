@@ -110,6 +110,36 @@ def test_a_zombie_does_not_count_as_running() -> None:
     child.wait()
 
 
+def test_a_process_whose_main_thread_has_ended_still_counts_as_running(tmp_path: Path) -> None:
+    """It holds its ports until its other threads have ended too."""
+    code = (
+        "import ctypes, os, signal, threading;"
+        "threading.Thread(target=lambda: signal.sigtimedwait([], 60)).start();"
+        + READY % b"READY=1"
+        + "; ctypes.CDLL(None).pthread_exit(None)"
+    )
+    with start(tmp_path, code) as starting:
+        process = starting.wait(10)
+    stat = Path(f"/proc/{process.pid}/stat")
+    while stat.read_text().rpartition(") ")[2][0] != "Z":
+        assert process.alive
+    assert process.alive
+    assert process.dying
+    assert processes.end({"daemon": process}, grace_s=10) == []
+    assert not process.alive
+
+
+def test_a_process_that_was_killed_but_still_runs_is_dying() -> None:
+    with subprocess.Popen(["sleep", "60"]) as child:
+        process = processes.identify(child.pid)
+        assert process is not None
+        before = process.dying
+        child.kill()
+        while process.alive:
+            assert process.dying or processes.identify(child.pid) is None
+    assert not before
+
+
 def test_processes_are_found_by_whole_arguments_next_to_each_other() -> None:
     with subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()", "--config", "/a/b"]) as child:
         found = processes.find("--config", "/a/b")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import shutil
@@ -11,7 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from xos.common.certificate import key_pem, make_csr, make_key
@@ -121,9 +122,10 @@ class User:
         assert status is None or done.returncode == status, f"{name} {words}: {done.returncode}\n{done.stderr}"
         return done
 
-    def start(self, name: str, *words: str) -> subprocess.Popen[str]:
-        """Start a command and go on."""
-        return subprocess.Popen(
+    @contextlib.contextmanager
+    def start(self, name: str, *words: str) -> Iterator[subprocess.Popen[str]]:
+        """Start a command and go on; it is waited for at the end, and killed if something goes wrong before."""
+        with subprocess.Popen(
             self.argv(name, *words),
             env=self.environment,
             cwd=self.home,
@@ -131,7 +133,12 @@ class User:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-        )
+        ) as command:
+            try:
+                yield command
+            except BaseException:
+                command.kill()
+                raise
 
     def submit(self, *words: str, units: int = 1) -> str:
         """Submit a shell script as a job; its id."""

@@ -153,8 +153,11 @@ class LocalGrid:
             raise
 
     def _stop_outdated(self, wanted: GridPlan, nodes: tuple[NodePlan, ...]) -> dict[str, Process]:
-        """Stop daemons whose configuration this plan changes; those that may stay."""
+        """Stop daemons whose configuration this plan changes, wait for those being killed; those that may stay."""
         running = self.running()
+        dying = {name: process for name, process in running.items() if process.dying}
+        processes.end(dying, grace_s=STOP_SECONDS)
+        running = {name: process for name, process in running.items() if name not in dying}
         before = self.kept_plan()
         keep = {node.name for node in nodes} if before is None or before.network == wanted.network else set()
         if before is not None and before.slots != wanted.slots:

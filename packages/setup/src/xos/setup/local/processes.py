@@ -23,6 +23,7 @@ import msgspec
 from xos.setup.errors import DaemonDied, DaemonSlow, DaemonStuck
 
 _PROC = Path("/proc")
+_KILL = 1 << (signal.SIGKILL - 1)
 _TAIL_CHARACTERS = 480
 
 
@@ -41,6 +42,17 @@ class Process(msgspec.Struct, frozen=True):
         return identify(self.pid) == self
 
     @property
+    def dying(self) -> bool:
+        """It has been killed, or its main thread has ended, but it is not gone yet."""
+        try:
+            lines = (_PROC / str(self.pid) / "status").read_text().splitlines()
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+        status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+        pending = int(status["SigPnd"], 16) | int(status["ShdPnd"], 16)
+        return status["State"][0] in "ZX" or bool(pending & _KILL)
+
+    @property
     def started_at(self) -> float:
         """Unix seconds, to the second."""
         lines = (_PROC / "stat").read_text().splitlines()
@@ -49,13 +61,16 @@ class Process(msgspec.Struct, frozen=True):
 
 
 def identify(pid: int) -> Process | None:
-    """The process that has this id now; None if there is none, or only a zombie."""
+    """The process that has this id now; None if there is none, or only a zombie.
+
+    A process whose main thread has ended while others still do is alive: it holds its files and ports.
+    """
     try:
         stat = (_PROC / str(pid) / "stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return None
     fields = stat[stat.rindex(")") + 2 :].split()
-    if fields[0] in "ZX":
+    if fields[0] in "ZX" and int(fields[17]) <= 1:
         return None
     return Process(pid, int(fields[19]), (_PROC / "sys/kernel/random/boot_id").read_text().strip())
 
