@@ -14,8 +14,9 @@ from support.dixi import Probe, until
 from xos.common.errors import XosError
 from xos.common.identity import ANONYMOUS
 from xos.dixi.api import CallContext
+from xos.dixi.bus import Local
 from xos.dixi.dispatch import Dispatcher
-from xos.dixi.errors import DeadlineExceeded, Overloaded
+from xos.dixi.errors import DeadlineExceeded, NotConnected, Overloaded
 from xos.dixi.expiry import Expiry
 from xos.dixi.metrics import BOUNDS, Histogram
 from xos.dixi.stage import Stage, Work
@@ -135,3 +136,16 @@ def test_a_histogram_counts_every_duration_in_one_bucket(durations: list[float])
     assert buckets["+Inf"] == len(durations)
     for bound in BOUNDS:
         assert buckets[str(bound)] == sum(seconds <= bound for seconds in durations)
+
+
+async def test_a_local_call_waits_until_its_service_has_started() -> None:
+    bench = Bench()
+    local = Local("node1", ANONYMOUS, bench.dispatcher)
+    local.starting("Probe")
+    early = asyncio.create_task(local.call("Probe.anybody", (), str))
+    await asyncio.sleep(0.02)
+    assert not early.done()
+    with pytest.raises(NotConnected, match="has not started"):
+        await local.call("Probe.anybody", (), str, deadline=0.01)
+    local.started("Probe")
+    assert await early == "hello"

@@ -29,6 +29,10 @@ QUEUE = 1024
 """Events that a subscriber may leave unread."""
 
 
+START_SECONDS = 30.0
+"""How long a local call waits for a service of this daemon that is still starting."""
+
+
 class Finder(Protocol):
     """Says where services run."""
 
@@ -46,6 +50,29 @@ class Local(Caller):
 
     def __init__(self, node: str, identity: Identity, dispatcher: Dispatcher) -> None:
         self._node, self._identity, self._dispatcher = node, identity, dispatcher
+        self._starting: dict[str, asyncio.Event] = {}
+
+    def starting(self, service: str) -> None:
+        """Calls to *service* wait from now on, until it has `started`."""
+        self._starting[service] = asyncio.Event()
+
+    def started(self, service: str) -> None:
+        """*service* has recovered: let the calls in that wait for it."""
+        event = self._starting.pop(service, None)
+        if event is not None:
+            event.set()
+
+    async def _until_started(self, method: str, deadline: float | None) -> None:
+        event = self._starting.get(method.partition(".")[0])
+        if event is None:
+            return
+        seconds = START_SECONDS if deadline is None else deadline
+        try:
+            async with asyncio.timeout(seconds):
+                await event.wait()
+        except TimeoutError as error:
+            detail = f"{method.partition('.')[0]} has not started within {seconds:.0f} s"
+            raise NotConnected(address=self._node, detail=detail) from error
 
     def offers(self, service: str, node: str | None) -> bool:
         """Whether *service* at *node* (None: anywhere) means one of this daemon's."""
@@ -61,6 +88,8 @@ class Local(Caller):
         retry: bool = False,  # noqa: ARG002 -- no connection that could be lost
     ) -> Any:
         """See `xos.dixi.api.Caller.call`."""
+        if self._starting:
+            await self._until_started(method, deadline)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
 
@@ -92,6 +121,7 @@ class Local(Caller):
         deadline: float | None = None,
     ) -> AsyncIterator[Any]:
         """See `xos.dixi.api.Caller.stream`."""
+        await self._until_started(method, deadline)
         items: asyncio.Queue[tuple[Any, XosError | None, bool]] = asyncio.Queue(1)
         ending: asyncio.Queue[tuple[Any, XosError | None, bool]] = asyncio.Queue()
         work = self._work(method, args, deadline, lambda _, error: ending.put_nowait((None, error, True)))

@@ -99,9 +99,9 @@ class Daemon:
         self._services: list[tuple[Hosted[Any], ServiceHost]] = []
         self._standard = Stage("standard")
         self._registration: Registration | None = None
-        local = Local(config.node, self.credential.identity, self.dispatcher)
+        self._local = Local(config.node, self.credential.identity, self.dispatcher)
         self.endpoint = Endpoint(self.trust, self.credential)
-        self.bus = GridBus(self.endpoint, self, local)
+        self.bus = GridBus(self.endpoint, self, self._local)
         self._background: list[asyncio.Task[None]] = []
 
     def _load_credential(self) -> Credential:
@@ -138,6 +138,7 @@ class Daemon:
         self._registration = Registration(DirectoryAsync(self.bus), self._record())
         for service, _ in self._services:
             await service.start()
+            self._local.started(service_name(type(service)))
         for listener, listen in zip(self.listeners, self.config.listen, strict=True):
             await listener.serve()
             log.info("listening", transport=listen.transport, address=str(listener.address))
@@ -160,6 +161,7 @@ class Daemon:
         self.dispatcher.add(Standard(service, stage, self.config.node), self._standard, name=name)
         self.dispatcher.add(service, stage)
         self._services.append((service, host))
+        self._local.starting(name)
 
     async def _listen(self, listen: Listen) -> Listener:
         dispatcher = self.dispatcher.only(frozenset(listen.services)) if listen.services else self.dispatcher

@@ -82,7 +82,11 @@ class Hosted(Generic[S]):
         self.settings = settings
 
     async def start(self) -> None:
-        """Open stores and recover; calls are admitted when every service of the daemon has started."""
+        """Open stores and recover; calls are admitted when every service of the daemon has started.
+
+        Services start in the order of the configuration. A local call to one that has not started waits for it, so call
+        from here only those before you, and leave the others to work that `Host.spawn` starts.
+        """
 
     async def stop(self) -> None:
         """Close stores; running calls have ended or been cancelled."""
