@@ -32,6 +32,7 @@ stop: ## stop the grid of `make run`; its state stays
 	@if [ -x $(BIN)/xos-setup ]; then $(BIN)/xos-setup local down --root $(GRID); else echo "There is no grid here."; fi
 
 test: prepare ## everything that CI checks, with a summary
+	@$(BOOTSTRAP)/prepare --tests
 	@$(BOOTSTRAP)/checks $(CHECKS)
 
 check: prepare ## the quick part of `make test`: no daemons
