@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
+import uvloop
 
 from xos.common.log import configure, get_logger
 from xos.common.tls import Credential
@@ -194,7 +195,7 @@ def serve(seat: Seat, home: Path, env: Mapping[str, str], ready: Callable[[], No
         log.info("agent.ready", socket=str(seat.path), pid=os.getpid())
         return await agent.run()
 
-    left = asyncio.run(run())
+    left = uvloop.run(run())
     if left is not None:
         log.info("agent.starts-anew", reason="newer code")
         os.execv(AGENT[0], [*AGENT, "--resume", seat.hand_over(left)])  # noqa: S606 -- ourselves
