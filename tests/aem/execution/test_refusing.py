@@ -17,7 +17,6 @@ from support.units import Node, shell, unit_order
 from xos.aem.api import ORDER_PURPOSE, InputFile, JobOrder, State, UnitOrder
 from xos.aem.errors import DoesNotFit, NoSlot, NotYourUnit, UnitRefused, UnknownUnit
 from xos.aem.ids import job_id_of, unit_id_of
-from xos.aem.jobs import intake
 from xos.aem.jsdl import StagedFile, to_jsdl
 from xos.common.errors import StorageFull
 from xos.common.identity import Identity, Kind
@@ -43,10 +42,6 @@ def resigned(order: UnitOrder, user: Credential, **changes: object) -> UnitOrder
 
 def other_units(order: UnitOrder, index: int, count: int) -> UnitOrder:
     return replace(order, index=index, count=count, unit_id=unit_id_of(order.job_id, index))
-
-
-def test_both_sides_work_out_the_same_job_id() -> None:
-    assert job_id_of("alice@demo", "demo", "r-1") == intake.job_id_of("alice@demo", "demo", "r-1")
 
 
 Change = Callable[[UnitOrder, Credential], UnitOrder]

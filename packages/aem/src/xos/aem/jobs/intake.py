@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import functools
-import hashlib
 import re
 import time
 from collections import Counter
@@ -16,6 +14,7 @@ import msgspec
 
 from xos.aem.api import ORDER_PURPOSE, JobOrder, Needs
 from xos.aem.errors import JobRefused, OrderTooLarge, TooManyJobs, TooManyUnits
+from xos.aem.ids import job_id_of
 from xos.aem.jobs.ledger import Ledger
 from xos.aem.jobs.lifecycle import Job, new_job
 from xos.aem.jobs.orders import Orders
@@ -31,15 +30,6 @@ _decode = msgspec.msgpack.Decoder(JobOrder).decode
 _encode = msgspec.msgpack.Encoder().encode
 _REMEMBERED_BYTES = 64 * 1024
 """Job descriptions up to that size are remembered: a thousand jobs often have one."""
-
-
-def job_id_of(owner: str, vo: str, request_id: str) -> str:
-    """The id of the job that a request is: the same request can never become two jobs.
-
-    80 bits of SHA-256. Who made two requests collide would only have the second refused, since the order differs.
-    """
-    digest = hashlib.sha256(f"{owner}\0{request_id}".encode()).digest()
-    return f"{vo}-{base64.b32encode(digest[:10]).decode().lower()}"
 
 
 class Intake:

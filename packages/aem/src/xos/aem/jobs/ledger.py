@@ -128,14 +128,15 @@ class Ledger:
         return frozenset()
 
     def _succeeded(self, batch: _Batch, known: frozenset[str]) -> None:
+        # First, so that the answers to callers leave before the work begins that their jobs set off.
+        for job_id, future in batch.added.items():
+            if not future.done():
+                future.set_result(job_id not in known)
         for job_id, new in batch.news.items():
             if job_id not in known:
                 self._durable(None, new.job)
         for change in batch.changes.values():
             self._durable(change.base, change.job)
-        for job_id, future in batch.added.items():
-            if not future.done():
-                future.set_result(job_id not in known)
         batch.done.set_result(None)
 
     def _failed(self, batch: _Batch, error: Exception) -> None:
