@@ -26,6 +26,13 @@ async def test_a_program_that_succeeds_is_done(node: Node, alice: Credential) ->
     assert await node.output(order.unit_id, "error") == b"trouble\n"
 
 
+async def test_a_program_can_open_its_standard_streams_anew(node: Node, alice: Credential) -> None:
+    order = unit_order(alice, shell("echo hello >/dev/stdout; echo trouble >/dev/stderr"))
+    assert (await node.run(order)).state is State.DONE
+    assert await node.output(order.unit_id) == b"hello\n"
+    assert await node.output(order.unit_id, "error") == b"trouble\n"
+
+
 async def test_running_is_reported_before_the_end(node: Node, alice: Credential) -> None:
     order = unit_order(alice, shell("sleep 100"))
     await node.start(order)

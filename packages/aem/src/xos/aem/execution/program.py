@@ -115,12 +115,21 @@ class _Streams:
         self._input = self._output = self._error = -1
 
     def open_kept(self) -> None:
-        """Open those in the unit directory, before the account is left that may write there."""
+        """Open those in the unit directory, before the account is left that may write there.
+
+        They become the user's own, since ``/dev/stderr`` is the file itself, opened anew as whoever asks.
+        """
         task = self._task
         if not task["output"]:
-            self._output = _open(os.path.join(task["directory"], OUTPUT), _APPEND)
+            self._output = self._kept(OUTPUT)
         if not task["error"]:
-            self._error = _open(os.path.join(task["directory"], ERROR), _APPEND)
+            self._error = self._kept(ERROR)
+
+    def _kept(self, name: str) -> int:
+        fd = _open(os.path.join(self._task["directory"], name), _APPEND)
+        if self._task["account"] is not None:
+            os.fchown(fd, *self._task["account"])
+        return fd
 
     def open_named(self) -> None:
         """Open those that the job names, as the user."""
