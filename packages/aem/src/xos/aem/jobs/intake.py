@@ -32,6 +32,10 @@ _REMEMBERED_BYTES = 64 * 1024
 """Job descriptions up to that size are remembered: a thousand jobs often have one."""
 
 
+LARGE_DOCUMENT = 32 * 1024
+"""Bytes; a JSDL document above it is parsed in a thread, so that other callers do not wait for it."""
+
+
 class Intake:
     """What stands behind ``create_job``."""
 
@@ -54,7 +58,10 @@ class Intake:
             raise OrderTooLarge(size=size, limit=self._settings.order_bytes)
         signer = verify_signed(signed, self._trust, purpose=ORDER_PURPOSE, at=time.time(), kind=Kind.USER)
         order = self._order(signed.payload)
-        job = self._job(caller, signer, order)
+        _check_order(caller, signer, order)
+        large = len(order.jsdl) > LARGE_DOCUMENT
+        described = await asyncio.to_thread(_described, order.jsdl) if large else _described(order.jsdl)
+        job = self._job(str(signer), order, *described)
         if self._registry.get(job.job_id) is not None:
             return await self._same(job.job_id, signed)
         waiting = self._registry.count_of(job.owner) + self._coming_of[job.owner]
@@ -98,18 +105,10 @@ class Intake:
         except (msgspec.ValidationError, msgspec.DecodeError) as error:
             raise JobRefused(detail=f"not a job order: {error}") from error
 
-    def _job(self, caller: Identity, signer: Identity, order: JobOrder) -> Job:
-        if str(signer) != str(caller):
-            raise JobRefused(detail=f"signed by {signer}, submitted by {caller}")
-        if order.vo != signer.vo:
-            raise JobRefused(detail=f"for VO {order.vo[:64]}, signed by a member of {signer.vo}")
-        if not _REQUEST.fullmatch(order.request_id):
-            raise JobRefused(detail="a request id is 8 to 128 letters, digits, '.', '_', ':' or '-'")
-        name, needs, count = _described(order.jsdl)
+    def _job(self, owner: str, order: JobOrder, name: str, needs: Needs, count: int) -> Job:
         if count > self._settings.units_per_job:
             raise TooManyUnits(units=count, limit=self._settings.units_per_job)
         self._sequence += 1
-        owner = str(signer)
         return new_job(
             job_id=job_id_of(owner, order.vo, order.request_id),
             request_id=order.request_id,
@@ -121,6 +120,16 @@ class Intake:
             sequence=self._sequence,
             submitted=time.time(),
         )
+
+
+def _check_order(caller: Identity, signer: Identity, order: JobOrder) -> None:
+    """Raises `JobRefused` when the order is not its submitter's own."""
+    if str(signer) != str(caller):
+        raise JobRefused(detail=f"signed by {signer}, submitted by {caller}")
+    if order.vo != signer.vo:
+        raise JobRefused(detail=f"for VO {order.vo[:64]}, signed by a member of {signer.vo}")
+    if not _REQUEST.fullmatch(order.request_id):
+        raise JobRefused(detail="a request id is 8 to 128 letters, digits, '.', '_', ':' or '-'")
 
 
 def _reused(job_id: str) -> JobRefused:
