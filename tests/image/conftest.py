@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What the tests of the image builder share."""
 
+import shutil
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -60,4 +62,19 @@ def git(top: Path, *arguments: str, date: int | None = None) -> None:
 
 def commit(top: Path, message: str, date: int) -> None:
     git(top, "add", "--all")
-    git(top, "commit", "-q", "-m", message, date=date)
+    git(top, "commit", "-q", "--allow-empty", "-m", message, date=date)
+
+
+def snapshot(checkout: Path, place: Path) -> Path:
+    """A clone with everything as it is in *checkout* now, committed or not: that may change while tests run."""
+    subprocess.run(["git", "clone", "-q", str(checkout), str(place)], check=True)
+    for path in (path for path in place.iterdir() if path.name != ".git"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    listed = ["git", "-C", str(checkout), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listed, check=True, capture_output=True, text=True).stdout.split("\0")
+    for name in filter(None, names):
+        if (checkout / name).exists():
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(checkout / name, place / name)
+    commit(place, "as it is now", int(time.time()))
+    return place

@@ -13,6 +13,8 @@ from pathlib import Path
 from xos.common.errors import XosError
 from xos.image import cache
 from xos.image.progress import to_stderr
+from xos.image.repository import make as repository
+from xos.image.repository.keys import key_directory
 from xos.image.rpms.make import Options, make_rpms
 
 INTERRUPTED = 130
@@ -29,6 +31,12 @@ def parser() -> argparse.ArgumentParser:
     rpms.add_argument("--checkout", type=Path, default=Path(), help="the Git checkout (here)")
     rpms.add_argument("--out", type=Path, default=Path("build/rpms"), help="where the RPMs go (%(default)s)")
     rpms.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many at once (%(default)s)")
+    repo = what.add_parser("repo", parents=[common], help="sign the packages and make the repository")
+    repo.add_argument("--rpms", type=Path, default=Path("build/rpms"), help="what to publish (%(default)s)")
+    repo.add_argument("--out", type=Path, default=Path("build/repo"), help="the repository (%(default)s)")
+    repo.add_argument("--keys", type=Path, default=key_directory(), help="where the signing key is (%(default)s)")
+    repo.add_argument("--url", default="", help="address under which systems will find it (file:// and --out)")
+    repo.add_argument("--rotate-key", action="store_true", help="first make a new key, which signs from now on")
     return p
 
 
@@ -63,6 +71,21 @@ async def _run(args: argparse.Namespace) -> None:
                 jobs=max(1, args.jobs),
             )
             await make_rpms(options, to_stderr)
+        case "repo":
+            await _repo(args)
+
+
+async def _repo(args: argparse.Namespace) -> None:
+    options = repository.Options(
+        rpms=args.rpms.absolute(),
+        out=args.out.absolute(),
+        cache=args.cache.absolute(),
+        keys=args.keys.absolute(),
+        url=args.url.rstrip("/"),
+    )
+    if args.rotate_key:
+        await repository.rotate_key(options, to_stderr)
+    await repository.make_repository(options, to_stderr)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The key that signs packages and metadata: made once, kept outside the checkout and the cache, changed by rotation.
+
+The directory holds a GnuPG home and ``fingerprints``: one a line, the key that signs first, those before it after it.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import msgspec
+
+from xos.common.files import write_atomically
+from xos.image.errors import BadKey, StepFailed
+from xos.image.repository.packages import TOOLS
+from xos.image.sandbox import Bind, Sandbox
+
+LIFETIME = "2y"
+
+
+class Signer(msgspec.Struct, frozen=True, kw_only=True):
+    """The key that signs, and what others need to check it."""
+
+    directory: Path
+    fingerprint: str
+    public: str
+    """All keys, armoured: the one that signs and those whose signatures are still about."""
+
+    def inside(self, sandbox: Sandbox) -> Sandbox:
+        """The sandbox with the keys in it."""
+        return sandbox.also(Bind(self.directory, "/keys", writable=True))
+
+
+def key_directory() -> Path:
+    """``$XOS_KEYS``, or below the user's configuration."""
+    if given := os.environ.get("XOS_KEYS"):
+        return Path(given).resolve()
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "xtreemos/keys"
+
+
+async def signer(directory: Path, sandbox: Sandbox, log: Path) -> Signer:
+    """The key of *directory*, made if there is none. Raises `BadKey`."""
+    if not (directory / "fingerprints").exists():
+        await rotate(directory, sandbox, log)
+    known = (directory / "fingerprints").read_text().split()
+    inside = sandbox.also(Bind(directory, "/keys", writable=True))
+    try:
+        public = await inside.run([f"{TOOLS}/export-key", *known], step="reading the signing key", log=log)
+    except StepFailed as error:
+        raise BadKey(path=str(directory), detail=str(error.data["tail"])) from error
+    return Signer(directory=directory, fingerprint=known[0], public=public.decode())
+
+
+async def rotate(directory: Path, sandbox: Sandbox, log: Path) -> str:
+    """Make a new key, which signs from now on; the ones before stay published. Returns its fingerprint."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file = directory / "fingerprints"
+    before = file.read_text().split() if file.exists() else []
+    name = f"XtreemOS packages <packages@{socket.gethostname()}>"
+    inside = sandbox.also(Bind(directory, "/keys", writable=True))
+    made = await inside.run([f"{TOOLS}/make-key", name, LIFETIME], step="making the signing key", log=log)
+    fingerprint = made.decode().strip()
+    if not fingerprint:
+        raise BadKey(path=str(directory), detail="GnuPG made none")
+    write_atomically(file, "".join(f"{key}\n" for key in (fingerprint, *before)).encode(), 0o600)
+    return fingerprint
