@@ -304,6 +304,8 @@ class LocalGrid:
         work = users.work_directory(self.root)
         if work.exists():
             shutil.rmtree(work)
+            with contextlib.suppress(OSError):  # other grids may work there
+                users.LOCAL_WORK.rmdir()
         for entry in sorted(
             self.root.iterdir(), key=lambda entry: entry == self._kept
         ):  # what says that it is one: last

@@ -26,6 +26,7 @@ from xos.setup.local.processes import Process
 
 LONGEST_SOCKET = 100
 """Bytes of a Unix socket's path that are safe to use (108, unix(7))."""
+LOCAL_WORK = Path("/var/lib/xos/local-work")
 _UCRED = struct.Struct("3i")
 
 
@@ -125,4 +126,4 @@ def work_directory(root: Path) -> Path:
     """
     if all(stat.S_IMODE(above.stat().st_mode) & stat.S_IXOTH for above in (root, *root.parents)):
         return root / "work"
-    return Path("/var/lib/xos/local-work") / hashlib.sha256(os.fsencode(root)).hexdigest()[:16]
+    return LOCAL_WORK / hashlib.sha256(os.fsencode(root)).hexdigest()[:16]
