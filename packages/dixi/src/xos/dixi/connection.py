@@ -245,7 +245,7 @@ class Connection(asyncio.Protocol):
             # Our own requests are told from the peer's by their sign.
             self._expiry.add(-number, self._loop.time() + deadline, method)
             limit = max(1, int(deadline * 1000))
-        self._write(frames.pack_request(number, method, args, limit))
+        self._write(frames.pack_request(number, method, args, limit), alone=not self._calls)
         return number
 
     def _expired(self, number: int, method: str) -> None:
@@ -366,13 +366,11 @@ class Connection(asyncio.Protocol):
         if self._works.pop(number, None) is None or self.closed:
             return
         self._expiry.discard(number)
-        if error is None:
-            try:
-                self._write(frames.pack_result(number, value))
-                return
-            except XosError as raised:
-                error = raised
-        self._send_frame(frames.Failure(number, error.to_fault()))
+        try:
+            data = frames.pack_result(number, value) if error is None else frames.pack(_failure(number, error))
+        except XosError as raised:
+            data = frames.pack(_failure(number, raised))
+        self._write(data, alone=not self._works)
 
     def _finish_stream(self, number: int, error: XosError | None) -> None:
         self._credit.pop(number, None)
@@ -392,11 +390,14 @@ class Connection(asyncio.Protocol):
     def _send_frame(self, frame: frames.Frame) -> None:
         self._write(frames.pack(frame))
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: bytes, *, alone: bool = False) -> None:
+        """Send *data*; unless it stands *alone*, at the end of this turn of the loop, with what else comes up in it."""
         if self.closed:
             return
         self._out.append(data)
-        if len(self._out) == 1:
+        if alone:
+            self._flush()
+        elif len(self._out) == 1:
             self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
@@ -440,6 +441,10 @@ class Connection(asyncio.Protocol):
             self.fail(BadFrame(detail=f"half a frame, and nothing more for {SILENCE:.0f} s"))
         elif now - self._heard > SILENCE:
             self._send_frame(frames.Ping(int(now)))
+
+
+def _failure(number: int, error: XosError) -> frames.Failure:
+    return frames.Failure(number, error.to_fault())
 
 
 class _Stream:

@@ -17,6 +17,11 @@ from xos.dixi.configuration import DaemonConfig, load_daemon
 from xos.dixi.daemon import implementation, run
 
 
+SWITCH_SECONDS = 0.0005
+"""How long a busy thread may keep the interpreter from others that want it. With Python's own 5 ms, a commit that has
+reached the disk waits that long behind the event loop before it can be answered."""
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     p = argparse.ArgumentParser(prog="dixid", description="Host the XtreemOS services that a configuration file names.")
@@ -35,6 +40,7 @@ def main() -> int:
             _check(config, args.config)
             return 0
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+        sys.setswitchinterval(SWITCH_SECONDS)
         asyncio.run(run(config, args.config))
     except XosError as error:
         sys.stderr.write(f"dixid: {error.message} [{error.code}]\n")
