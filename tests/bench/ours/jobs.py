@@ -15,8 +15,11 @@ from bench.resources import Resources
 XSUB = ["xsub", "--", "/bin/true"]
 
 
-def submit(resources: Resources, *, parallel: int) -> Measure:
-    """Jobs a second taken through blocking XATI by *parallel* client processes, each job acknowledged after fsync."""
+def submit(resources: Resources, *, parallel: int, running: bool) -> Measure:
+    """Jobs a second taken through blocking XATI by *parallel* client processes, each job acknowledged after fsync.
+
+    *running*: whether the jobs may start meanwhile.
+    """
     ours, count = grid.get(resources), resources.scaled(200, 8)
     each = max(1, count // parallel)
     clients = ours.clients[:parallel]
@@ -24,10 +27,12 @@ def submit(resources: Resources, *, parallel: int) -> Measure:
     def measure() -> Sample:
         before, begin = ours.cpu(), time.perf_counter()
         for client in clients:
-            client.tell({"do": "submit", "count": each})
+            client.tell({"do": "submit", "count": each, "held": not running})
         for client in clients:
             client.hear()
         wall, after = time.perf_counter() - begin, ours.cpu()
+        if not running:
+            ours.client({"do": "cancel"})
         ours.wait_until_empty()
         return Sample(each * parallel / wall, per(before, after, each * parallel))
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """One client of the grid: blocking XATI in a process of its own (run as ``python -m``, inside the enclosure).
 
-Requests: ``{"do": "submit", "count": N}`` submits N trivial jobs one after another; ``{"do": "drain"}`` waits until
+Requests: ``{"do": "submit", "count": N}`` submits N trivial jobs one after another, with ``"held": true`` such that
+wait for more nodes than there are; ``{"do": "cancel"}`` cancels what has not ended; ``{"do": "drain"}`` waits until
 the user's jobs have ended; ``{"do": "follow", "count": N}`` submits one job after another and takes the times to
 RUNNING and to DONE as they are pushed; ``{"do": "thousand", "count": N}`` submits N and waits for each.
 """
@@ -28,6 +29,8 @@ from xos.dixi.errors import DeadlineExceeded
 from xos.dixi.client import load_credential, xos_home
 
 TRIVIAL = to_jsdl(JobDescription(executable="/bin/true"))
+HELD = to_jsdl(JobDescription(executable="/bin/true", total_resource_count=3))
+"""Wants three nodes of the two that there are."""
 
 PATIENCE = 30.0
 """Seconds in which the next trivial job ends, whatever the machine does."""
@@ -43,17 +46,25 @@ class Client:
         self._credential = credential
         self._vo = credential.identity.vo
 
-    def _order(self) -> Signed:
+    def _order(self, document: bytes = TRIVIAL) -> Signed:
         """A new trivial job, signed: part of what is measured."""
-        order = JobOrder(request_id=uuid.uuid4().hex, vo=self._vo, jsdl=TRIVIAL, submitted=time.time())
+        order = JobOrder(request_id=uuid.uuid4().hex, vo=self._vo, jsdl=document, submitted=time.time())
         return sign(msgspec.msgpack.encode(order), self._credential, purpose=ORDER_PURPOSE)
 
     def submit(self, request: Answer) -> Answer:
         """Jobs one after another, each acknowledged before the next."""
+        document = HELD if request.get("held") else TRIVIAL
         begin = time.perf_counter()
         for _ in range(request["count"]):
-            self._jobs.create_job(self._order())
+            self._jobs.create_job(self._order(document))
         return {"wall": time.perf_counter() - begin}
+
+    def cancel(self, _: Answer) -> Answer:
+        """Cancel everything that has not ended."""
+        while waiting := self._jobs.list_jobs(ended=False, limit=1000):
+            for job in waiting:
+                self._jobs.cancel_job(job.job_id)
+        return {}
 
     def drain(self, _: Answer) -> Answer:
         """Wait for everything that has not ended."""
@@ -107,6 +118,7 @@ def main() -> None:
         client = Client(bus, credential)
         known: dict[str, Callable[[Answer], Answer]] = {
             "submit": client.submit,
+            "cancel": client.cancel,
             "drain": client.drain,
             "follow": client.follow,
             "thousand": client.thousand,

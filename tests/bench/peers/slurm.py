@@ -205,15 +205,22 @@ def _get(resources: Resources, flavour: Flavour) -> Slurm:
     return resources.get(("slurm", flavour), lambda: start(resources.build, flavour), what=f"Slurm, {flavour.value}")
 
 
-def submit(resources: Resources, *, parallel: int) -> Measure:
-    """Jobs a second taken by ``sbatch``, *parallel* at once. The queue is emptied, untimed, after each repetition."""
+def submit(resources: Resources, *, parallel: int, running: bool) -> Measure:
+    """Jobs a second taken by ``sbatch``, *parallel* at once. The queue is emptied, untimed, after each repetition.
+
+    *running*: whether the jobs may start meanwhile.
+    """
     slurm, count = _get(resources, Flavour.TUNED), resources.scaled(200, 8)
 
     def measure() -> Sample:
+        if not running:
+            slurm.chain(["scontrol", "update", "NodeName=ALL", "State=DRAIN", "Reason=bench"])
         before = slurm.cpu()
         wall = slurm.run(TRIVIAL, count, parallel)["wall"]
         after = slurm.cpu()
         slurm.cancel_all()
+        if not running:
+            slurm.chain(["scontrol", "update", "NodeName=ALL", "State=RESUME"])
         return Sample(count / wall, per(before, after, count))
 
     return measure
