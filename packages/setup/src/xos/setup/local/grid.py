@@ -247,7 +247,7 @@ class LocalGrid:
     def down(self) -> None:
         """Stop every daemon, agent and job unit; state stays. Nothing is left running.
 
-        Units that still run end as FAILED, which their jobs tell when the grid is up again.
+        Units that still run are killed, and their jobs are CANCELLED when the grid is up again.
         """
         with self._locked(create=False):
             running = self.running()
