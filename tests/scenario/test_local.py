@@ -78,7 +78,7 @@ def test_down_leaves_nothing_behind_and_up_goes_on(new_grid: Grid) -> None:
     assert alice.run("xout", "--no-prefix", ended).stdout == "before\n"
     alice.run("xwait", running, status=None)
     (shown,) = json.loads(alice.run("xps", "--json", running).stdout)
-    assert shown["state"] in ("FAILED", "CANCELLED")
+    assert shown["state"] == "CANCELLED"
     assert "killed" in shown["reason"]
     started.close()
 

@@ -20,9 +20,9 @@ from xos.common.tls import Credential
 from xos.dixi.api import CallContext, Caller
 from xos.dixi.channel import Channel
 from xos.dixi.directory import NodeRecord
-from xos.dixi.dispatch import Dispatcher
-from xos.dixi.errors import ConnectionLost, DeadlineExceeded, NotConnected, UnknownService, WrongPeer
-from xos.dixi.stage import Work
+from xos.dixi.dispatch import Dispatcher, Method
+from xos.dixi.errors import ConnectionLost, NotConnected, UnknownService, WrongPeer
+from xos.dixi.stage import Work, perform
 from xos.dixi.transports import Address, Endpoint
 
 QUEUE = 1024
@@ -90,27 +90,8 @@ class Local(Caller):
         """See `xos.dixi.api.Caller.call`."""
         if self._starting:
             await self._until_started(method, deadline)
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Any] = loop.create_future()
-
-        def finish(value: Any, error: XosError | None) -> None:
-            if future.done():
-                return
-            if error is None:
-                future.set_result(value)
-            else:
-                future.set_exception(error)
-
-        work = self._work(method, args, deadline, finish)
-        work.method.stage.submit(work)
-        try:
-            async with asyncio.timeout(deadline):
-                return await future
-        except TimeoutError as error:
-            raise DeadlineExceeded(method=method) from error
-        finally:
-            if future.cancelled():  # by whoever waited for it
-                work.cancel()
+        found, args, context = self._prepare(method, args, deadline)
+        return await perform(found, args, context, deadline)
 
     async def stream(
         self,
@@ -124,13 +105,13 @@ class Local(Caller):
         await self._until_started(method, deadline)
         items: asyncio.Queue[tuple[Any, XosError | None, bool]] = asyncio.Queue(1)
         ending: asyncio.Queue[tuple[Any, XosError | None, bool]] = asyncio.Queue()
-        work = self._work(method, args, deadline, lambda _, error: ending.put_nowait((None, error, True)))
 
         async def send(value: Any) -> None:
             await items.put((value, None, False))
 
-        work.send = send
-        work.method.stage.submit(work)
+        found, args, context = self._prepare(method, args, deadline)
+        work = Work(found, args, context, lambda _, error: ending.put_nowait((None, error, True)), send)
+        found.stage.submit(work)
         try:
             while True:
                 value, error, last = await _either(items, ending)
@@ -142,12 +123,14 @@ class Local(Caller):
         finally:
             work.cancel()
 
-    def _work(self, method: str, args: tuple[Any, ...], deadline: float | None, finish: Any) -> Work:
+    def _prepare(
+        self, method: str, args: tuple[Any, ...], deadline: float | None
+    ) -> tuple[Method, tuple[Any, ...], CallContext]:
         found = self._dispatcher.find(method)
         found.admit(self._identity)
         due = None if deadline is None else asyncio.get_running_loop().time() + deadline
         context = CallContext(self._identity, found.service, found.signature.name, due, None)
-        return Work(found, found.complete(args), context, finish)
+        return found, found.complete(args), context
 
 
 async def _either(items: asyncio.Queue[Any], ending: asyncio.Queue[Any]) -> Any:

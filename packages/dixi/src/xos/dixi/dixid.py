@@ -16,7 +16,6 @@ from xos.common.log import configure
 from xos.dixi.configuration import DaemonConfig, load_daemon
 from xos.dixi.daemon import implementation, run
 
-
 SWITCH_SECONDS = 0.0005
 """How long a busy thread may keep the interpreter from others that want it. With Python's own 5 ms, a commit that has
 reached the disk waits that long behind the event loop before it can be answered."""

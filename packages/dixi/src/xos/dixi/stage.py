@@ -166,6 +166,33 @@ class Stage:
             await asyncio.wait(tasks, timeout=1.0) if tasks else None
 
 
+async def perform(method: Method, args: tuple[Any, ...], context: CallContext, deadline: float | None) -> Any:
+    """Send one call through its stage and wait for the answer, at most *deadline* seconds.
+
+    Raises what the service raises, and `DeadlineExceeded`. Whoever gives up waiting cancels the call.
+    """
+    future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+    def finish(value: Any, error: XosError | None) -> None:
+        if future.done():
+            return
+        if error is None:
+            future.set_result(value)
+        else:
+            future.set_exception(error)
+
+    work = Work(method, args, context, finish)
+    method.stage.submit(work)
+    try:
+        async with asyncio.timeout(deadline):
+            return await future
+    except TimeoutError as error:
+        raise DeadlineExceeded(method=method.name) from error
+    finally:
+        if future.cancelled():  # by whoever waited for it
+            work.cancel()
+
+
 async def _pump(items: Any, send: Callable[[Any], Awaitable[None]]) -> None:
     try:
         async for item in items:

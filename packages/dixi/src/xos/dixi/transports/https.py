@@ -41,7 +41,6 @@ from xos.dixi.errors import (
     BadArguments,
     BadFrame,
     ConnectionLost,
-    DeadlineExceeded,
     Draining,
     NoCertificate,
     NotAllowed,
@@ -52,7 +51,7 @@ from xos.dixi.errors import (
 from xos.dixi.frames import MAX_FRAME
 from xos.dixi.named import from_named, to_named, twin
 from xos.dixi.openapi import openapi
-from xos.dixi.stage import Work
+from xos.dixi.stage import Work, perform
 from xos.dixi.transports import BACKLOG, Address, Endpoint, Link, Listener, Offer, bind
 from xos.dixi.transports.tls import HANDSHAKE_SECONDS, Gate
 
@@ -164,8 +163,9 @@ class HttpsListener:
         method.admit(caller)
         if method.streams:
             return await self._stream(request, method, caller)
-        context = _context(method, caller, _deadline(request), request.remote)
-        value = await self._run(method, await _arguments(request, method), context, _deadline(request))
+        deadline = _deadline(request)
+        context = _context(method, caller, deadline, request.remote)
+        value = await perform(method, await _arguments(request, method), context, deadline)
         named = to_named(value, method.signature.result)
         return web.Response(body=msgspec.json.encode(named) + b"\n", content_type="application/json")
 
@@ -184,25 +184,6 @@ class HttpsListener:
         if request.method not in ("GET", "POST"):
             raise NotAllowed(method=method.name, caller=request.method, allowed="GET, POST")
         return method
-
-    async def _run(self, method: Method, args: tuple[Any, ...], context: CallContext, deadline: float | None) -> Any:
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Any] = loop.create_future()
-
-        def finish(value: Any, error: XosError | None) -> None:
-            if not future.done():
-                future.set_result(value) if error is None else future.set_exception(error)
-
-        work = Work(method, args, context, finish)
-        method.stage.submit(work)
-        try:
-            async with asyncio.timeout(deadline):
-                return await future
-        except TimeoutError as error:
-            raise DeadlineExceeded(method=method.name) from error
-        finally:
-            if future.cancelled():  # by whoever waited for it
-                work.cancel()
 
     async def _stream(self, request: web.BaseRequest, method: Method, caller: Identity) -> web.StreamResponse:
         args = await _arguments(request, method)
