@@ -169,7 +169,12 @@ class TlsLayer(asyncio.Protocol):
         """Encrypt and send."""
         if self._failed or self._closing or self._raw is None:
             return
-        self._tls.write(data)
+        try:
+            self._tls.write(data)
+        except ssl.SSLError as error:  # the peer has ended TLS: nothing more can be said to it
+            self._error = error
+            self._raw.abort()
+            return
         self._raw.write(self._outgoing.read())
 
     def _flush(self) -> None:
