@@ -17,7 +17,7 @@ SOURCES := xos-common/src packages/*/src iso/src
 C_FILES := $(wildcard packages/*/command/*.c)
 CHECKS := lint types imports gen-check c unit scenario conformance
 
-.PHONY: help prepare run stop test check lint format types imports gen gen-check c unit scenario conformance bench docs image-tools rpms repo image-test clean distclean
+.PHONY: help prepare run stop test check lint format types imports gen gen-check c unit scenario conformance bench docs image-tools install-image-tools rpms repo grid grid-stop image-test clean distclean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -76,13 +76,22 @@ bench: prepare ## measure beside peers; ROWS=dixi,submit runs some (build/bench/
 docs: gen ## the manual: generated reference pages under docs/
 
 image-tools:
-	@command -v mmdebstrap >/dev/null && command -v git >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends mmdebstrap git; }
+	@for program in mmdebstrap git systemd-nspawn ip; do command -v $$program >/dev/null || exec $(MAKE) -s install-image-tools; done
+
+install-image-tools:
+	@apt-get update -qq && apt-get install -y -qq --no-install-recommends mmdebstrap git systemd-container iproute2 >/dev/null
 
 rpms: prepare image-tools ## build the packages that changed, in a clean Debian 13 root (needs root; P=NAMES: only those)
 	@$(BIN)/xos-image rpms $(P)
 
 repo: rpms ## sign them and make the repository for dnf and urpmi (build/repo)
 	@$(BIN)/xos-image repo
+
+grid: repo ## a core and two resource nodes as systemd containers from these RPMs; runs the sample job (needs root)
+	@$(BIN)/xos-image grid up
+
+grid-stop: ## end the containers of `make grid` and remove all of them
+	@if [ -x $(BIN)/xos-image ]; then $(BIN)/xos-image grid down; fi
 
 image-test: prepare image-tools ## the slow tests: packages and repositories built and installed for real (needs root)
 	@$(BIN)/pytest -q -m slow tests/image $(T)

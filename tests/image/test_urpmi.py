@@ -3,6 +3,7 @@
 
 import gzip
 import lzma
+import shutil
 import struct
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -188,5 +189,16 @@ def test_media_cfg_names_each_medium() -> None:
     )
     assert text == (
         "[media_info]\nversion=2026.11\nbranch=XtreemOS\narch=x86_64\nxml-info=1\n\n"
-        "[debug]\nname=Debug\nhdlist=hdlist_debug.cz\nnoauto=1\ndebugfor=main\n"
+        "[debug]\nname=Debug\nhdlist=hdlist_debug.cz\nsynthesis=synthesis.hdlist_debug.cz\npubkey=pubkey_debug\n"
+        "noauto=1\ndebugfor=main\n"
     )
+
+
+def test_the_distribution_has_the_metadata_of_each_medium_by_its_name(tmp_path: Path, medium: Path) -> None:
+    shutil.copytree(medium, tmp_path / "dist/main")
+    urpmi.write_distribution(tmp_path / "dist", "2026.11", "x86_64", [urpmi.Medium(directory="main", name="X")])
+    info = tmp_path / "dist/media_info"
+    names = ["MD5SUM", "hdlist_main.cz", "media.cfg", "pubkey_main", "synthesis.hdlist_main.cz"]
+    assert sorted(path.name for path in info.iterdir()) == names
+    urpmi.check_md5sum(info)
+    assert len(synthesis.read((info / "synthesis.hdlist_main.cz").read_bytes())) == 2

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from xos.common.errors import XosError
 from xos.image import cache
+from xos.image.grid import make as grid
+from xos.image.grid.systems import Systems
 from xos.image.progress import to_stderr
 from xos.image.repository import make as repository
 from xos.image.repository.keys import key_directory
@@ -37,13 +39,32 @@ def parser() -> argparse.ArgumentParser:
     repo.add_argument("--keys", type=Path, default=key_directory(), help="where the signing key is (%(default)s)")
     repo.add_argument("--url", default="", help="address under which systems will find it (file:// and --out)")
     repo.add_argument("--rotate-key", action="store_true", help="first make a new key, which signs from now on")
+    _grid_parser(what, common)
     return p
+
+
+def _grid_parser(what: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+    systems = what.add_parser("grid", help="a core and resource nodes as systemd containers")
+    act = systems.add_subparsers(dest="act", required=True, metavar="up|down|run")
+    place = argparse.ArgumentParser(add_help=False)
+    place.add_argument("--state", type=Path, default=Path("build/systems"), help="what they keep (%(default)s)")
+    up = act.add_parser("up", parents=[common, place], help="make it anew and run the sample job in it")
+    up.add_argument("--repo", type=Path, default=Path("build/repo"), help="the repository (%(default)s)")
+    up.add_argument("--job", type=Path, default=Path("docs/examples/hello.jsdl"), help="sample job (%(default)s)")
+    up.add_argument("--resources", type=int, default=2, help="resource nodes (%(default)s)")
+    act.add_parser("down", parents=[place], help="end it and remove what it kept")
+    inside = act.add_parser("run", parents=[place], help="run a command in a container")
+    inside.add_argument("node", help="core, node1, ...")
+    inside.add_argument("command", nargs=argparse.REMAINDER, help="the command and its arguments")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the exit status is 0 or that of the error."""
     args = parser().parse_args(argv)
     try:
+        if args.what == "grid" and args.act != "up":
+            _grid_that_runs(args)
+            return 0
         with cache.opened(args.cache.absolute()):
             asyncio.run(_run(args))
     except XosError as error:
@@ -73,6 +94,8 @@ async def _run(args: argparse.Namespace) -> None:
             await make_rpms(options, to_stderr)
         case "repo":
             await _repo(args)
+        case "grid":
+            await _grid(args)
 
 
 async def _repo(args: argparse.Namespace) -> None:
@@ -86,6 +109,25 @@ async def _repo(args: argparse.Namespace) -> None:
     if args.rotate_key:
         await repository.rotate_key(options, to_stderr)
     await repository.make_repository(options, to_stderr)
+
+
+def _grid_that_runs(args: argparse.Namespace) -> None:
+    """What needs no cache."""
+    if args.act == "down":
+        grid.down(args.state.absolute(), to_stderr)
+    else:
+        sys.stdout.write(Systems(args.state.absolute()).run(args.node, args.command or ["true"]))
+
+
+async def _grid(args: argparse.Namespace) -> None:
+    options = grid.Options(
+        repo=args.repo.absolute(),
+        state=args.state.absolute(),
+        cache=args.cache.absolute(),
+        job=args.job.absolute(),
+        resources=max(1, args.resources),
+    )
+    sys.stdout.write(await grid.up(options, to_stderr))
 
 
 if __name__ == "__main__":

@@ -6,14 +6,22 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from xos.image.errors import StepFailed, ToolMissing
 from xos.image.progress import tail
 
 TAIL_LINES = 15
-PACKAGES = {"mmdebstrap": "mmdebstrap", "unshare": "util-linux", "git": "git"}
+PACKAGES = {
+    "mmdebstrap": "mmdebstrap",
+    "unshare": "util-linux",
+    "git": "git",
+    "systemd-nspawn": "systemd-container",
+    "nsenter": "util-linux",
+    "ip": "iproute2",
+}
 """What to install for a program that is missing."""
 
 
@@ -34,6 +42,16 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
         **kept,
         **(extra or {}),
     }
+
+
+async def together(works: Iterable[Coroutine[Any, Any, object]]) -> None:
+    """Do all side by side; the first that fails ends the others, and its error is raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for work in works:
+                group.create_task(work)
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from errors
 
 
 async def run(

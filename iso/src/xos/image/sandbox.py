@@ -72,6 +72,8 @@ class Sandbox(msgspec.Struct, frozen=True, kw_only=True):
     scratch: Path
     """Directory (not on an overlay) where what is thrown away is kept meanwhile."""
     binds: tuple[Bind, ...] = ()
+    kept: bool = False
+    """Whether what programs write stays, in ``scratch/upper``, for the next run."""
 
     def also(self, *binds: Bind) -> Sandbox:
         """The same with more bound."""
@@ -91,6 +93,8 @@ class Sandbox(msgspec.Struct, frozen=True, kw_only=True):
             raise NotRoot
         need("unshare")
         self.scratch.mkdir(parents=True, exist_ok=True)
+        if self.kept:
+            return await run(self.command(self.scratch, argv), step=step, log=log, stdin=stdin, env=env)
         scratch = tempfile.mkdtemp(prefix="run-", dir=self.scratch)
         try:
             return await run(self.command(Path(scratch), argv), step=step, log=log, stdin=stdin, env=env)

@@ -151,9 +151,7 @@ async def _describe(
             found[medium.directory] = tuple(sorted(packages, key=lambda p: (p.name, p.build_time, p.full_name)))
             urpmi.write_media_info(place, found[medium.directory], key.public)
         newest = max(package.build_time for packages in found.values() for package in packages)
-        (media / "media_info").mkdir(exist_ok=True)
-        cfg = urpmi.media_cfg(urpmi.distribution_version(newest), ARCH, MEDIA)
-        write_atomically(media / "media_info/media.cfg", cfg.encode(), 0o644)
+        urpmi.write_distribution(media, urpmi.distribution_version(newest), ARCH, MEDIA)
         comps = options.cache / "tmp/comps.xml"
         comps.write_bytes(groups.comps(groups.groups()))
         inside = key.inside(sandbox).also(Bind(out, "/repo", writable=True), Bind(comps, "/comps.xml"))

@@ -57,11 +57,28 @@ def write_media_info(directory: Path, packages: Sequence[Package], pubkey: str) 
         write_atomically(info / name, data, 0o644)
 
 
+def write_distribution(root: Path, version: str, arch: str, media: Sequence[Medium]) -> None:
+    """Make ``media_info`` of the distribution in *root*, below which the media are that have theirs already."""
+    info = root / "media_info"
+    content = {"media.cfg": media_cfg(version, arch, media).encode()}
+    for medium in media:
+        own = root / medium.directory / "media_info"
+        content[f"hdlist_{medium.directory}.cz"] = (own / HDLIST).read_bytes()
+        content[f"synthesis.hdlist_{medium.directory}.cz"] = (own / SYNTHESIS).read_bytes()
+        content[f"pubkey_{medium.directory}"] = (own / PUBKEY).read_bytes()
+    content[MD5SUM] = _md5sum({name: data for name, data in content.items() if name.endswith(".cz")})
+    shutil.rmtree(info, ignore_errors=True)
+    info.mkdir()
+    for name, data in content.items():
+        write_atomically(info / name, data, 0o644)
+
+
 def media_cfg(version: str, arch: str, media: Sequence[Medium]) -> str:
     """``media/media_info/media.cfg``."""
     lines = ["[media_info]", f"version={version}", "branch=XtreemOS", f"arch={arch}", "xml-info=1"]
     for medium in media:
         lines += ["", f"[{medium.directory}]", f"name={medium.name}", f"hdlist=hdlist_{medium.directory}.cz"]
+        lines += [f"synthesis=synthesis.hdlist_{medium.directory}.cz", f"pubkey=pubkey_{medium.directory}"]
         lines += ["noauto=1"] * medium.off
         lines += [f"debugfor={medium.debug_for}"] * bool(medium.debug_for)
     return "\n".join(lines) + "\n"

@@ -12,6 +12,7 @@ import msgspec
 
 from xos.image import cache as caches
 from xos.image import roots
+from xos.image.processes import together
 from xos.image.progress import Say
 from xos.image.roots import Root
 from xos.image.rpms.base import describe
@@ -99,12 +100,7 @@ async def _build_all(specs: Sequence[Spec], needs: dict[str, frozenset[str]], sh
         async with free:
             done[spec.name].set_result(await _one(spec, needed, shop))
 
-    try:
-        async with asyncio.TaskGroup() as group:
-            for spec in specs:
-                group.create_task(one(spec))
-    except ExceptionGroup as errors:
-        raise errors.exceptions[0] from errors
+    await together(map(one, specs))
     return [future.result() for future in done.values()]
 
 
