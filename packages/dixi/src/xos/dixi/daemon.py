@@ -15,6 +15,7 @@ import importlib.metadata
 import resource
 import signal
 import ssl
+import time
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
@@ -186,7 +187,7 @@ class Daemon:
             addresses.get("dixi", ""),
             tuple(self.config.services),
             https=addresses.get("https", ""),
-            started=asyncio.get_running_loop().time(),
+            started=time.time(),
         )
 
     def _metrics(self) -> bytes:
