@@ -68,7 +68,8 @@ def test_the_sample_job_runs_on_both_nodes_and_stop_leaves_nothing(tmp_path: Pat
 
     mounts, network = Path("/proc/self/mountinfo").read_text(), links()
     command = [str(TOP / ".venv/bin/xos-image"), "grid"]
-    rest = ["--state", str(tmp_path / "systems"), "--repo", str(REPO), "--job", str(TOP / "docs/examples/hello.jsdl")]
+    state = ["--state", str(tmp_path / "systems")]
+    rest = [*state, "--repo", str(REPO), "--job", str(TOP / "docs/examples/hello.jsdl")]
     try:
         done = subprocess.run([*command, "up", *rest], check=False, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
@@ -79,7 +80,7 @@ def test_the_sample_job_runs_on_both_nodes_and_stop_leaves_nothing(tmp_path: Pat
             assert systems.run(name, ["systemctl", "is-active", unit]) == "active\n"
         assert systems.run("core", ["rpm", "-Va", "xos*"]) == ""
     finally:
-        subprocess.run([*command, "down", *rest], check=True, capture_output=True)
+        subprocess.run([*command, "down", *state], check=True, capture_output=True)
     assert not (tmp_path / "systems").exists()
     assert Path("/proc/self/mountinfo").read_text() == mounts
     assert links() == network
