@@ -54,6 +54,12 @@ def test_a_process_that_only_has_the_same_number_is_not_taken_for_the_containers
     assert not (tmp_path / "systems.json").exists()
 
 
+def main_process(systems: Systems, unit: str) -> str:
+    """Its number, once the unit is up."""
+    systems.run("core", ["systemctl", "start", unit])
+    return systems.run("core", ["systemctl", "show", "--property=MainPID", "--value", unit])
+
+
 TOP = Path(__file__).parents[2]
 REPO = TOP / "build/repo"
 
@@ -79,6 +85,16 @@ def test_the_sample_job_runs_on_both_nodes_and_stop_leaves_nothing(tmp_path: Pat
         for name, unit in (("core", "xos-core.target"), ("node1", "xos-resource.target"), ("node1", "dixid@resource")):
             assert systems.run(name, ["systemctl", "is-active", unit]) == "active\n"
         assert systems.run("core", ["rpm", "-Va", "xos*"]) == ""
+        # New code restarts what runs it, and what it kept is there.
+        before = main_process(systems, "dixid@core")
+        systems.run("core", ["dnf", "-y", "reinstall", "python3-xos-dixi"])
+        assert main_process(systems, "dixid@core") != before
+        alice = ["runuser", "-u", "alice", "--", "env", "HOME=/home/alice"]
+        assert "DONE" in systems.run("core", [*alice, "xps", "--all"])
+        # Stopping the target stops its services.
+        systems.run("node2", ["systemctl", "stop", "xos-resource.target"])
+        word = systems.run("node2", ["systemctl", "is-active", "dixid@resource"], check=False).strip()
+        assert word in {"inactive", "deactivating"}
     finally:
         subprocess.run([*command, "down", *state], check=True, capture_output=True)
     assert not (tmp_path / "systems").exists()

@@ -105,7 +105,7 @@ async def _install_one(node: Node, nodes: Sequence[Node], base: Root, options: O
 
 def _run(systems: Systems, base: Root, nodes: Sequence[Node], options: Options, say: Say) -> str:
     core, *rest = nodes
-    systems.start(base.path, nodes)
+    systems.start(base.path, options.repo, nodes)
     for node in nodes:
         say(f"  {node.name} ({node.address}): {systems.wait_for(node)}")
     setup = f"{SETUP}/node-setup"

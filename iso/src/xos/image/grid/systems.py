@@ -65,13 +65,16 @@ class Systems:
         self.state = state
         self._record = state / "systems.json"
 
-    def start(self, base: Path, nodes: Sequence[Node]) -> None:
-        """Boot the containers; their overlays (``NAME/upper``) are there. Raises `ToolMissing`."""
+    def start(self, base: Path, repo: Path, nodes: Sequence[Node]) -> None:
+        """Boot the containers, which see *repo* as ``/repo``; their overlays (``NAME/upper``) are there.
+
+        Raises `ToolMissing`.
+        """
         for program in ("systemd-nspawn", "nsenter", "ip", "unshare"):
             need(program)
         cgroup = f"xos-grid-{os.getpid()}"
-        command = [*private("net"), "bash", str(INSIDE / "run-systems"), str(self.state), str(base), cgroup, BRIDGE]
-        command += [f"{NETWORK}.1", *(node.name for node in nodes)]
+        command = [*private("net"), "bash", str(INSIDE / "run-systems"), str(self.state), str(base)]
+        command += [str(repo), cgroup, BRIDGE, f"{NETWORK}.1", *(node.name for node in nodes)]
         with (self.state / "systems.log").open("ab") as log:
             process = subprocess.Popen(
                 command,
