@@ -67,3 +67,19 @@ def test_an_unknown_flavour_is_told_with_those_there_are(name: str) -> None:
     with pytest.raises(UnknownFlavour) as told:
         flavours.flavour(name, OURS)
     assert told.value.next_step == "Known: client, core, mobile, resource, ssi"
+
+
+def test_list_and_show_tell_what_is_declared(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["list", "--flavours", str(OURS)]) == 0
+    listed = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in listed] == list(flavours.names(OURS))
+    assert cli.main(["show", "core", "--flavours", str(OURS)]) == 0
+    shown = dict(line.split(":", 1) for line in capsys.readouterr().out.splitlines() if "live:" not in line)
+    assert shown["packages"].split() == ["xos-core", "xos-setup"]
+
+
+def test_an_unknown_flavour_is_an_error_of_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["build", "cor", "--flavours", str(OURS)]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("xos-image: there is no flavour cor")
+    assert "Known: client, core" in told

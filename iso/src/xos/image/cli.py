@@ -14,6 +14,7 @@ from xos.common.errors import XosError
 from xos.image import cache
 from xos.image.grid import make as grid
 from xos.image.grid.systems import Systems
+from xos.image.images.command import add_parsers
 from xos.image.progress import to_stderr
 from xos.image.repository import make as repository
 from xos.image.repository.keys import key_directory
@@ -40,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
     repo.add_argument("--url", default="", help="address under which systems will find it (file:// and --out)")
     repo.add_argument("--rotate-key", action="store_true", help="first make a new key, which signs from now on")
     _grid_parser(what, common)
+    add_parsers(what, common)
     return p
 
 
@@ -62,6 +64,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the exit status is 0 or that of the error."""
     args = parser().parse_args(argv)
     try:
+        if hasattr(args, "images"):
+            args.images(args)
+            return 0
         if args.what == "grid" and args.act != "up":
             _grid_that_runs(args)
             return 0

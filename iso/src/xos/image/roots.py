@@ -104,6 +104,7 @@ async def _finish(draft: Path, log: Path) -> None:
     """Empty what differs from one machine to the next, and note what is in it."""
     root = draft / "root"
     for file in ("etc/resolv.conf", "etc/hostname", "etc/machine-id"):
+        (root / file).unlink(missing_ok=True)  # systemd-resolved makes one a link
         (root / file).write_text("")
     query = ["dpkg-query", f"--admindir={root}/var/lib/dpkg", "-W", "-f", "${Package} ${Version} ${Architecture}\n"]
     (draft / "manifest").write_bytes(await run(query, step="listing the root's packages", log=log))
