@@ -77,6 +77,14 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     """What it does when called without arguments, if that takes the terminal over: always in its own process."""
 
 
+class NoDirectory(XosError):
+    """Raised when the working directory has been removed, so that file names mean nothing."""
+
+    code = "dixi.no-directory"
+    template = "the working directory does not exist any more"
+    hint = "Change to another one: cd"
+
+
 class UnknownCommand(XosError):
     """Raised when no installed package offers a command of that name."""
 
@@ -225,13 +233,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     name, *args = [Path(sys.argv[0]).name, *sys.argv[1:]] if argv is None else argv
     env = dict(os.environ)
     try:
+        _check_directory()
         status = None if env.get("XOS_NO_AGENT") else run_in_agent(name, args, env)
         return _run_here(name, args, env) if status is None else status
-    except UnknownCommand as error:
-        sys.stderr.write(f"{name}: {error.message}\n")
+    except (UnknownCommand, NoDirectory) as error:
+        hint = f"\n{' ' * len(name)}  {error.next_step}" if error.next_step else ""
+        sys.stderr.write(f"{name}: {error.message}{hint}\n")
         return error.exit_status
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _check_directory() -> None:
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        raise NoDirectory from error
 
 
 def _run_here(name: str, args: Sequence[str], env: Mapping[str, str]) -> int:
