@@ -55,7 +55,8 @@ async def make_tree(flavour: Flavour, repo: Path, store: Store, say: Say, *, liv
         raise NothingBuilt(path=str(repo))
     declared = flavour.declared
     plan = root_plan(roots.plans().base, declared, live=live)
-    root = await roots.ensure("live" if live else "system", plan, store.cache, say)
+    name = "live" if live else "system" if declared.debian else "base"
+    root = await roots.ensure(name, plan, store.cache, say)
     when = epoch(root.path, (repo / INDEX).read_text())
     key = _key(flavour, root, repo, when, live=live)
 
