@@ -7,7 +7,7 @@ import pytest
 
 from xos.image.errors import ToolMissing
 from xos.image.images import boot
-from xos.image.images.boot import BootFailed, Machine, NotAnImage, Said
+from xos.image.images.boot import BootFailed, Machine, NotAnImage, QemuFailed, Said
 
 
 @pytest.fixture
@@ -88,3 +88,11 @@ async def test_a_machine_that_does_not_say_it_is_a_failure(
     qemu.write_text(f"#!/bin/sh\n{script}\n")
     with pytest.raises(BootFailed, match=told):
         await boot.until(Machine(image=image), "login:", seconds, print)
+
+
+def test_on_the_terminal_qemus_own_errors_are_told(image: Path, qemu: Path) -> None:
+    qemu.write_text("#!/bin/sh\nexit 1\n")
+    with pytest.raises(QemuFailed, match="status 1"):
+        boot.interactively(Machine(image=image))
+    qemu.write_text("#!/bin/sh\nexit 0\n")
+    boot.interactively(Machine(image=image))

@@ -38,6 +38,13 @@ class BootFailed(ImageError):
     template = "{file} did not say {text!r} within {seconds} s{ended}; last it said:\n{tail}"
 
 
+class QemuFailed(ImageError):
+    """Raised when QEMU itself ended with an error; what it said is on the terminal."""
+
+    code = "image.qemu-failed"
+    template = "QEMU ended with status {status}"
+
+
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
     """What is booted, and on what."""
 
@@ -84,14 +91,19 @@ def command(machine: Machine, *, serial: str) -> list[str]:
     ]
 
 
-def interactively(machine: Machine) -> int:
-    """Run it on this terminal until it is switched off, or C-a x; QEMU's exit status. Raises `NotAnImage`."""
+def interactively(machine: Machine) -> None:
+    """Run it on this terminal until it is switched off, or C-a x. Raises `NotAnImage`, `ToolMissing`, `QemuFailed`."""
     check(machine)
-    return subprocess.run(command(machine, serial="mon:stdio"), check=False).returncode
+    status = subprocess.run(command(machine, serial="mon:stdio"), check=False).returncode
+    if status != 0:
+        raise QemuFailed(status=status)
 
 
 async def until(machine: Machine, text: str, seconds: float, show: Callable[[str], None]) -> float:
-    """Run it until its serial line says *text*; the seconds that took. The machine is ended. Raises `BootFailed`."""
+    """Run it until its serial line says *text*; the seconds that took. The machine is ended.
+
+    Raises `NotAnImage`, `ToolMissing`, `BootFailed`.
+    """
     check(machine)
     started = time.monotonic()
     process = await asyncio.create_subprocess_exec(
