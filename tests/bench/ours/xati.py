@@ -2,7 +2,7 @@
 """One client of the grid: blocking XATI in a process of its own (run as ``python -m``, inside the enclosure).
 
 Requests: ``{"do": "submit", "count": N}`` submits N trivial jobs one after another, with ``"held": true`` such that
-wait for more nodes than there are; ``{"do": "cancel"}`` cancels what has not ended; ``{"do": "drain"}`` waits until
+wait for a node that there is not; ``{"do": "cancel"}`` cancels what has not ended; ``{"do": "drain"}`` waits until
 the user's jobs have ended; ``{"do": "follow", "count": N}`` submits one job after another and takes the times to
 RUNNING and to DONE as they are pushed; ``{"do": "thousand", "count": N}`` submits N and waits for each.
 """
@@ -29,8 +29,8 @@ from xos.dixi.errors import DeadlineExceeded
 from xos.dixi.client import load_credential, xos_home
 
 TRIVIAL = to_jsdl(JobDescription(executable="/bin/true"))
-HELD = to_jsdl(JobDescription(executable="/bin/true", total_resource_count=3))
-"""Wants three nodes of the two that there are."""
+HELD = to_jsdl(JobDescription(executable="/bin/true", candidate_hosts=("nowhere",)))
+"""Wants a node that there is not."""
 
 PATIENCE = 30.0
 """Seconds in which the next trivial job ends, whatever the machine does."""

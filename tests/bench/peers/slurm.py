@@ -198,6 +198,8 @@ def _wait_for_nodes(slurm: Slurm) -> None:
 JOB_LENGTHS = (1.0, 0.2, 1.4, 0.6, 1.8)
 """Seconds, spread over the 2 s after which ``sbatch --wait`` first looks, so that no phase of it is favoured."""
 
+DRAIN = ["scontrol", "update", "NodeName=ALL", "State=DRAIN", "Reason=bench"]
+RESUME = ["scontrol", "update", "NodeName=ALL", "State=RESUME"]
 TRIVIAL = ["sbatch", "--output=/dev/null", "--wrap=true"]
 
 
@@ -214,27 +216,31 @@ def submit(resources: Resources, *, parallel: int, running: bool) -> Measure:
 
     def measure() -> Sample:
         if not running:
-            slurm.chain(["scontrol", "update", "NodeName=ALL", "State=DRAIN", "Reason=bench"])
+            slurm.chain(DRAIN)
         before = slurm.cpu()
         wall = slurm.run(TRIVIAL, count, parallel)["wall"]
         after = slurm.cpu()
         slurm.cancel_all()
         if not running:
-            slurm.chain(["scontrol", "update", "NodeName=ALL", "State=RESUME"])
+            slurm.chain(RESUME)
         return Sample(count / wall, per(before, after, count))
 
     return measure
 
 
-def command(resources: Resources, argv: list[str], *, count: int) -> Measure:
-    """Milliseconds that one command takes, the median of *count*."""
+def command(resources: Resources, argv: list[str], *, count: int, running: bool = True) -> Measure:
+    """Milliseconds that one command takes, the median of *count*. *running*: whether its jobs may start meanwhile."""
     slurm, times = _get(resources, Flavour.TUNED), resources.scaled(count, 5)
 
     def measure() -> Sample:
+        if not running:
+            slurm.chain(DRAIN)
         before = slurm.cpu()
         took = sorted(slurm.run(argv, times)["took"])
         after = slurm.cpu()
         slurm.cancel_all()
+        if not running:
+            slurm.chain(RESUME)
         return Sample(took[len(took) // 2] * 1e3, per(before, after, times))
 
     return measure
