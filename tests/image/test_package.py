@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A package is built again if, and only if, something that its bytes depend on has changed."""
 
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +63,33 @@ def test_what_an_interrupted_build_left_is_removed(tmp_path: Path) -> None:
 
 
 def test_two_builds_do_not_share_a_cache_at_once(tmp_path: Path) -> None:
-    with cache.opened(tmp_path), pytest.raises(CacheBusy), cache.opened(tmp_path):
+    told: list[str] = []
+    with cache.opened(tmp_path), pytest.raises(CacheBusy, match="process "), cache.opened(tmp_path, told.append, 0.0):
         pass
     with cache.opened(tmp_path):
         pass
+
+
+def test_a_build_waits_for_the_one_that_has_the_cache_and_says_whom_for(tmp_path: Path) -> None:
+    told: list[str] = []
+    entered, leave = threading.Event(), threading.Event()
+
+    def first() -> None:
+        with cache.opened(tmp_path):
+            entered.set()
+            leave.wait(10)
+
+    def say(line: str) -> None:
+        told.append(line)
+        leave.set()
+
+    holder = threading.Thread(target=first)
+    holder.start()
+    assert entered.wait(10)
+    with cache.opened(tmp_path, say, 10.0):
+        holder.join()
+    assert len(told) == 1
+    assert f"process {os.getpid()}, " in told[0]
 
 
 def test_a_full_disk_is_told_before_anything_is_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

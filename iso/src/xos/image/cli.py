@@ -29,6 +29,13 @@ def parser() -> argparse.ArgumentParser:
     what = p.add_subparsers(dest="what", required=True, metavar="WHAT")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--cache", type=Path, default=cache.cache_directory(), help="roots and results (%(default)s)")
+    common.add_argument(
+        "--wait",
+        type=float,
+        default=cache.WAIT_SECONDS,
+        metavar="SECONDS",
+        help="how long to wait for another build to leave the cache (%(default)g)",
+    )
     rpms = what.add_parser("rpms", parents=[common], help="build the packages that changed")
     rpms.add_argument("package", nargs="*", help="only these and what they need (all)")
     rpms.add_argument("--checkout", type=Path, default=Path(), help="the Git checkout (here)")
@@ -67,10 +74,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if hasattr(args, "images"):
             args.images(args)
             return 0
-        if args.what == "grid" and args.act != "up":
-            _grid_that_runs(args)
+        if args.what == "grid":
+            _grid(args)
             return 0
-        with cache.opened(args.cache.absolute()):
+        with cache.opened(args.cache.absolute(), wait=args.wait):
             asyncio.run(_run(args))
     except XosError as error:
         to_stderr(f"xos-image: {error.message}")
@@ -99,8 +106,6 @@ async def _run(args: argparse.Namespace) -> None:
             await make_rpms(options, to_stderr)
         case "repo":
             await _repo(args)
-        case "grid":
-            await _grid(args)
 
 
 async def _repo(args: argparse.Namespace) -> None:
@@ -116,23 +121,24 @@ async def _repo(args: argparse.Namespace) -> None:
     await repository.make_repository(options, to_stderr)
 
 
-def _grid_that_runs(args: argparse.Namespace) -> None:
-    """What needs no cache."""
-    if args.act == "down":
-        grid.down(args.state.absolute(), to_stderr)
-    else:
-        sys.stdout.write(Systems(args.state.absolute()).run(args.node, args.command or ["true"]))
-
-
-async def _grid(args: argparse.Namespace) -> None:
-    options = grid.Options(
-        repo=args.repo.absolute(),
-        state=args.state.absolute(),
-        cache=args.cache.absolute(),
-        job=args.job.absolute(),
-        resources=max(1, args.resources),
-    )
-    sys.stdout.write(await grid.up(options, to_stderr))
+def _grid(args: argparse.Namespace) -> None:
+    """Takes the cache only if it lacks the base root: grids and builds do not wait for each other."""
+    state = args.state.absolute()
+    match args.act:
+        case "up":
+            options = grid.Options(
+                repo=args.repo.absolute(),
+                state=state,
+                cache=args.cache.absolute(),
+                job=args.job.absolute(),
+                resources=max(1, args.resources),
+                wait=args.wait,
+            )
+            sys.stdout.write(asyncio.run(grid.up(options, to_stderr)))
+        case "down":
+            grid.down(state, to_stderr)
+        case "run":
+            sys.stdout.write(Systems(state).run(args.node, args.command or ["true"]))
 
 
 if __name__ == "__main__":

@@ -65,13 +65,26 @@ def plan_key(plan: RootPlan) -> str:
     return hashlib.sha256(" ".join([plan.suite, *sorted(plan.packages)]).encode()).hexdigest()[:16]
 
 
+def found(name: str, plan: RootPlan, cache: Path) -> Root | None:
+    """The root, if it is in the cache; complete roots are never changed, so that anybody may use them meanwhile."""
+    home = _home(name, plan, cache)
+    try:
+        return Root(home / "root", (home / "manifest").read_text())
+    except FileNotFoundError:
+        return None
+
+
 async def ensure(name: str, plan: RootPlan, cache: Path, say: Say) -> Root:
     """The root, made if it is not in the cache. Raises `NoNetwork`, `StepFailed`, `NotRoot`, `ToolMissing`."""
-    home = cache / "roots" / f"{name}-{plan_key(plan)}"
-    manifest = home / "manifest"
-    if not manifest.exists():
-        await _make(name, plan, home, cache, say)
-    return Root(home / "root", manifest.read_text())
+    if (root := found(name, plan, cache)) is not None:
+        return root
+    home = _home(name, plan, cache)
+    await _make(name, plan, home, cache, say)
+    return Root(home / "root", (home / "manifest").read_text())
+
+
+def _home(name: str, plan: RootPlan, cache: Path) -> Path:
+    return cache / "roots" / f"{name}-{plan_key(plan)}"
 
 
 async def _make(name: str, plan: RootPlan, home: Path, cache: Path, say: Say) -> None:

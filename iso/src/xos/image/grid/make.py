@@ -11,13 +11,14 @@ from pathlib import Path
 
 import msgspec
 
+from xos.image import cache as caches
+from xos.image import roots
 from xos.image.errors import NothingBuilt, NotRoot
 from xos.image.grid.plan import Node, files, layout
 from xos.image.grid.systems import INSIDE, Systems
 from xos.image.processes import together
 from xos.image.progress import Say, step
 from xos.image.roots import Root
-from xos.image.rpms.make import open_roots
 from xos.image.sandbox import Bind, Sandbox
 
 SETUP = "/usr/libexec/xos-grid"
@@ -35,6 +36,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     job: Path
     """The sample job, JSDL or TOML."""
     resources: int = 2
+    wait: float = caches.WAIT_SECONDS
+    """Seconds to wait for the cache, if the base root has to be made."""
 
 
 async def up(options: Options, say: Say) -> str:
@@ -44,7 +47,7 @@ async def up(options: Options, say: Say) -> str:
     if not (options.repo / "xtreemos.repo").exists():
         raise NothingBuilt(path=str(options.repo))
     nodes = layout(options.resources)
-    base, _ = await open_roots(options.cache, say)
+    base = await _base(options, say)
     systems = Systems(options.state)
     await asyncio.to_thread(systems.destroy)
     options.state.mkdir(parents=True)
@@ -61,6 +64,15 @@ def down(state: Path, say: Say) -> None:
     """End the containers and remove all of them."""
     Systems(state).destroy()
     say("the grid is gone")
+
+
+async def _base(options: Options, say: Say) -> Root:
+    """What the containers begin with."""
+    plan = roots.plans().base
+    if (root := roots.found("base", plan, options.cache)) is not None:
+        return root
+    with caches.opened(options.cache, say, options.wait):
+        return await roots.ensure("base", plan, options.cache, say)
 
 
 async def _install(nodes: Sequence[Node], base: Root, options: Options) -> None:

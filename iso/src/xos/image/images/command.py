@@ -62,7 +62,7 @@ def _build(args: argparse.Namespace) -> None:
     chosen = flavours.flavour(args.flavour, args.flavours)
     options = make.Options(repo=args.repo.absolute(), out=args.out.absolute(), cache=args.cache.absolute())
     formats = tuple(dict.fromkeys(args.format or chosen.declared.formats))
-    with cache.opened(options.cache):
+    with cache.opened(options.cache, wait=args.wait):
         for file in asyncio.run(make.build(chosen, formats, options, to_stderr)):
             sys.stdout.write(f"{file}\n")
 
