@@ -116,10 +116,10 @@ class ExecutionManagerService(Hosted[ExecutionSettings], ExecutionManager):
 
     async def stop(self) -> None:
         """Leave: the units run on."""
+        if self._timer is not None:  # first: what it spawns while we wait below would outlive us
+            self._timer.cancel()
         if self._coming:
             await asyncio.wait(self._coming.values())
-        if self._timer is not None:
-            self._timer.cancel()
         if self._done:
             await self._put_away()
         if self._launcher is not None:
