@@ -70,6 +70,15 @@ def test_what_is_generated_for_the_rooms_is_up_to_date() -> None:
     assert cli.stale(cli.outputs(plan.modules, home / (plan.reference or ""))) == []
 
 
+def test_a_package_of_several_modules_is_described_as_one_and_its_clients_lie_beside_it() -> None:
+    import xos.vom.api
+
+    offered = [describe(cls) for cls in services_in(xos.vom.api)]
+    assert {service.package for service in offered} == {"xos.vom.api"}
+    assert {struct.package for service in offered for struct in service.structs} == {"xos.vom.api"}
+    assert Path(xos.vom.api.__file__).parents[1] / "xati.py" in cli.outputs(["xos.vom.api"], None)
+
+
 def test_reference_pages_link_only_to_what_they_have(services: list[ServiceDescription]) -> None:
     page = reference.render(services[0])
     anchors = {line.lstrip("# ").lower() for line in page.splitlines() if line.startswith("#")}

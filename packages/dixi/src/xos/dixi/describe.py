@@ -7,6 +7,7 @@ import enum
 import inspect
 import keyword
 import re
+import sys
 import types
 import typing
 from collections.abc import Mapping
@@ -41,7 +42,7 @@ def describe(cls: type) -> ServiceDescription:
         methods=methods,
         structs=tuple(walk.structs.values()),
         enums=tuple(walk.enums.values()),
-        package=interface.__module__,
+        package=home_of(interface),
         version=str(getattr(interface, "__dixi_version__", "1")),
     )
 
@@ -55,12 +56,20 @@ def interface_of(cls: type) -> type:
 
 
 def services_in(module: types.ModuleType) -> list[type]:
-    """The service interfaces that a module defines, in the order they are written."""
+    """The service interfaces that a module (or the package that it is) offers, in the order they are written."""
     return [
         value
         for value in vars(module).values()
-        if isinstance(value, type) and "__dixi_service__" in vars(value) and value.__module__ == module.__name__
+        if isinstance(value, type) and "__dixi_service__" in vars(value) and home_of(value) == module.__name__
     ]
+
+
+def home_of(cls: type) -> str:
+    """The module that others import *cls* from: where it is defined, or the package above that re-exports it."""
+    home = cls.__module__
+    while getattr(sys.modules.get(above := home.rpartition(".")[0]), cls.__name__, None) is cls:
+        home = above
+    return home
 
 
 _TAKEN = frozenset({"bool", "int", "float", "str", "bytes", "list", "tuple", "dict", "service", *BUILTINS})
@@ -175,10 +184,8 @@ class _Walk:
         if not cls.__struct_config__.array_like:
             raise self.wrong(where, f"{cls.__qualname__} must be declared array_like=True")
         known = self.structs.get(cls.__name__)
-        if known is not None and known.package != cls.__module__:
-            raise self.wrong(
-                where, f"{cls.__name__} is the name of structs in both {known.package} and {cls.__module__}"
-            )
+        if known is not None and known.package != home_of(cls):
+            raise self.wrong(where, f"{cls.__name__} is the name of structs in both {known.package} and {home_of(cls)}")
         if known is not None or cls in self._open:
             return done
         self._open.add(cls)
@@ -187,13 +194,13 @@ class _Walk:
             self.field(f.name, f.type, _default(f), docs.get(f.name, ""), f"{cls.__name__}.{f.name}")
             for f in msgspec.structs.fields(cls)
         )
-        self.structs[cls.__name__] = StructDescription(cls.__name__, inspect.getdoc(cls) or "", fields, cls.__module__)
+        self.structs[cls.__name__] = StructDescription(cls.__name__, inspect.getdoc(cls) or "", fields, home_of(cls))
         return done
 
     def _enum(self, cls: type[enum.Enum]) -> Type:
         docs = attribute_docs(cls)
         members = tuple(MemberDescription(m.name, msgspec.json.encode(m).decode(), docs.get(m.name, "")) for m in cls)
-        self.enums[cls.__name__] = EnumDescription(cls.__name__, inspect.getdoc(cls) or "", members, cls.__module__)
+        self.enums[cls.__name__] = EnumDescription(cls.__name__, inspect.getdoc(cls) or "", members, home_of(cls))
         return Type(Form.ENUM, name=cls.__name__)
 
 

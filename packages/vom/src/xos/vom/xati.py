@@ -8,6 +8,104 @@ from xos.dixi.stubs import AsyncStub, BlockingStub
 from xos.vom.api import VO, CertificateWish, Group, Issued, JoinToken, User, UserState
 
 
+class CDAAsync(AsyncStub):
+    """Credential Distribution Authority: gives users short-lived XOS-Certificates."""
+
+    service = "CDA"
+
+    async def issue(self, wish: CertificateWish, *, deadline: float | None = None) -> Issued:
+        """A certificate for the CSR's key, by password or by the caller's still valid certificate."""
+        result: Issued = await self._caller.call("CDA.issue", (wish,), Issued, deadline=deadline)
+        return result
+
+    async def ca(self, *, deadline: float | None = None) -> bytes:
+        """The VO CA's certificate (DER)."""
+        result: bytes = await self._caller.call("CDA.ca", (), bytes, deadline=deadline, retry=True)
+        return result
+
+    async def revocations(self, *, deadline: float | None = None) -> bytes:
+        """The current CRL (DER, RFC 5280), signed by the VO CA."""
+        result: bytes = await self._caller.call("CDA.revocations", (), bytes, deadline=deadline, retry=True)
+        return result
+
+
+class CDAXati(BlockingStub):
+    """Credential Distribution Authority: gives users short-lived XOS-Certificates."""
+
+    service = "CDA"
+
+    def issue(self, wish: CertificateWish, *, deadline: float | None = None) -> Issued:
+        """A certificate for the CSR's key, by password or by the caller's still valid certificate."""
+        result: Issued = self._caller.call("CDA.issue", (wish,), Issued, deadline=deadline)
+        return result
+
+    def ca(self, *, deadline: float | None = None) -> bytes:
+        """The VO CA's certificate (DER)."""
+        result: bytes = self._caller.call("CDA.ca", (), bytes, deadline=deadline, retry=True)
+        return result
+
+    def revocations(self, *, deadline: float | None = None) -> bytes:
+        """The current CRL (DER, RFC 5280), signed by the VO CA."""
+        result: bytes = self._caller.call("CDA.revocations", (), bytes, deadline=deadline, retry=True)
+        return result
+
+
+class RCAAsync(AsyncStub):
+    """Resource Certification Authority: gives machines their certificates."""
+
+    service = "RCA"
+
+    async def create_token(
+        self, node: str, minutes: float = 60.0, addresses: tuple[str, ...] = (), *, deadline: float | None = None
+    ) -> JoinToken:
+        """A one-time token by which *node* may join; core machines only, since machines belong to every VO.
+
+        *addresses* (IP) are certified beside the node's name, for clients such as curl that check them.
+        """
+        result: JoinToken = await self._caller.call(
+            "RCA.create_token", (node, minutes, addresses), JoinToken, deadline=deadline
+        )
+        return result
+
+    async def join(self, token: str, node: str, csr: bytes, *, deadline: float | None = None) -> Issued:
+        """A machine certificate for *node*; the token is used up (the same CSR again gets the same certificate)."""
+        result: Issued = await self._caller.call("RCA.join", (token, node, csr), Issued, deadline=deadline, retry=True)
+        return result
+
+    async def renew(self, csr: bytes, *, deadline: float | None = None) -> Issued:
+        """A new machine certificate for the calling machine."""
+        result: Issued = await self._caller.call("RCA.renew", (csr,), Issued, deadline=deadline, retry=True)
+        return result
+
+
+class RCAXati(BlockingStub):
+    """Resource Certification Authority: gives machines their certificates."""
+
+    service = "RCA"
+
+    def create_token(
+        self, node: str, minutes: float = 60.0, addresses: tuple[str, ...] = (), *, deadline: float | None = None
+    ) -> JoinToken:
+        """A one-time token by which *node* may join; core machines only, since machines belong to every VO.
+
+        *addresses* (IP) are certified beside the node's name, for clients such as curl that check them.
+        """
+        result: JoinToken = self._caller.call(
+            "RCA.create_token", (node, minutes, addresses), JoinToken, deadline=deadline
+        )
+        return result
+
+    def join(self, token: str, node: str, csr: bytes, *, deadline: float | None = None) -> Issued:
+        """A machine certificate for *node*; the token is used up (the same CSR again gets the same certificate)."""
+        result: Issued = self._caller.call("RCA.join", (token, node, csr), Issued, deadline=deadline, retry=True)
+        return result
+
+    def renew(self, csr: bytes, *, deadline: float | None = None) -> Issued:
+        """A new machine certificate for the calling machine."""
+        result: Issued = self._caller.call("RCA.renew", (csr,), Issued, deadline=deadline, retry=True)
+        return result
+
+
 class XVOMSAsync(AsyncStub):
     """The VO database: VOs, users, groups, roles.
 
@@ -142,101 +240,3 @@ class XVOMSXati(BlockingStub):
     ) -> None:
         """Change a password: one's own, by telling the *current* one, or any member's as administrator."""
         self._caller.call("XVOMS.set_password", (vo, name, password, current), None, deadline=deadline, retry=True)
-
-
-class CDAAsync(AsyncStub):
-    """Credential Distribution Authority: gives users short-lived XOS-Certificates."""
-
-    service = "CDA"
-
-    async def issue(self, wish: CertificateWish, *, deadline: float | None = None) -> Issued:
-        """A certificate for the CSR's key, by password or by the caller's still valid certificate."""
-        result: Issued = await self._caller.call("CDA.issue", (wish,), Issued, deadline=deadline)
-        return result
-
-    async def ca(self, *, deadline: float | None = None) -> bytes:
-        """The VO CA's certificate (DER)."""
-        result: bytes = await self._caller.call("CDA.ca", (), bytes, deadline=deadline, retry=True)
-        return result
-
-    async def revocations(self, *, deadline: float | None = None) -> bytes:
-        """The current CRL (DER, RFC 5280), signed by the VO CA."""
-        result: bytes = await self._caller.call("CDA.revocations", (), bytes, deadline=deadline, retry=True)
-        return result
-
-
-class CDAXati(BlockingStub):
-    """Credential Distribution Authority: gives users short-lived XOS-Certificates."""
-
-    service = "CDA"
-
-    def issue(self, wish: CertificateWish, *, deadline: float | None = None) -> Issued:
-        """A certificate for the CSR's key, by password or by the caller's still valid certificate."""
-        result: Issued = self._caller.call("CDA.issue", (wish,), Issued, deadline=deadline)
-        return result
-
-    def ca(self, *, deadline: float | None = None) -> bytes:
-        """The VO CA's certificate (DER)."""
-        result: bytes = self._caller.call("CDA.ca", (), bytes, deadline=deadline, retry=True)
-        return result
-
-    def revocations(self, *, deadline: float | None = None) -> bytes:
-        """The current CRL (DER, RFC 5280), signed by the VO CA."""
-        result: bytes = self._caller.call("CDA.revocations", (), bytes, deadline=deadline, retry=True)
-        return result
-
-
-class RCAAsync(AsyncStub):
-    """Resource Certification Authority: gives machines their certificates."""
-
-    service = "RCA"
-
-    async def create_token(
-        self, node: str, minutes: float = 60.0, addresses: tuple[str, ...] = (), *, deadline: float | None = None
-    ) -> JoinToken:
-        """A one-time token by which *node* may join; core machines only, since machines belong to every VO.
-
-        *addresses* (IP) are certified beside the node's name, for clients such as curl that check them.
-        """
-        result: JoinToken = await self._caller.call(
-            "RCA.create_token", (node, minutes, addresses), JoinToken, deadline=deadline
-        )
-        return result
-
-    async def join(self, token: str, node: str, csr: bytes, *, deadline: float | None = None) -> Issued:
-        """A machine certificate for *node*; the token is used up (the same CSR again gets the same certificate)."""
-        result: Issued = await self._caller.call("RCA.join", (token, node, csr), Issued, deadline=deadline, retry=True)
-        return result
-
-    async def renew(self, csr: bytes, *, deadline: float | None = None) -> Issued:
-        """A new machine certificate for the calling machine."""
-        result: Issued = await self._caller.call("RCA.renew", (csr,), Issued, deadline=deadline, retry=True)
-        return result
-
-
-class RCAXati(BlockingStub):
-    """Resource Certification Authority: gives machines their certificates."""
-
-    service = "RCA"
-
-    def create_token(
-        self, node: str, minutes: float = 60.0, addresses: tuple[str, ...] = (), *, deadline: float | None = None
-    ) -> JoinToken:
-        """A one-time token by which *node* may join; core machines only, since machines belong to every VO.
-
-        *addresses* (IP) are certified beside the node's name, for clients such as curl that check them.
-        """
-        result: JoinToken = self._caller.call(
-            "RCA.create_token", (node, minutes, addresses), JoinToken, deadline=deadline
-        )
-        return result
-
-    def join(self, token: str, node: str, csr: bytes, *, deadline: float | None = None) -> Issued:
-        """A machine certificate for *node*; the token is used up (the same CSR again gets the same certificate)."""
-        result: Issued = self._caller.call("RCA.join", (token, node, csr), Issued, deadline=deadline, retry=True)
-        return result
-
-    def renew(self, csr: bytes, *, deadline: float | None = None) -> Issued:
-        """A new machine certificate for the calling machine."""
-        result: Issued = self._caller.call("RCA.renew", (csr,), Issued, deadline=deadline, retry=True)
-        return result

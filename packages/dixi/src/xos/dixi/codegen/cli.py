@@ -38,7 +38,8 @@ def outputs(modules: Iterable[str], pages: Path | None) -> dict[Path, str]:
         services = [describe(cls) for cls in services_in(module)]
         if not services or module.__file__ is None:
             raise BadService(service=name, detail="the module defines no class under @service")
-        home = Path(module.__file__).parent
+        # Beside the module, also when that is a package of several.
+        home = Path(module.__file__).parents[1 if hasattr(module, "__path__") else 0]
         files[home / "xati.py"] = python.render(services)
         files[home / "console.json"] = console.render(services)
         listed += services

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""CDA: who gives users their certificates, as others see it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from xos.common.identity import Kind
+from xos.dixi.api import call, service
+
+ANYONE: frozenset[Kind] = frozenset(Kind)
+CRL_TOPIC = "vom.crl"
+"""Each new CRL is published on the bus under this topic, as a `CrlPublished`."""
+
+
+class CertificateWish(msgspec.Struct, array_like=True, frozen=True):
+    """What a user asks the CDA for."""
+
+    vo: str
+    user: str
+    csr: bytes
+    """PKCS#10, DER; its key was made by the client and stays there."""
+    password: str | None = None
+    """None: the caller shows a valid XOS-Certificate of the same user instead."""
+    hours: float = 12.0
+    group: str | None = None
+    """Another of the user's groups as primary group."""
+    roles: tuple[str, ...] | None = None
+    """None: all the user has."""
+
+
+class Issued(msgspec.Struct, array_like=True, frozen=True):
+    """A certificate and what it takes to check it."""
+
+    certificate: bytes
+    """DER."""
+    ca: bytes
+    """DER of the VO CA's certificate."""
+    not_after: int = 0
+    """Unix seconds."""
+
+
+class CrlPublished(msgspec.Struct, array_like=True, frozen=True):
+    """The event under `CRL_TOPIC`: who trusts the VO CA takes this CRL into use."""
+
+    number: int
+    """Grows with each CRL (RFC 5280, 5.2.3)."""
+    crl: bytes
+    """DER."""
+
+
+@service
+class CDA(Protocol):
+    """Credential Distribution Authority: gives users short-lived XOS-Certificates."""
+
+    @call(allow=ANYONE)
+    async def issue(self, wish: CertificateWish) -> Issued:
+        """A certificate for the CSR's key, by password or by the caller's still valid certificate."""
+        ...
+
+    @call(reads=True, allow=ANYONE)
+    async def ca(self) -> bytes:
+        """The VO CA's certificate (DER)."""
+        ...
+
+    @call(reads=True, allow=ANYONE)
+    async def revocations(self) -> bytes:
+        """The current CRL (DER, RFC 5280), signed by the VO CA."""
+        ...
