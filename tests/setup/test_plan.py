@@ -9,6 +9,7 @@ import pytest
 from xos.common import config
 from xos.dixi.client import ClientConfig
 from xos.dixi.configuration import DaemonConfig, load_daemon
+from xos.setup import roles
 from xos.setup.local import plan
 from xos.setup.local.plan import BadPlan, GridPlan, Guest
 
@@ -37,7 +38,7 @@ def test_a_daemon_accepts_its_configuration(tmp_path: Path, name: str) -> None:
     assert [listen.address.rpartition(":")[0] for listen in read.listen] == [node.address] * len(node.ports)
     if name == "core":
         (front,) = [listen for listen in read.listen if listen.anonymous]
-        assert front.services == plan.FRONT_SERVICES
+        assert front.services == roles.FRONT_SERVICES
     else:
         assert read.services["ResourceManager"].settings == {"slots": 7}
         assert read.services["ExecutionManager"].settings["work"] == '/a "strange"\tplace'
@@ -46,8 +47,8 @@ def test_a_daemon_accepts_its_configuration(tmp_path: Path, name: str) -> None:
 def test_a_client_accepts_its_configuration(tmp_path: Path) -> None:
     core = plan.layout(GridPlan(), tmp_path)[0]
     read = config.parse(plan.client_toml(core), ClientConfig, file="client.toml")
-    assert read.directory.address == f"127.20.0.1:{plan.DIXI_PORT}"
-    assert read.directory.front_door == f"127.20.0.1:{plan.FRONT_PORT}"
+    assert read.directory.address == f"127.20.0.1:{roles.DIXI_PORT}"
+    assert read.directory.front_door == f"127.20.0.1:{roles.FRONT_PORT}"
 
 
 def test_what_a_daemon_does_not_know_is_refused_with_its_line(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from xos.common.files import write_atomically
 from xos.common.tls import Credential, Trust
 from xos.vom.api import Issued
 from xos.vom.founding import found
+from xos.vom.word import read
 
 from .conftest import CHEAP, PASSWORD
 
@@ -378,6 +379,9 @@ def test_a_token_is_printed_alone_so_that_it_can_be_piped(admin: Path, alice: Pa
     told = run(admin, "xos-node", "token", "node1", "--json").json
     assert told["node"] == "node1"
     assert len(told["ca_fingerprint"]) == 64
+    word = read(told["word"])
+    assert (word.node, word.token, word.ca_fingerprint.hex()) == ("node1", told["token"], told["ca_fingerprint"])
+    assert word.front_door.startswith("127.0.0.1:")
     refused = run(alice, "xos-node", "token", "node1")
     assert refused.err.splitlines()[0] == "xos-node: alice@demo may not make join tokens"
 

@@ -6,6 +6,8 @@ The key is made here and stays here; only a certificate signing request leaves.
 
 from __future__ import annotations
 
+import asyncio
+import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,25 +17,31 @@ import msgspec
 from cryptography.hazmat.primitives import hashes
 
 from xos.common.certificate import key_pem, make_csr, make_key
-from xos.common.errors import XosError
+from xos.common.errors import XosError, from_fault
 from xos.common.files import write_atomically
 from xos.common.tls import Credential, Trust
+from xos.dixi import frames
 from xos.dixi.api import Caller
+from xos.dixi.errors import BadFrame, NotConnected
 from xos.dixi.transports import Address, Endpoint, transport
 from xos.setup.errors import SetupError
-from xos.vom.api import Issued, JoinToken
+from xos.vom.api import Issued
 from xos.vom.founding import found as found_core
+from xos.vom.word import JoinWord, of_token
 from xos.vom.xati import RCAAsync
 
 CONNECT_SECONDS = 10.0
 CORE_DAYS = 90.0
+TOKEN_MINUTES = 10.0
+LARGEST_ANSWER = 64 * 1024
+"""Bytes of what somebody unknown may answer."""
 
 
 class WrongAuthority(SetupError):
     """Raised when the VO CA that a machine was given is not the one that its join token names."""
 
     code = "setup.wrong-authority"
-    template = "the token is of the CA {wanted}, but {path} holds {found}"
+    template = "the token is of the CA {wanted}, but {place} holds {found}"
     hint = "Somebody between this machine and the core may have exchanged the CA certificate"
 
 
@@ -80,27 +88,72 @@ async def found(files: MachineFiles, *, vom: Path, node: str, address: str) -> N
     files.keep(key_pem(key), issued, crl)
 
 
-async def create_token(core: MachineFiles, rca: Address, *, node: str, address: str) -> JoinToken:
-    """A join token for *node*, asked for with the core machine's certificate."""
+async def create_word(core: MachineFiles, directory: str, front_door: str, *, node: str, address: str) -> str:
+    """A join word for *node*, asked for with the core machine's certificate. Addresses of the core: ``host:port``."""
     endpoint = Endpoint(Trust.load(core.trust), core.credential())
-    async with direct(rca, endpoint) as bus:
-        return await RCAAsync(bus).create_token(node, 10.0, (address,))
+    async with direct(Address.parse(directory), endpoint) as bus:
+        token = await RCAAsync(bus).create_token(node, TOKEN_MINUTES, (address,))
+    return of_token(token, front_door=front_door, directory=directory)
 
 
-async def join(files: MachineFiles, front_door: Address, token: JoinToken, *, ca: Path) -> None:
-    """Join the grid behind *front_door* by *token*, believing the CA certificate in file *ca* (PEM).
+async def join(files: MachineFiles, word: JoinWord) -> None:
+    """Join the grid that *word* names; the VO CA's certificate comes from the core and is believed by its fingerprint.
 
-    Raises `WrongAuthority` before anything is sent, `xos.vom.errors.TokenExpired`, `TokenUsed`, `UnknownToken`,
+    Raises `WrongAuthority` before the token is sent, `xos.vom.errors.TokenExpired`, `TokenUsed`, `UnknownToken`,
     `NotConnected`.
     """
-    trust = Trust.from_pem(ca.read_bytes())
-    fingerprints = [certificate.fingerprint(hashes.SHA256()).hex() for certificate in trust.ca_certificates]
-    if token.ca_fingerprint not in fingerprints:
-        raise WrongAuthority(wanted=token.ca_fingerprint, path=str(ca), found=", ".join(fingerprints))
+    front_door = Address.parse(word.front_door)
+    trust = Trust([await fetch_authority(front_door)])
+    check_authority(trust, word.ca_fingerprint.hex(), word.front_door)
     key = make_key()
     async with direct(front_door, Endpoint(trust, None)) as bus:
-        issued = await RCAAsync(bus).join(token.token, token.node, make_csr(key, token.node))
+        issued = await RCAAsync(bus).join(word.token, word.node, make_csr(key, word.node))
     files.keep(key_pem(key), issued)
+
+
+def check_authority(trust: Trust, fingerprint: str, place: str) -> None:
+    """Raises `WrongAuthority` unless *trust*, which came from *place*, is of the CA of that SHA-256 *fingerprint*."""
+    found = [certificate.fingerprint(hashes.SHA256()).hex() for certificate in trust.ca_certificates]
+    if fingerprint not in found:
+        raise WrongAuthority(wanted=fingerprint, place=place, found=", ".join(found))
+
+
+async def fetch_authority(front_door: Address) -> bytes:
+    """What whoever answers at *front_door* says is the VO CA's certificate (DER): nothing of it is believed yet.
+
+    The one connection without a check of the other side, since the check needs this certificate. Raises `NotConnected`.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols([frames.ALPN])
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            reader, writer = await asyncio.open_connection(front_door.host, front_door.port, ssl=context)
+            try:
+                writer.write(frames.pack_request(1, "CDA.ca", (), int(CONNECT_SECONDS * 1000)))
+                return await _answer(reader)
+            finally:
+                writer.close()
+    except TimeoutError as error:
+        detail = f"no answer for {CONNECT_SECONDS:.0f} s"
+        raise NotConnected(address=str(front_door), detail=detail) from error
+    except (OSError, BadFrame, msgspec.DecodeError) as error:  # ssl.SSLError is an OSError
+        raise NotConnected(address=str(front_door), detail=str(error) or type(error).__name__) from error
+
+
+async def _answer(reader: asyncio.StreamReader) -> bytes:
+    """The bytes that the first result holds."""
+    splitter = frames.Splitter(LARGEST_ANSWER)
+    while data := await reader.read(LARGEST_ANSWER):
+        for body in splitter.feed(data):
+            match frames.unpack(body):
+                case frames.Result(value=value):
+                    return msgspec.msgpack.decode(value, type=bytes)
+                case frames.Failure(fault=fault):
+                    raise from_fault(fault)
+    raise ConnectionResetError("closed by the other side")
 
 
 class Direct:

@@ -192,6 +192,16 @@ class UnknownToken(VomError):
     http_status = 401
 
 
+class BadJoinWord(VomError):
+    """Raised when what should be a join word is none, or only a part of one; nothing has been sent."""
+
+    code = "vom.bad-join-word"
+    template = "this is not a join word: {detail}"
+    hint = "Copy the whole of what `xos-node token NODE` printed on the core; it is one word."
+    http_status = 400
+    exit_status = 2
+
+
 class TokenExpired(VomError):
     """Raised when a join token's time is over."""
 

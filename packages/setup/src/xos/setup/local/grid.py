@@ -21,12 +21,13 @@ from xos.common.tls import Trust
 from xos.dixi.directory import NodeRecord
 from xos.dixi.transports import Address, Endpoint
 from xos.dixi.xati import DirectoryAsync
-from xos.setup import machine
+from xos.setup import machine, roles
 from xos.setup.errors import DaemonDied, DaemonSlow, DiskShort, GridBusy, GridDown, NoSuchNode, NotAGrid
 from xos.setup.local import leftovers, plan, ports, processes, users
 from xos.setup.local.plan import GridPlan, NodePlan
 from xos.setup.local.processes import Process, Starting
 from xos.setup.machine import MachineFiles
+from xos.vom.word import read
 
 READY_SECONDS = 30.0
 REGISTERED_SECONDS = 15.0
@@ -194,12 +195,12 @@ class LocalGrid:
         asyncio.run(machine.found(files(core), vom=core.data / "vom", node=core.name, address=core.address))
 
     async def _join(self, core: NodePlan, nodes: list[NodePlan]) -> None:
-        dixi, front = Address(core.address, plan.DIXI_PORT), Address(core.address, plan.FRONT_PORT)
+        dixi, front = roles.at(core.address, roles.DIXI_PORT), roles.at(core.address, roles.FRONT_PORT)
         for node in nodes:
             if not files(node).good_for(RENEW_BEFORE_SECONDS, node.name):
                 self.say(f"{node.name}: joining by a token of the RCA")
-                token = await machine.create_token(files(core), dixi, node=node.name, address=node.address)
-                await machine.join(files(node), front, token, ca=core.trust / "ca.pem")
+                word = await machine.create_word(files(core), dixi, front, node=node.name, address=node.address)
+                await machine.join(files(node), read(word))
 
     def _start(self, nodes: list[NodePlan]) -> None:
         """Start the daemons side by side; ready when all are."""
@@ -224,7 +225,7 @@ class LocalGrid:
         wanted = {node.name for node in nodes}
         until = time.monotonic() + REGISTERED_SECONDS
         async with machine.direct(
-            Address(nodes[0].address, plan.DIXI_PORT), endpoint(nodes[0]), node=nodes[0].name
+            Address(nodes[0].address, roles.DIXI_PORT), endpoint(nodes[0]), node=nodes[0].name
         ) as bus:
             changes = DirectoryAsync(bus).watch(deadline=REGISTERED_SECONDS)
             try:
@@ -338,7 +339,7 @@ class LocalGrid:
         return NodeStatus(
             node.name,
             node.role,
-            f"{node.address}:{plan.DIXI_PORT}",
+            f"{node.address}:{roles.DIXI_PORT}",
             running=process is not None,
             registered=process is not None and record is not None,
             pid=process.pid if process else None,
@@ -349,7 +350,7 @@ class LocalGrid:
     async def _known(self, core: NodePlan) -> dict[str, NodeRecord]:
         """What the Directory says; nothing if it does not answer."""
         try:
-            async with machine.direct(Address(core.address, plan.DIXI_PORT), endpoint(core), node=core.name) as bus:
+            async with machine.direct(Address(core.address, roles.DIXI_PORT), endpoint(core), node=core.name) as bus:
                 return {record.node: record for record in await DirectoryAsync(bus).nodes(deadline=5.0)}
         except XosError:
             return {}

@@ -4,31 +4,21 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
+from xos.setup import roles
 from xos.setup.errors import SetupError
+from xos.setup.roles import DIXI_PORT, FRONT_PORT, HTTPS_PORT, Daemon, Setting, Settings, at
 
-DIXI_PORT = 6740
-"""Where nodes reach each other (mutual TLS)."""
-FRONT_PORT = 6730
-"""The front door: CDA and RCA, for those who have no certificate yet."""
-HTTPS_PORT = 6743
-"""The HTTP/JSON gateway and ``/metrics``."""
 MOST_NODES = 100
-CORE_SERVICES = ("Directory", "XVOMS", "CDA", "RCA", "JobManager", "JobDirectory")
-NODE_SERVICES = ("ResourceManager", "ExecutionManager")
-FRONT_SERVICES = ("CDA", "RCA")
+MADE_BY = "`xos-setup local up`, which writes it anew each time"
 
 FIRST_UID = 700_000
 UIDS_OF_NODE = 500
 """Accounts of VO users, when the daemons are root: each node of the machine has a range of its own."""
-
-Setting = str | int | float | bool
-Settings = Mapping[str, Setting]
 
 
 class BadPlan(SetupError):
@@ -75,7 +65,7 @@ class NodePlan(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def services(self) -> tuple[str, ...]:
         """What it hosts."""
-        return (CORE_SERVICES if self.role == "core" else NODE_SERVICES) + self.guests
+        return roles.services_of(self.role) + self.guests
 
     @property
     def config(self) -> Path:
@@ -167,51 +157,28 @@ def settings_of(node: NodePlan, plan: GridPlan, work: Path | None) -> dict[str, 
 
 def daemon_toml(node: NodePlan, core: NodePlan, settings: Mapping[str, Settings]) -> str:
     """The configuration of a node's dixid; *settings* by service name."""
-    lines = [
-        "# Made by `xos-setup local up`, which writes it anew each time.",
-        f"node = {_quoted(node.name)}",
-        'data = "data"',
-        "",
-        "[tls]",
-        f"certificate = {_quoted(node.certificate.name)}",
-        f"key = {_quoted(node.key.name)}",
-        f"trust = {_quoted(node.trust.name)}",
-        *_listen("dixi", node.address, DIXI_PORT),
-        *_listen("https", node.address, HTTPS_PORT),
-    ]
-    if node.role == "core":
-        lines += _listen("dixi", node.address, FRONT_PORT)
-        lines += ["anonymous = true", f"services = {_quoted(list(FRONT_SERVICES))}"]
-    else:
-        lines += ["", "[directory]", f'address = "{core.address}:{DIXI_PORT}"']
-    for service in node.services:
-        lines += ["", f"[services.{service}]"]
-        if own := settings.get(service):
-            lines.append(f"[services.{service}.settings]")
-            lines += [f"{key} = {_quoted(value)}" for key, value in own.items()]
-    return "\n".join(lines) + "\n"
+    return roles.daemon_toml(
+        Daemon(
+            made_by=MADE_BY,
+            node=node.name,
+            role=node.role,
+            address=node.address,
+            directory="" if node.role == "core" else at(core.address, DIXI_PORT),
+            data=node.data.name,
+            certificate=node.certificate.name,
+            key=node.key.name,
+            trust=node.trust.name,
+            services=node.services,
+            settings=settings,
+        )
+    )
 
 
 def client_toml(core: NodePlan) -> str:
     """The configuration of a client of the grid, for its ``XOS_HOME``."""
-    return "\n".join(
-        [
-            "# Made by `xos-setup local up`.",
-            'ca = "ca.pem"',
-            "",
-            "[directory]",
-            f'address = "{core.address}:{DIXI_PORT}"',
-            f'front_door = "{core.address}:{FRONT_PORT}"',
-            f'gateway = "{core.address}:{HTTPS_PORT}"',
-            "",
-        ]
+    return roles.client_toml(
+        MADE_BY,
+        directory=at(core.address, DIXI_PORT),
+        front_door=at(core.address, FRONT_PORT),
+        gateway=at(core.address, HTTPS_PORT),
     )
-
-
-def _listen(transport: str, address: str, port: int) -> list[str]:
-    return ["", "[[listen]]", f'transport = "{transport}"', f'address = "{address}:{port}"']
-
-
-def _quoted(value: Setting | list[str]) -> str:
-    """A TOML value: for strings, numbers, truth values and lists of strings, JSON is TOML (but for DEL)."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
