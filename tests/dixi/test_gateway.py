@@ -110,3 +110,40 @@ async def test_half_a_request_is_given_up_in_time(serve: Serve, grid: Grid, monk
             server.listener.tend(asyncio.get_running_loop().time())
             await asyncio.sleep(0.15)
         assert await asyncio.wait_for(reader.read(), 5) == b""
+
+
+PAGE = "https://page.example"
+
+
+async def _heads(server: Server, grid: Grid, line: str, *headers: str, body: bytes = b"") -> dict[str, str]:
+    """The headers of the answer, ``status`` among them."""
+    async with browser(server, grid, None) as (reader, writer):
+        text = "\r\n".join([f"{line} HTTP/1.1", "Host: x", "Connection: close", *headers])
+        writer.write(f"{text}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+        head, _, _ = (await reader.read()).partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    return {"status": first.split()[1], **dict(line.lower().split(": ", 1) for line in lines)}
+
+
+async def test_a_page_of_a_known_site_may_call_with_its_readers_certificate(serve: Serve, grid: Grid) -> None:
+    async with serve("https", origins=frozenset({PAGE})) as server:
+        asked = await _heads(
+            server, grid, "OPTIONS /Probe/anybody", f"Origin: {PAGE}", "Access-Control-Request-Method: POST"
+        )
+        assert asked["status"] == "204"
+        assert asked["access-control-allow-origin"] == PAGE
+        assert "content-type" in asked["access-control-allow-headers"]
+        told = await _heads(server, grid, "POST /Probe/anybody", f"Origin: {PAGE}", JSON, body=b"{}")
+        assert (told["status"], told["access-control-allow-credentials"]) == ("200", "true")
+        refused = await _heads(server, grid, "POST /Probe/whoami", f"Origin: {PAGE}", JSON, body=b"{}")
+        assert refused["status"] == "401"
+        assert refused["access-control-allow-origin"] == PAGE, "the page can show why"
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "https://page.example:444", "null", f"{PAGE}.evil.example"])
+async def test_a_page_of_any_other_site_is_told_no(origin: str, serve: Serve, grid: Grid) -> None:
+    async with serve("https", origins=frozenset({PAGE})) as server:
+        asked = await _heads(server, grid, "OPTIONS /Probe/anybody", f"Origin: {origin}")
+        told = await _heads(server, grid, "POST /Probe/anybody", f"Origin: {origin}", JSON, body=b"{}")
+    assert asked["status"] == "403"
+    assert not any(name.startswith("access-control") for name in (*asked, *told))

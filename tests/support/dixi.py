@@ -175,6 +175,7 @@ async def serving(
     queue: int = 8,
     anonymous: bool = False,
     waiting: int = 100,
+    origins: frozenset[str] = frozenset(),
 ) -> AsyncIterator[Server]:
     probe, stage, dispatcher = Probe(), Stage("Probe", limit=limit, queue=queue, waiting=waiting), Dispatcher()
     standard = Stage("standard")
@@ -185,6 +186,7 @@ async def serving(
         endpoint,
         Address("127.0.0.1", port),
         anonymous=anonymous,
+        origins=origins,
         metrics=lambda: exposition([stage], {"dixi_connections": 1.0}),
     )
     listener = await transport(kind).listen(offer)

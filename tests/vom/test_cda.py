@@ -372,3 +372,42 @@ async def test_a_key_on_p384_is_good_too(machine: CoreMachine) -> None:
     key = ec.generate_private_key(ec.SECP384R1())
     issued = await _issue(machine, make_csr(key, "alice"))
     assert Credential(issued.certificate, key).identity.name == "alice"
+
+
+async def test_a_delegation_is_for_anothers_key_and_no_wider_than_the_certificate_shown(machine: CoreMachine) -> None:
+    await machine.add("alice", roles=("VOAdmin", "Operator"))
+    shown = await machine.get("alice", roles=("Operator",), hours=2)
+    key = make_key()
+    with acting(shown.identity):
+        issued = await machine.cda.delegate(make_csr(key, "portal"), 24.0)
+    who = machine.trust.identify(Credential(issued.certificate, key).certificate)
+    assert (who.name, who.vo, who.roles) == ("alice", "demo", ("Operator",))
+    assert who.not_after <= shown.identity.not_after
+
+
+async def test_a_delegation_is_short_however_long_the_certificate_shown_is_good(machine: CoreMachine) -> None:
+    await machine.add("alice")
+    shown = await machine.get("alice", hours=24)
+    with acting(shown.identity):
+        issued = await machine.cda.delegate(make_csr(make_key(), "portal"), 24.0)
+    assert issued.not_after == pytest.approx(time.time() + 8 * 3600, abs=5)
+
+
+async def test_a_delegation_ends_with_its_users_suspension(machine: CoreMachine) -> None:
+    await machine.add("alice")
+    shown = await machine.get("alice")
+    with acting(shown.identity):
+        issued = await machine.cda.delegate(make_csr(make_key(), "portal"))
+        await machine.suspend("alice")
+        with pytest.raises(Suspended):
+            await machine.cda.delegate(make_csr(make_key(), "portal"))
+    machine.trust.set_crl(await machine.cda.revocations())
+    with pytest.raises(CertificateRevoked):
+        machine.trust.identify(issued.certificate)
+
+
+async def test_a_certificate_about_to_end_delegates_nothing(machine: CoreMachine) -> None:
+    await machine.add("alice")
+    ending = msgspec.structs.replace((await machine.get("alice")).identity, not_after=int(time.time()) + 5)
+    with acting(ending), pytest.raises(BadRequest):
+        await machine.cda.delegate(make_csr(make_key(), "portal"))

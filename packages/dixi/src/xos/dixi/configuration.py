@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,6 +44,8 @@ class Listen(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     anonymous: bool = False
     """A front door: hears callers without a certificate too, where a method allows it."""
     most_connections: int = 20_000
+    origins: tuple[str, ...] = ()
+    """Web sites (``https://host:port``) whose pages may call here with their reader's certificate; `https` only."""
 
 
 class DirectoryAt(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -94,6 +97,8 @@ def load_daemon(path: Path) -> DaemonConfig:
             Address.parse(listen.address)
         except ValueError as error:
             raise BadSetting(file=str(path), key="listen.address", detail=str(error)) from error
+        if wrong := next((o for o in listen.origins if not re.fullmatch(r"https://[^/\s]+", o)), None):
+            raise BadSetting(file=str(path), key="listen.origins", detail=f"{wrong!r} is not https://HOST[:PORT]")
     if config.directory is None and "Directory" not in config.services:
         detail = "give [directory] address = HOST:PORT of the core, or host the Directory here"
         raise BadSetting(file=str(path), key="directory", detail=detail)

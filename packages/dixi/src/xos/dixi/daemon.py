@@ -172,6 +172,7 @@ class Daemon:
             anonymous=listen.anonymous,
             most_connections=listen.most_connections,
             metrics=self._metrics,
+            origins=frozenset(listen.origins),
             elsewhere=self._elsewhere,
         )
         return await transport(listen.transport).listen(offer)

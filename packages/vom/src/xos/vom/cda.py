@@ -34,6 +34,8 @@ class Settings(VomSettings, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     max_hours: Annotated[float, Meta(gt=0)] = 24.0
     """No certificate is issued for longer; a longer wish is cut."""
+    max_delegation_hours: Annotated[float, Meta(gt=0)] = 8.0
+    """The same for delegations."""
 
 
 class CdaService(Hosted[Settings], CDA):
@@ -73,6 +75,22 @@ class CdaService(Hosted[Settings], CDA):
             before, member = member, await self._member(wish)
             if shown is None and member.password != before.password:
                 raise BadCredentials
+
+    async def delegate(self, csr: bytes, hours: float = 1.0) -> Issued:
+        """See `CDA.delegate`. Raises `BadRequest` when the certificate shown ends too soon, and as `issue` does."""
+        caller = current_call().caller
+        left = (caller.not_after - self.core.now()) / 3600
+        if left * 3600 < SHORTEST_S:
+            raise BadRequest(what="certificate", detail=f"valid for at least {SHORTEST_S} s more")
+        wish = CertificateWish(
+            caller.vo,
+            caller.name,
+            csr,
+            hours=min(hours, left, self.settings.max_delegation_hours),
+            group=caller.group,
+            roles=caller.roles,
+        )
+        return await self.issue(wish)
 
     async def ca(self) -> bytes:
         """See `CDA.ca`."""

@@ -18,6 +18,14 @@ class CDAAsync(AsyncStub):
         result: Issued = await self._caller.call("CDA.issue", (wish,), Issued, deadline=deadline)
         return result
 
+    async def delegate(self, csr: bytes, hours: float = 1.0, *, deadline: float | None = None) -> Issued:
+        """A certificate of the caller's for the CSR's key, which is somebody else's: who holds it acts as the caller.
+
+        It has the groups and roles of the certificate shown, and neither outlives it nor `Settings.max_delegation_hours`.
+        """
+        result: Issued = await self._caller.call("CDA.delegate", (csr, hours), Issued, deadline=deadline)
+        return result
+
     async def ca(self, *, deadline: float | None = None) -> bytes:
         """The VO CA's certificate (DER)."""
         result: bytes = await self._caller.call("CDA.ca", (), bytes, deadline=deadline, retry=True)
@@ -37,6 +45,14 @@ class CDAXati(BlockingStub):
     def issue(self, wish: CertificateWish, *, deadline: float | None = None) -> Issued:
         """A certificate for the CSR's key, by password or by the caller's still valid certificate."""
         result: Issued = self._caller.call("CDA.issue", (wish,), Issued, deadline=deadline)
+        return result
+
+    def delegate(self, csr: bytes, hours: float = 1.0, *, deadline: float | None = None) -> Issued:
+        """A certificate of the caller's for the CSR's key, which is somebody else's: who holds it acts as the caller.
+
+        It has the groups and roles of the certificate shown, and neither outlives it nor `Settings.max_delegation_hours`.
+        """
+        result: Issued = self._caller.call("CDA.delegate", (csr, hours), Issued, deadline=deadline)
         return result
 
     def ca(self, *, deadline: float | None = None) -> bytes:

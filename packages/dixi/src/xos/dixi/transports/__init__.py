@@ -65,6 +65,8 @@ class Offer:
     most_connections: int = 20_000
     metrics: Callable[[], bytes] | None = None
     """The page at ``/metrics``."""
+    origins: frozenset[str] = frozenset()
+    """Web sites whose pages may call (`https`)."""
     elsewhere: Callable[[str], str | None] | None = None
     """Base URL of another node that offers a service, if one is known (``https`` redirects there)."""
 

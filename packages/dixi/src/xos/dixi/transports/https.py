@@ -6,7 +6,8 @@ arguments in the query. Streams come as one JSON value a line. Errors are the wi
 status and, where it helps to come back later, ``Retry-After``. A service that another node offers is answered with a
 redirect (307) there, so that the caller's own certificate reaches it. ``/openapi.json`` describes all of it,
 ``/metrics`` is for Prometheus. A POST must say ``Content-Type: application/json``: no web page elsewhere can make a
-browser send that without asking first.
+browser send that without asking first (Fetch standard, "CORS protocol"). The pages of `Offer.origins` are told yes, and
+their readers' certificates are heard.
 """
 
 from __future__ import annotations
@@ -138,6 +139,17 @@ class HttpsListener:
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         self._quiet_since[request.protocol] = math.inf
+        origin = request.headers.get("Origin", "")
+        if origin not in self._offer.origins:
+            return await self._answer_or_refuse(request)
+        if request.method == "OPTIONS":
+            return web.Response(status=204, headers=_allow(origin) | _PREFLIGHT)
+        response = await self._answer_or_refuse(request)
+        if not response.prepared:
+            response.headers.update(_allow(origin))
+        return response
+
+    async def _answer_or_refuse(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
             return await self._answer(request)
         except XosError as error:
@@ -246,6 +258,17 @@ _PAGES: Mapping[str, Callable[[HttpsListener], web.Response]] = {
     "/openapi.json": HttpsListener.openapi_page,
     "/metrics": HttpsListener.metrics_page,
 }
+
+
+_PREFLIGHT = {
+    "Access-Control-Allow-Methods": "GET, POST",
+    "Access-Control-Allow-Headers": f"Content-Type, {DEADLINE}",
+    "Access-Control-Max-Age": "600",
+}
+
+
+def _allow(origin: str) -> dict[str, str]:
+    return {"Access-Control-Allow-Origin": origin, "Access-Control-Allow-Credentials": "true", "Vary": "Origin"}
 
 
 def _context(method: Method, caller: Identity, deadline: float | None, address: str | None) -> CallContext:

@@ -60,6 +60,14 @@ class CDA(Protocol):
         """A certificate for the CSR's key, by password or by the caller's still valid certificate."""
         ...
 
+    @call(allow=frozenset({Kind.USER}))
+    async def delegate(self, csr: bytes, hours: float = 1.0) -> Issued:
+        """A certificate of the caller's for the CSR's key, which is somebody else's: who holds it acts as the caller.
+
+        It has the groups and roles of the certificate shown, and neither outlives it nor `Settings.max_delegation_hours`.
+        """
+        ...
+
     @call(reads=True, allow=ANYONE)
     async def ca(self) -> bytes:
         """The VO CA's certificate (DER)."""
