@@ -21,7 +21,7 @@ class CDAAsync(AsyncStub):
     async def delegate(self, csr: bytes, hours: float = 1.0, *, deadline: float | None = None) -> Issued:
         """A certificate of the caller's for the CSR's key, which is somebody else's: who holds it acts as the caller.
 
-        It has the groups and roles of the certificate shown, and neither outlives it nor `Settings.max_delegation_hours`.
+        It has the groups and roles of the certificate shown, and does not outlive it.
         """
         result: Issued = await self._caller.call("CDA.delegate", (csr, hours), Issued, deadline=deadline)
         return result
@@ -50,7 +50,7 @@ class CDAXati(BlockingStub):
     def delegate(self, csr: bytes, hours: float = 1.0, *, deadline: float | None = None) -> Issued:
         """A certificate of the caller's for the CSR's key, which is somebody else's: who holds it acts as the caller.
 
-        It has the groups and roles of the certificate shown, and neither outlives it nor `Settings.max_delegation_hours`.
+        It has the groups and roles of the certificate shown, and does not outlive it.
         """
         result: Issued = self._caller.call("CDA.delegate", (csr, hours), Issued, deadline=deadline)
         return result

@@ -64,7 +64,7 @@ class CDA(Protocol):
     async def delegate(self, csr: bytes, hours: float = 1.0) -> Issued:
         """A certificate of the caller's for the CSR's key, which is somebody else's: who holds it acts as the caller.
 
-        It has the groups and roles of the certificate shown, and neither outlives it nor `Settings.max_delegation_hours`.
+        It has the groups and roles of the certificate shown, and does not outlive it.
         """
         ...
 
