@@ -366,3 +366,31 @@ class ConfigMissing(XosError):
     template = "cannot read the configuration {file}: {detail}"
     hint = "xos-setup local writes one; --config names another."
     exit_status = 78
+
+
+class PolicyError(XosError):
+    """Root of what is wrong with a text of policies."""
+
+    code = "policy.error"
+    http_status = 400
+    exit_status = 2
+
+
+class PolicyInvalid(PolicyError):
+    """Raised when a policy is not Cedar, or speaks of what the schema does not have: names line and column."""
+
+    code = "policy.invalid"
+    template = "{document}:{line}:{column}: {detail}"
+    hint = "{advice}"
+
+    def __init__(self, *, document: str, line: int, column: int, detail: str, advice: str = "") -> None:
+        advice = advice or "Correct it there; https://docs.cedarpolicy.com describes the language."
+        super().__init__(document=document, line=line, column=column, detail=detail, advice=advice)
+
+
+class PolicyTooLarge(PolicyError):
+    """Raised when a policy document has too many bytes, or a set too many rules."""
+
+    code = "policy.too-large"
+    template = "{document} is too large: {size}, and {limit} is the limit"
+    hint = "Several rules over single users are often one rule over a group."
