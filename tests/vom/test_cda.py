@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
 
+from xos.common import ssh
 from xos.common.certificate import BadCsr, CertificateRevoked, CsrForbidden, WeakKey, make_csr, make_key, parse_identity
 from xos.common.identity import ANONYMOUS, Identity
 from xos.common.tls import Credential
@@ -411,3 +412,25 @@ async def test_a_certificate_about_to_end_delegates_nothing(machine: CoreMachine
     ending = msgspec.structs.replace((await machine.get("alice")).identity, not_after=int(time.time()) + 5)
     with acting(ending), pytest.raises(BadRequest):
         await machine.cda.delegate(make_csr(make_key(), "portal"))
+
+
+async def test_an_ssh_certificate_comes_with_each_and_is_for_the_same_key_person_and_time(machine: CoreMachine) -> None:
+    await machine.add("alice", group="physics")
+    issued = await _issue(machine, make_csr(make_key(), "alice"))
+    assert ssh.verify_user(issued.ssh, machine.trust) == (parse_identity(issued.certificate), issued.certificate)
+
+
+async def test_a_certificate_too_large_for_ssh_is_issued_all_the_same(machine: CoreMachine) -> None:
+    await machine.add("alice", groups=tuple(f"g{number:04}{'x' * 50}" for number in range(64)))
+    machine.cda.settings = msgspec.structs.replace(machine.cda.settings, ssh_permits=("permit-pty",))
+    most = ssh.MAX_CARRIED
+    issued = await _issue(machine, make_csr(make_key(), "alice"))
+    assert (
+        issued.ssh == ""
+        if len(issued.certificate) > most
+        else set(ssh.parse(issued.ssh).extensions)
+        == {
+            ssh.CARRIED.encode(),
+            b"permit-pty",
+        }
+    )

@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
-from xos.common.certificate import CertificateRevoked, WeakKey, make_csr, make_key, parse_identity
+from xos.common import ssh
+from xos.common.certificate import BadCertificate, CertificateRevoked, WeakKey, make_csr, make_key, parse_identity
 from xos.common.identity import ANONYMOUS, Identity, Kind
 from xos.vom.api import Issued, JoinToken
 from xos.vom.errors import (
@@ -203,3 +204,28 @@ async def test_a_token_that_can_never_be_right_is_refused(
     with sqlite3.connect(machine.directory / "vom" / "vom.sqlite") as connection:
         assert connection.execute("select count(*) from join_tokens").fetchone() == (0,)
     connection.close()
+
+
+async def test_a_machine_gets_its_host_keys_certified_for_its_name_and_addresses_only(machine: CoreMachine) -> None:
+    token = await _token(machine, addresses=("127.0.0.2",))
+    joined = await _join(machine, token.token, _csr())
+    key = ed25519.Ed25519PrivateKey.generate().public_key()
+    line = key.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH).decode()
+    with acting(parse_identity(joined.certificate)):
+        (made,) = await machine.rca.certify_host_keys((line,))
+        with pytest.raises(BadRequest):
+            await machine.rca.certify_host_keys((line,) * 100)
+        with pytest.raises(BadCertificate):
+            await machine.rca.certify_host_keys((line[:40],))
+    host = ssh.parse(made)
+    assert host.valid_principals == [b"node1", b"127.0.0.2"]
+    assert host.valid_before == joined.not_after
+    host.verify_cert_signature()
+
+
+async def test_users_and_unknown_machines_get_no_host_certificate(machine: CoreMachine) -> None:
+    for stranger in (Identity(Kind.USER, "alice", vo="demo"), ANONYMOUS):
+        with acting(stranger), pytest.raises(Forbidden):
+            await machine.rca.certify_host_keys(())
+    with acting(Identity(Kind.MACHINE, "node9", roles=("resource",))), pytest.raises(UnknownMachine):
+        await machine.rca.certify_host_keys(())

@@ -133,6 +133,14 @@ class BadCertificate(CertificateError):
     hint = "Get a new certificate: run get-xos-cert."
 
 
+class CertificateTooLarge(CertificateError):
+    """Raised when a certificate does not fit where it must be carried: into an OpenSSH certificate."""
+
+    code = "cert.too-large"
+    template = "an XOS-Certificate of {size} bytes does not fit into an SSH certificate ({most})"
+    hint = "Ask for fewer roles (get-xos-cert --role); the certificate still serves for everything but SSH."
+
+
 class CertificateExpired(CertificateError):
     """Raised when a certificate is past its notAfter."""
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import msgspec
 from cryptography import x509
 from msgspec import Meta
 
-from xos.common.certificate import CertificateRevoked, check_csr, new_serial
+from xos.common import ssh
+from xos.common.authority import new_serial
+from xos.common.errors import CertificateRevoked, CertificateTooLarge
 from xos.common.identity import Identity, Kind
+from xos.common.keys import check_csr
 from xos.common.log import get_logger
 from xos.dixi.api import current_call
 from xos.dixi.hosting import Hosted
@@ -36,6 +40,8 @@ class Settings(VomSettings, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """No certificate is issued for longer; a longer wish is cut."""
     max_delegation_hours: Annotated[float, Meta(gt=0)] = 8.0
     """The same for delegations."""
+    ssh_permits: tuple[str, ...] = ssh.PERMITS
+    """What an SSH session may do: extensions of the OpenSSH certificate (ssh-keygen(1), -O)."""
 
 
 class CdaService(Hosted[Settings], CDA):
@@ -90,7 +96,7 @@ class CdaService(Hosted[Settings], CDA):
             group=caller.group,
             roles=caller.roles,
         )
-        return await self.issue(wish)
+        return msgspec.structs.replace(await self.issue(wish), ssh="")  # who acts for a user does not log in as them
 
     async def ca(self) -> bytes:
         """See `CDA.ca`."""
@@ -141,7 +147,14 @@ class CdaService(Hosted[Settings], CDA):
         if outcome is Outcome.CHANGED:
             return None
         log.info("certificate-issued", vo=wish.vo, user=wish.user, serial=signed.serial, not_after=signed.not_after)
-        return Issued(certificate, core.authority.der, signed.not_after)
+        return Issued(certificate, core.authority.der, signed.not_after, self._ssh(certificate))
+
+    def _ssh(self, certificate: bytes) -> str:
+        try:
+            return ssh.certify_user(self.core.authority, certificate, self.settings.ssh_permits)
+        except CertificateTooLarge as error:
+            log.info("no-ssh-certificate", code=error.code, reason=error.message)
+            return ""
 
 
 def check_wish(wish: CertificateWish) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 from cryptography import x509
 from msgspec import Meta
 
+from xos.common import ssh
 from xos.common.certificate import CertificateRevoked, check_csr, load_certificate
 from xos.common.log import get_logger
 from xos.dixi.api import current_call
@@ -25,6 +26,7 @@ from xos.vom.sharing import VomSettings, release, share, to_the_end
 
 TOKEN_BYTES = 24
 """192 bits: not to be guessed, so tries are not counted."""
+MOST_HOST_KEYS = 8
 JOINED_ROLES = ("resource",)
 """What a token makes of a machine; core machines are set up by `xos.vom.founding`."""
 
@@ -122,6 +124,25 @@ class RcaService(Hosted[Settings], RCA):
             raise CertificateRevoked(name=str(caller), serial=caller.serial)
         log.info("machine-renewed", node=caller.name, serial=signed.serial, not_after=signed.not_after)
         return issued
+
+    async def certify_host_keys(self, keys: tuple[str, ...]) -> tuple[str, ...]:
+        """See `RCA.certify_host_keys`. Raises `UnknownMachine`, `BadRequest`, `BadCertificate`, `WeakKey`."""
+        caller = current_call().caller
+        require(Act.RENEW_MACHINE, caller)
+        if len(keys) > MOST_HOST_KEYS:
+            raise BadRequest(what="keys", detail=f"at most {MOST_HOST_KEYS}")
+        core = self.core
+        machine = await core.store.read(lambda connection: ledger.find_machine(connection, caller.name))
+        if machine is None:
+            raise UnknownMachine(node=caller.name)
+        names = (machine.node, *machine.addresses)
+        # The serial is that of the machine's own certificate: who takes that back knows which host is meant.
+        made = tuple(
+            ssh.certify_host(core.authority, key, names, caller.not_after, serial=caller.serial, at=core.now())
+            for key in keys
+        )
+        log.info("host-keys-certified", node=machine.node, keys=len(keys), not_after=caller.not_after)
+        return made
 
     def _sign(self, csr: x509.CertificateSigningRequest, machine: Machine, now: int) -> tuple[Issued, Signed]:
         return sign_machine(self.core, csr, machine, now, self.settings.machine_days * 86400)

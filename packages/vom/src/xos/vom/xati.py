@@ -93,6 +93,16 @@ class RCAAsync(AsyncStub):
         result: Issued = await self._caller.call("RCA.renew", (csr,), Issued, deadline=deadline, retry=True)
         return result
 
+    async def certify_host_keys(self, keys: tuple[str, ...], *, deadline: float | None = None) -> tuple[str, ...]:
+        """OpenSSH host certificates for the calling machine's *keys* (lines of ``ssh_host_*_key.pub``), in their order.
+
+        For the machine's name and certified addresses, for as long as its own certificate holds.
+        """
+        result: tuple[str, ...] = await self._caller.call(
+            "RCA.certify_host_keys", (keys,), tuple[str, ...], deadline=deadline, retry=True
+        )
+        return result
+
 
 class RCAXati(BlockingStub):
     """Resource Certification Authority: gives machines their certificates."""
@@ -119,6 +129,16 @@ class RCAXati(BlockingStub):
     def renew(self, csr: bytes, *, deadline: float | None = None) -> Issued:
         """A new machine certificate for the calling machine."""
         result: Issued = self._caller.call("RCA.renew", (csr,), Issued, deadline=deadline, retry=True)
+        return result
+
+    def certify_host_keys(self, keys: tuple[str, ...], *, deadline: float | None = None) -> tuple[str, ...]:
+        """OpenSSH host certificates for the calling machine's *keys* (lines of ``ssh_host_*_key.pub``), in their order.
+
+        For the machine's name and certified addresses, for as long as its own certificate holds.
+        """
+        result: tuple[str, ...] = self._caller.call(
+            "RCA.certify_host_keys", (keys,), tuple[str, ...], deadline=deadline, retry=True
+        )
         return result
 
 

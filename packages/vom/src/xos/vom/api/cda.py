@@ -40,6 +40,8 @@ class Issued(msgspec.Struct, array_like=True, frozen=True):
     """DER of the VO CA's certificate."""
     not_after: int = 0
     """Unix seconds."""
+    ssh: str = ""
+    """Users: the OpenSSH certificate for the same key, one line; empty when the certificate is too large for one."""
 
 
 class CrlPublished(msgspec.Struct, array_like=True, frozen=True):

@@ -45,3 +45,11 @@ class RCA(Protocol):
     async def renew(self, csr: bytes) -> Issued:
         """A new machine certificate for the calling machine."""
         ...
+
+    @call(allow={Kind.MACHINE}, reads=True)
+    async def certify_host_keys(self, keys: tuple[str, ...]) -> tuple[str, ...]:
+        """OpenSSH host certificates for the calling machine's *keys* (lines of ``ssh_host_*_key.pub``), in their order.
+
+        For the machine's name and certified addresses, for as long as its own certificate holds.
+        """
+        ...
