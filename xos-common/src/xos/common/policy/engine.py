@@ -10,13 +10,16 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-import cedarpy
 import msgspec
 
 from xos.common.errors import PolicyInvalid, PolicyTooLarge
 from xos.common.policy.request import Request
 from xos.common.policy.syntax import Document, Statement, cut, find_mistake, find_quoted, schema_text
+
+if TYPE_CHECKING:  # imported where it is used: clients have the types beside this module, but not the engine
+    import cedarpy
 
 MAX_RULES = 2000
 """In one set: some 2 ms a decision."""
@@ -67,6 +70,8 @@ class PolicySet:
         Takes about 1 ms for each 10 rules, in which other threads run. Raises `PolicyInvalid` (with document, line
         and column of the first mistake) and `PolicyTooLarge`.
         """
+        import cedarpy
+
         read = [_read(name, text) for name, text in documents.items()]
         rules = tuple(rule for document in read for rule in _rules(document))
         if len(rules) > MAX_RULES:
@@ -79,6 +84,8 @@ class PolicySet:
 
     def decide(self, request: Request) -> Decision:
         """Whether *request* is allowed. Never raises: what goes wrong denies, and is told."""
+        import cedarpy
+
         try:
             answer = cedarpy.is_authorized(request.to_cedar(), self._parsed, request.entities())
         except (ValueError, TypeError, UnicodeError) as error:
@@ -107,6 +114,8 @@ class PolicySet:
 
 def _read(name: str, text: str) -> Document:
     """The document, once every rule of it is right."""
+    import cedarpy
+
     document = cut(name, text)
     seen: set[str] = set()
     for statement in document.statements:
@@ -138,6 +147,8 @@ def _check_form(document: Document, statement: Statement) -> None:
 
 
 def _complaint(text: str) -> str:
+    import cedarpy
+
     try:
         cedarpy.PolicySet.from_str(text)
     except ValueError as error:
@@ -167,4 +178,6 @@ def _listed(names: tuple[str, ...]) -> str:
 
 @functools.cache
 def _schema() -> cedarpy.Schema:
+    import cedarpy
+
     return cedarpy.Schema.from_str(schema_text())
