@@ -8,7 +8,7 @@ import pytest
 from xos.common.config import ConfigError
 from xos.image import cli
 from xos.image.images import flavours
-from xos.image.images.flavours import UnknownFlavour
+from xos.image.images.flavours import KindUndeclared, UnknownFlavour
 from xos.image.repository.groups import groups
 
 TOP = Path(__file__).parents[2]
@@ -41,7 +41,9 @@ def test_a_flavour_has_all_packages_of_the_group_of_its_name() -> None:
 
 def test_what_is_not_said_is_empty(tmp_path: Path) -> None:
     declared = flavours.flavour("mine", declare(tmp_path, GOOD)).declared
-    assert (declared.debian, declared.units, declared.live.kernel_options) == ((), (), ())
+    assert (declared.debian, declared.units, declared.disk) == ((), (), None)
+    assert declared.live is not None
+    assert declared.live.kernel_options == ()
 
 
 @pytest.mark.parametrize(
@@ -50,6 +52,7 @@ def test_what_is_not_said_is_empty(tmp_path: Path) -> None:
         (GOOD.replace("packages", "package"), r"mine.toml:3: package: unknown key"),
         (GOOD.replace("most_mb", "most_gb"), r"mine.toml:7: live.most_gb: unknown key"),
         (GOOD.replace('"tar"', '"zip"'), r"mine.toml:4: formats"),
+        (GOOD + "[disk]\nsize_mb = 2\n", r"mine.toml:9: disk.size_mb"),
         (GOOD.replace('["xos-core"]', "[]"), r"mine.toml:3: packages"),
         (GOOD.replace("xos-core", "--nogpgcheck"), r"mine.toml:3: packages"),
         (GOOD.replace("xos-core", "xos-core; rm"), r"mine.toml:3: packages"),
@@ -67,6 +70,14 @@ def test_an_unknown_flavour_is_told_with_those_there_are(name: str) -> None:
     with pytest.raises(UnknownFlavour) as told:
         flavours.flavour(name, OURS)
     assert told.value.next_step == "Known: client, core, mobile, resource, ssi"
+
+
+def test_a_format_needs_what_its_system_has_to_be_declared(tmp_path: Path) -> None:
+    with pytest.raises(KindUndeclared, match=r"there is no \[disk\] in .*mine.toml"):
+        flavours.flavour("mine", declare(tmp_path, GOOD.replace('"tar"', '"tar", "qcow2"')))
+    mine = flavours.flavour("mine", declare(tmp_path, GOOD))
+    with pytest.raises(KindUndeclared, match="mine does not say"):
+        mine.system("disk")
 
 
 def test_list_and_show_tell_what_is_declared(capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,9 +35,10 @@ def store(tmp_path: Path) -> Store:
 
 
 def test_a_root_has_what_every_node_has_and_each_package_once(tmp_path: Path) -> None:
-    declared = flavour(tmp_path).declared
-    assert tree.root_plan(BASE, declared, live=False).packages == ("systemd", "dnf", "vim")
-    assert tree.root_plan(BASE, declared, live=True).packages == ("systemd", "dnf", "vim", "live-boot")
+    mine = flavour(tmp_path, '[disk]\ndebian = ["grub"]\nsize_mb = 512\n')
+    assert tree.root_plan(BASE, mine, "plain").packages == ("systemd", "dnf", "vim")
+    assert tree.root_plan(BASE, mine, "live").packages == ("systemd", "dnf", "vim", "live-boot")
+    assert tree.root_plan(BASE, mine, "disk").packages == ("systemd", "dnf", "vim", "grub")
 
 
 def test_the_time_is_given_or_that_of_the_newest_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,14 +56,15 @@ def test_grub_boots_the_live_system_with_the_declared_options() -> None:
 
 def test_grub_finds_the_medium_by_the_name_that_it_is_given() -> None:
     assert f"--label {VOLUME} " in EARLY
-    assert FORMATS["iso"].arguments == (VOLUME,)
+    assert FORMATS["iso"].arguments(CORE) == (VOLUME,)
 
 
 def test_every_format_has_its_script_and_may_be_declared(tmp_path: Path) -> None:
     for chosen in FORMATS.values():
         assert (tree.INSIDE / chosen.script).stat().st_mode & 0o111
-    assert FORMATS["iso"].most_mb(flavour(tmp_path).declared) == 1
-    assert FORMATS["tar"].most_mb(flavour(tmp_path).declared) is None
+    assert FORMATS["iso"].most_mb(flavour(tmp_path)) == 1
+    assert FORMATS["tar"].most_mb(flavour(tmp_path)) is None
+    assert FORMATS["qcow2"].arguments(CORE) == ("qcow2", "2048")
 
 
 async def test_a_result_is_made_once(store: Store) -> None:
@@ -99,7 +101,7 @@ async def test_without_root_or_packages_nothing_is_begun(
 ) -> None:
     options = make.Options(repo=tmp_path / "repo", out=tmp_path / "out", cache=store.cache)
     with pytest.raises(NothingBuilt):
-        await tree.make_tree(CORE, options.repo, store, print, live=False)
+        await tree.make_tree(CORE, options.repo, store, print, "plain")
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     with pytest.raises(NotRoot):
         await make.build(CORE, ("tar",), options, print)

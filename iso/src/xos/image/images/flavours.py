@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,7 +15,11 @@ from xos.image.errors import ImageError
 DIRECTORY = Path("iso/flavours")
 """Where a checkout has them."""
 
-Format = Literal["iso", "tar"]
+Format = Literal["iso", "qcow2", "raw", "tar", "vmdk"]
+Kind = Literal["plain", "live", "disk"]
+"""Of a system: without a kernel of its own (a container), from a read-only medium, on a disk."""
+KINDS: Mapping[Format, Kind] = {"iso": "live", "qcow2": "disk", "raw": "disk", "tar": "plain", "vmdk": "disk"}
+"""The kind of system that a format holds."""
 Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9@._+:-]*\Z")]
 """Of a package or unit: never an option of dnf or systemctl, never a word with a blank."""
 KernelOption = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._=,:/+-]+\Z")]
@@ -29,14 +34,34 @@ class UnknownFlavour(ImageError):
     hint = "Known: {known}"
 
 
-class Live(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a live system has beyond the flavour's."""
+class KindUndeclared(ImageError):
+    """Raised when a format is asked for whose system the flavour does not declare."""
 
-    debian: tuple[Name, ...]
+    code = "image.kind-undeclared"
+    template = "{flavour} does not say what such a system has: there is no [{kind}] in {file}"
+    hint = "Add it, as in iso/flavours/core.toml, or build another format: xos-image show {flavour}"
+
+
+class System(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a kind of system has beyond the flavour's."""
+
+    debian: tuple[Name, ...] = ()
     units: tuple[Name, ...] = ()
     kernel_options: tuple[KernelOption, ...] = ()
+
+
+class Live(System, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a live system has."""
+
     most_mb: Annotated[int, msgspec.Meta(ge=1)]
     """The largest ISO allowed, in MiB."""
+
+
+class Disk(System, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a system on a disk has."""
+
+    size_mb: Annotated[int, msgspec.Meta(ge=512, le=1 << 21)]
+    """How large the disk is, in MiB. The system fills a larger one at its next boot."""
 
 
 class Declared(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -47,7 +72,8 @@ class Declared(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     debian: tuple[Name, ...] = ()
     units: tuple[Name, ...] = ()
     formats: Annotated[tuple[Format, ...], msgspec.Meta(min_length=1)]
-    live: Live
+    live: Live | None = None
+    disk: Disk | None = None
 
 
 class Flavour(msgspec.Struct, frozen=True):
@@ -57,6 +83,26 @@ class Flavour(msgspec.Struct, frozen=True):
     file: Path
     declared: Declared
 
+    @property
+    def live(self) -> Live:
+        """What a live system has. Raises `KindUndeclared`."""
+        if self.declared.live is None:
+            raise KindUndeclared(flavour=self.name, kind="live", file=str(self.file))
+        return self.declared.live
+
+    @property
+    def disk(self) -> Disk:
+        """What a system on a disk has. Raises `KindUndeclared`."""
+        if self.declared.disk is None:
+            raise KindUndeclared(flavour=self.name, kind="disk", file=str(self.file))
+        return self.declared.disk
+
+    def system(self, kind: Kind) -> System:
+        """What a system of *kind* has beyond the flavour's. Raises `KindUndeclared`."""
+        if kind == "plain":
+            return System()
+        return self.live if kind == "live" else self.disk
+
 
 def names(directory: Path) -> tuple[str, ...]:
     """The flavours of a directory."""
@@ -64,12 +110,15 @@ def names(directory: Path) -> tuple[str, ...]:
 
 
 def flavour(name: str, directory: Path) -> Flavour:
-    """The flavour *name*. Raises `UnknownFlavour`, `ConfigError`."""
+    """The flavour *name*. Raises `UnknownFlavour`, `ConfigError`, `KindUndeclared`."""
     known = names(directory)
     if name not in known:
         raise UnknownFlavour(name=name, directory=str(directory), known=", ".join(known) or "none")
     file = directory / f"{name}.toml"
-    return Flavour(name, file, load(file, Declared))
+    found = Flavour(name, file, load(file, Declared))
+    for form in found.declared.formats:
+        found.system(KINDS[form])
+    return found
 
 
 def flavours(directory: Path) -> tuple[Flavour, ...]:
@@ -79,7 +128,7 @@ def flavours(directory: Path) -> tuple[Flavour, ...]:
 
 def show(shown: Flavour) -> str:
     """All of a flavour, for people."""
-    declared, live = shown.declared, shown.declared.live
+    declared = shown.declared
     rows = {
         "flavour": shown.name,
         "summary": declared.summary,
@@ -88,9 +137,16 @@ def show(shown: Flavour) -> str:
         "packages": " ".join(declared.packages),
         "Debian packages": " ".join(declared.debian),
         "units": " ".join(declared.units),
-        "live: Debian packages": " ".join(live.debian),
-        "live: units": " ".join(live.units),
-        "live: kernel options": " ".join(live.kernel_options),
-        "live: at most": f"{live.most_mb} MB",
     }
+    for kind, system in (("live", declared.live), ("disk", declared.disk)):
+        if system is not None:
+            rows |= {
+                f"{kind}: Debian packages": " ".join(system.debian),
+                f"{kind}: units": " ".join(system.units),
+                f"{kind}: kernel options": " ".join(system.kernel_options),
+            }
+    if declared.live is not None:
+        rows["live: at most"] = f"{declared.live.most_mb} MB"
+    if declared.disk is not None:
+        rows["disk: size"] = f"{declared.disk.size_mb} MB"
     return "".join(f"{key + ':':24}{value or '-'}\n" for key, value in rows.items())

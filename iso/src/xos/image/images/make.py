@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from pathlib import Path
 
 import msgspec
@@ -22,7 +21,8 @@ from xos.image.errors import ImageError, NotRoot
 from xos.image.images.flavours import Flavour, Format
 from xos.image.images.formats import FORMATS, ImageFormat
 from xos.image.images.store import Store
-from xos.image.images.tree import INSIDE, Tree, make_tree
+from xos.image.images.tree import BOOT, INSIDE, Tree, make_tree
+from xos.image.processes import run
 from xos.image.progress import Say
 from xos.image.roots import Root, RootPlan
 from xos.image.sandbox import Bind, Sandbox
@@ -55,9 +55,9 @@ async def build(flavour: Flavour, formats: tuple[Format, ...], options: Options,
     made = []
     for name in formats:
         chosen = FORMATS[name]
-        tree = await make_tree(flavour, options.repo, store, say, live=chosen.live)
+        tree = await make_tree(flavour, options.repo, store, say, chosen.kind)
         image = await _pack(flavour, chosen, tree, tools, options, say)
-        made.append(_publish(flavour, chosen, tree, image, options.out, say))
+        made.append(await _publish(flavour, chosen, tree, image, options, say))
     return tuple(made)
 
 
@@ -72,7 +72,8 @@ async def _pack(flavour: Flavour, chosen: ImageFormat, tree: Tree, tools: Root, 
     """The image in the cache: its directory also holds its checksum."""
     files = chosen.files(flavour)
     script = INSIDE / chosen.script
-    parts = (tree.key, tools.key, script.read_text(), *chosen.arguments, *(f"{n}\0{t}" for n, t in files.items()))
+    arguments = chosen.arguments(flavour)
+    parts = (tree.key, tools.key, script.read_text(), *arguments, *(f"{n}\0{t}" for n, t in files.items()))
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
 
     async def pack(draft: Path, log: Path) -> None:
@@ -85,11 +86,12 @@ async def _pack(flavour: Flavour, chosen: ImageFormat, tree: Tree, tools: Root, 
             Bind(tree.path, "/run/tree"),
             Bind(given, "/run/files"),
             Bind(options.repo, "/run/repository"),
+            Bind(BOOT, "/run/boot"),
             Bind(script, "/run/pack"),
         )
         sandbox = Sandbox(root=tools.path, scratch=options.cache / "tmp", binds=binds)
-        env = {"SOURCE_DATE_EPOCH": str(tree.epoch)}
-        await sandbox.run(["/run/pack", *chosen.arguments], step=f"packing {chosen.suffix}", log=log, env=env)
+        env = {"SOURCE_DATE_EPOCH": str(tree.epoch), "ROOT_UUID": tree.root_uuid}
+        await sandbox.run(["/run/pack", *arguments], step=f"packing {chosen.suffix}", log=log, env=env)
         check_size(flavour, chosen, draft / "image")
         with (draft / "image").open("rb") as image:
             (draft / "sha256").write_text(hashlib.file_digest(image, "sha256").hexdigest())
@@ -99,19 +101,24 @@ async def _pack(flavour: Flavour, chosen: ImageFormat, tree: Tree, tools: Root, 
 
 def check_size(flavour: Flavour, chosen: ImageFormat, image: Path) -> None:
     """Raises `ImageTooLarge`."""
-    most = chosen.most_mb(flavour.declared)
+    most = chosen.most_mb(flavour)
     size = -(-image.stat().st_size >> 20)
     if most is not None and size > most:
         raise ImageTooLarge(flavour=flavour.name, size_mb=size, most_mb=most, file=str(flavour.file))
 
 
-def _publish(flavour: Flavour, chosen: ImageFormat, tree: Tree, image: Path, out: Path, say: Say) -> Path:
+async def _publish(flavour: Flavour, chosen: ImageFormat, tree: Tree, image: Path, options: Options, say: Say) -> Path:
     """The image under its name, checksum and manifest beside it."""
+    out = options.out
     out.mkdir(parents=True, exist_ok=True)
     file = out / f"xtreemos-{flavour.name}-x86_64.{chosen.suffix}"
     digest = (image / "sha256").read_text()
     draft = file.with_name(f".{file.name}.new")
-    shutil.copyfile(image / "image", draft)
+    await run(
+        ["cp", "--sparse=always", "--reflink=auto", image / "image", draft],
+        step=f"copying to {file}",
+        log=options.cache / "publish.log",
+    )
     draft.rename(file)
     write_atomically(file.with_name(f"{file.name}.sha256"), f"{digest}  {file.name}\n".encode(), 0o644)
     write_atomically(file.with_name(f"{file.name}.manifest"), (tree.path / "manifest").read_bytes(), 0o644)

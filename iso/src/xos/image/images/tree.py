@@ -6,13 +6,14 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import uuid
 from pathlib import Path
 
 import msgspec
 
 from xos.image import roots
 from xos.image.errors import NothingBuilt
-from xos.image.images.flavours import Declared, Flavour
+from xos.image.images.flavours import Flavour, Kind
 from xos.image.images.store import Store
 from xos.image.progress import Say
 from xos.image.roots import Root, RootPlan
@@ -21,6 +22,8 @@ from xos.image.sandbox import Bind, Sandbox
 
 INSIDE = Path(__file__).with_name("inside")
 INSTALL = INSIDE / "install-flavour"
+BOOT = INSIDE / "boot"
+"""What makes disks bootable; live systems carry it for the installer."""
 MEDIUM = "/run/live/medium/repository"
 """Where a live system finds the repository."""
 INDEX = Path("x86_64/media/main/repodata/repomd.xml")
@@ -34,10 +37,20 @@ class Tree(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int
     """The time of everything in it that would have the time of the build."""
 
+    @property
+    def root_uuid(self) -> str:
+        """Of the file system on a disk: other content, another UUID."""
+        return root_uuid(self.key)
 
-def root_plan(base: RootPlan, declared: Declared, *, live: bool) -> RootPlan:
-    """The Debian root: what every node has, and what the flavour adds."""
-    more = (*declared.debian, *(declared.live.debian if live else ()))
+
+def root_uuid(key: str) -> str:
+    """The UUID of a tree's file system, by the key of the tree."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"xtreemos:{key}"))
+
+
+def root_plan(base: RootPlan, flavour: Flavour, kind: Kind) -> RootPlan:
+    """The Debian root: what every node has, and what the flavour and the kind of system add."""
+    more = (*flavour.declared.debian, *flavour.system(kind).debian)
     return msgspec.structs.replace(base, packages=tuple(dict.fromkeys((*base.packages, *more))))
 
 
@@ -49,16 +62,17 @@ def epoch(root: Path, index: str) -> int:
     return max(newest(root), int(revision.group(1)) if revision else 0)
 
 
-async def make_tree(flavour: Flavour, repo: Path, store: Store, say: Say, *, live: bool) -> Tree:
+async def make_tree(flavour: Flavour, repo: Path, store: Store, say: Say, kind: Kind) -> Tree:
     """The file system, made if it is not in the cache. Raises `NothingBuilt`, `NoNetwork`, `StepFailed`."""
     if not (repo / INDEX).exists():
         raise NothingBuilt(path=str(repo))
     declared = flavour.declared
-    plan = root_plan(roots.plans().base, declared, live=live)
-    name = "live" if live else "system" if declared.debian else "base"
+    system = flavour.system(kind)
+    plan = root_plan(roots.plans().base, flavour, kind)
+    name = kind if kind != "plain" else "system" if declared.debian else "base"
     root = await roots.ensure(name, plan, store.cache, say)
     when = epoch(root.path, (repo / INDEX).read_text())
-    key = _key(flavour, root, repo, when, live=live)
+    key = _key(flavour, root, repo, when, kind)
 
     async def install(draft: Path, log: Path) -> None:
         sandbox = Sandbox(
@@ -68,14 +82,16 @@ async def make_tree(flavour: Flavour, repo: Path, store: Store, say: Say, *, liv
                 Bind(draft, "/run/out", writable=True),
                 Bind(repo, MEDIUM),
                 Bind(INSTALL, "/run/install-flavour"),
+                Bind(BOOT, "/run/boot"),
             ),
         )
-        units = (*declared.units, *(declared.live.units if live else ()))
         env = {
             "FLAVOUR": flavour.name,
             "PACKAGES": " ".join(declared.packages),
-            "UNITS": " ".join(units),
-            "LIVE": "1" if live else "0",
+            "UNITS": " ".join((*declared.units, *system.units)),
+            "KIND": kind,
+            "ROOT_UUID": root_uuid(key),
+            "KERNEL_OPTIONS": " ".join(system.kernel_options),
             "SOURCE_DATE_EPOCH": str(when),
         }
         await sandbox.run(["/run/install-flavour"], step=f"installing {flavour.name}", log=log, env=env)
@@ -84,16 +100,17 @@ async def make_tree(flavour: Flavour, repo: Path, store: Store, say: Say, *, liv
     return Tree(path=await store.ensure("trees", key, what, install, say), key=key, epoch=when)
 
 
-def _key(flavour: Flavour, root: Root, repo: Path, when: int, *, live: bool) -> str:
+def _key(flavour: Flavour, root: Root, repo: Path, when: int, kind: Kind) -> str:
     """Names all that the file system is made from."""
-    declared = flavour.declared
+    declared, system = flavour.declared, flavour.system(kind)
     parts = (
         root.key,
         flavour.name,
-        msgspec.json.encode((declared.packages, declared.units, declared.live.units if live else ())).decode(),
-        str(live),
+        msgspec.json.encode((declared.packages, declared.units, system.units, system.kernel_options)).decode(),
+        kind,
         str(when),
         INSTALL.read_text(),
+        *(path.read_text() for path in sorted(BOOT.iterdir())),
         (repo / INDEX).read_text(),
         (repo / "xtreemos.repo").read_text(),
         (repo / "RPM-GPG-KEY-xtreemos").read_text(),
