@@ -20,7 +20,7 @@ from support.localgrid import Grid, network
 from support.pipes import Pipe
 from xos.setup.cli import NOT_UP
 from xos.setup.errors import DiskShort, GridBusy, NotAGrid, PortTaken
-from xos.setup.local.plan import DIXI_PORT
+from xos.setup.roles import DIXI_PORT
 
 ROOT = os.geteuid() == 0
 

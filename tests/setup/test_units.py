@@ -17,7 +17,7 @@ def root(tmp_path: Path) -> Path:
     target = tmp_path / "etc/systemd/system"
     shutil.copytree(UNITS / "system", target)
     shutil.copytree(UNITS / "user", tmp_path / "etc/systemd/user")
-    for program in ("usr/bin/dixid", "usr/bin/xos-agent", "bin/kill"):
+    for program in ("usr/bin/dixid", "usr/bin/xos-agent", "usr/bin/xos-setup", "bin/kill"):
         path = tmp_path / program
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("#!/bin/sh\n")
@@ -37,7 +37,7 @@ def test_exposure_stays_below_its_limit(root: Path, unit: str, most: int) -> Non
     assert done.returncode == 0, done.stdout[-500:] + done.stderr
 
 
-@pytest.mark.parametrize("unit", ["dixid@core.service", "dixid@resource.service"])
+@pytest.mark.parametrize("unit", ["dixid@core.service", "dixid@resource.service", "xos-firstboot.service"])
 def test_every_directive_is_known_and_every_program_is_there(root: Path, unit: str) -> None:
     done = analyze("verify", "--man=no", "--recursive-errors=no", f"--root={root}", unit)
     assert done.stderr == ""

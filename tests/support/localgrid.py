@@ -22,7 +22,7 @@ from xos.dixi.client import connect, load_client, make_bus
 from xos.setup.errors import PortTaken
 from xos.setup.local import processes, users
 from xos.setup.local.grid import LocalGrid
-from xos.setup.local.plan import HTTPS_PORT
+from xos.setup.roles import HTTPS_PORT
 from xos.vom.api import CertificateWish
 from xos.vom.errors import VOExists
 from xos.vom.xati import CDAAsync, XVOMSAsync

@@ -13,6 +13,7 @@ import msgspec
 
 from xos.common.errors import XosError
 from xos.setup.local.grid import GridStatus, LocalGrid
+from xos.setup.node.command import add_parsers
 
 NOT_UP = 3
 """Exit status of `status` when the grid is down or not complete, as for ``systemctl status``."""
@@ -29,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     p = argparse.ArgumentParser(prog="xos-setup", description="Turn this machine into a part of a grid.")
     what = p.add_subparsers(dest="what", required=True, metavar="WHAT")
+    add_parsers(what)
     local = what.add_parser("local", help="a whole grid on this machine, on loopback addresses")
     act = local.add_subparsers(dest="act", required=True, metavar="up|down|restart|host|status|destroy|demo")
     common = argparse.ArgumentParser(add_help=False)
@@ -58,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the exit status is 0, 3 (not up), or that of the error."""
     args = parser().parse_args(argv)
     try:
-        return _run(args)
+        return int(args.run(args)) if hasattr(args, "run") else _run(args)
     except XosError as error:
         _report(error, as_json=args.json)
         return error.exit_status
@@ -66,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"xos-setup: {error.strerror or error}{f': {error.filename}' if error.filename else ''}\n")
         return 1
     except KeyboardInterrupt:
-        sys.stderr.write("xos-setup: interrupted; `xos-setup local up` goes on from here\n")
+        sys.stderr.write("xos-setup: interrupted; the same command goes on from here\n")
         return 130
 
 

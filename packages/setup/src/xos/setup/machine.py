@@ -67,6 +67,29 @@ class MachineFiles(msgspec.Struct, frozen=True, kw_only=True):
             return False
         return identity.name == node and identity.not_after > time.time() + seconds
 
+    def request(self, node: str) -> tuple[bytes, bytes]:
+        """Key (PEM) and certificate signing request (DER) for *node*, on disk before anybody sees the request.
+
+        Whoever was interrupted after the RCA had answered asks again with the same, and gets the same certificate.
+        """
+        try:
+            kept = msgspec.msgpack.decode(self._asked.read_bytes(), type=tuple[str, bytes, bytes])
+        except (FileNotFoundError, msgspec.DecodeError):
+            kept = ("", b"", b"")
+        if kept[0] != node:
+            key = make_key()
+            kept = (node, key_pem(key), make_csr(key, node))
+            write_atomically(self._asked, msgspec.msgpack.encode(kept), 0o600)
+        return kept[1], kept[2]
+
+    def forget_request(self) -> None:
+        """The certificate is there: the next request is to be a new one."""
+        self._asked.unlink(missing_ok=True)
+
+    @property
+    def _asked(self) -> Path:
+        return self.key.with_name(f"{self.key.name}.asked")
+
     def keep(self, key: bytes, issued: Issued, crl: bytes | None = None) -> None:
         """Write key (PEM), certificate and CA; the certificate last, so that half of it is never `good_for`."""
         self.certificate.unlink(missing_ok=True)
@@ -88,11 +111,19 @@ async def found(files: MachineFiles, *, vom: Path, node: str, address: str) -> N
     files.keep(key_pem(key), issued, crl)
 
 
-async def create_word(core: MachineFiles, directory: str, front_door: str, *, node: str, address: str) -> str:
+async def create_word(
+    core: MachineFiles,
+    directory: str,
+    front_door: str,
+    *,
+    node: str,
+    addresses: tuple[str, ...] = (),
+    minutes: float = TOKEN_MINUTES,
+) -> str:
     """A join word for *node*, asked for with the core machine's certificate. Addresses of the core: ``host:port``."""
     endpoint = Endpoint(Trust.load(core.trust), core.credential())
     async with direct(Address.parse(directory), endpoint) as bus:
-        token = await RCAAsync(bus).create_token(node, TOKEN_MINUTES, (address,))
+        token = await RCAAsync(bus).create_token(node, minutes, addresses)
     return of_token(token, front_door=front_door, directory=directory)
 
 
@@ -105,10 +136,11 @@ async def join(files: MachineFiles, word: JoinWord) -> None:
     front_door = Address.parse(word.front_door)
     trust = Trust([await fetch_authority(front_door)])
     check_authority(trust, word.ca_fingerprint.hex(), word.front_door)
-    key = make_key()
+    key, csr = files.request(word.node)
     async with direct(front_door, Endpoint(trust, None)) as bus:
-        issued = await RCAAsync(bus).join(word.token, word.node, make_csr(key, word.node))
-    files.keep(key_pem(key), issued)
+        issued = await RCAAsync(bus).join(word.token, word.node, csr)
+    files.keep(key, issued)
+    files.forget_request()
 
 
 def check_authority(trust: Trust, fingerprint: str, place: str) -> None:

@@ -199,7 +199,7 @@ class LocalGrid:
         for node in nodes:
             if not files(node).good_for(RENEW_BEFORE_SECONDS, node.name):
                 self.say(f"{node.name}: joining by a token of the RCA")
-                word = await machine.create_word(files(core), dixi, front, node=node.name, address=node.address)
+                word = await machine.create_word(files(core), dixi, front, node=node.name, addresses=(node.address,))
                 await machine.join(files(node), read(word))
 
     def _start(self, nodes: list[NodePlan]) -> None:

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What is not answered yet is asked: the guided way to make a machine a node."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from xos.setup.asking import Asking
+from xos.setup.errors import SetupError
+from xos.setup.node import answers as known
+from xos.setup.node import system
+from xos.setup.node.answers import Answers, Client, Core, Resource
+from xos.vom import word
+
+
+def a(kind: Any) -> Callable[[str], object]:
+    """A check that an answer is of a *kind* such as `answers.Name`."""
+
+    def check(text: str) -> None:
+        try:
+            msgspec.convert(text, kind)
+        except msgspec.ValidationError as error:
+            raise ValueError("that will not do: " + str(error).removeprefix("Expected ")) from error
+
+    return check
+
+
+def complete(answers: Answers, asking: Asking) -> Answers:
+    """*answers* with what is missing asked for. Raises `NobodyThere`, `NotConfirmed`, `BadAnswer`."""
+    match answers.role:
+        case "core":
+            answers = _core(answers, asking)
+        case "resource":
+            answers = _resource(answers, asking)
+        case "client":
+            answers = _client(answers, asking)
+        case None:
+            pass
+    return known.check(answers, "answers")
+
+
+def _core(answers: Answers, asking: Asking) -> Answers:
+    text = "The core holds the VO database, issues certificates and gives jobs to the nodes. A grid has one."
+    asking.heading("A core node", text)
+    name = asking.line("Host name", default=answers.hostname or _own_name(), check=a(known.HostName))
+    address = asking.line("Address at which other machines reach it", default=_own_address(answers), check=_is_own)
+    vo = asking.line("First VO", default=answers.core.vo or "", optional=True, check=a(known.Name))
+    person, password = "", ""
+    if vo:
+        default = answers.core.administrator or ""
+        person = asking.line("Its administrator's name", default=default, optional=True, check=a(known.Name))
+    if person and answers.core.administrator_password is None:
+        question = "Their password (without one, one is made up)"
+        password = asking.secret(question, optional=True, check=a(known.Password))
+    core = Core(
+        vo=vo or None,
+        administrator=person or None,
+        administrator_password=password or answers.core.administrator_password,
+        nodes=answers.core.nodes,
+    )
+    asking.summary([("host name", name), ("address", address), ("VO", vo or "-"), ("administrator", person or "-")])
+    asking.confirm("This machine becomes a core.")
+    return msgspec.structs.replace(answers, hostname=name, address=address, core=core)
+
+
+def _resource(answers: Answers, asking: Asking) -> Answers:
+    if answers.resource.token is not None:
+        return answers
+    asking.heading("A resource node", "It runs jobs. On the core, as root, say:  xos-node token NAME")
+    text = asking.line("The word that it printed", check=word.read)
+    given = word.read(text)
+    slots = asking.line("Job units at once", default=str(answers.resource.slots or ""), optional=True, check=_count)
+    resource = Resource(token=text, slots=int(slots) if slots else None)
+    asking.summary([("node", given.node), ("core", given.directory), ("slots", slots or "one for each processor")])
+    asking.confirm("This machine becomes a resource node.")
+    return msgspec.structs.replace(answers, resource=resource)
+
+
+def _client(answers: Answers, asking: Asking) -> Answers:
+    if answers.client is not None:
+        return answers
+    asking.heading("A client", "It has the commands. On the core, `xos-setup show` prints both answers.")
+    core = asking.line("Name or address of the core", check=a(known.Host))
+    fingerprint = asking.line("Fingerprint of its CA", check=a(known.Fingerprint))
+    return msgspec.structs.replace(answers, client=Client(core=core, ca_fingerprint=fingerprint))
+
+
+def _own_name() -> str:
+    name = socket.gethostname()
+    return name if name != "localhost" else "core"
+
+
+def _own_address(answers: Answers) -> str:
+    if answers.address is not None:
+        return answers.address
+    try:
+        return system.own_address()
+    except SetupError:
+        return ""
+
+
+def _is_own(text: str) -> None:
+    known.check(Answers(address=text), "answers")
+    if not system.is_own(text):
+        raise ValueError("this machine does not have that address")
+
+
+def _count(text: str) -> None:
+    if not text.isdecimal() or not 1 <= int(text) <= 1000:
+        raise ValueError("a number from 1 to 1000")

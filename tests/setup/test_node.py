@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A machine becomes a core or a resource node: real services, real joining; only systemd is not there."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from xos.common.tls import Trust
+from xos.dixi.configuration import load_daemon
+from xos.dixi.errors import NotConnected
+from xos.dixi.transports import Address, Endpoint
+from xos.setup import machine, roles
+from xos.setup.local.processes import Starting, end
+from xos.setup.machine import WrongAuthority
+from xos.setup.node import firstboot, steps
+from xos.setup.node.answers import Answers, Client, Core, Network, Resource, Role
+from xos.setup.node.steps import RoleMissing, files_of, set_up
+from xos.setup.node.system import NoAddress, Site, is_own, network_file, own_address, set_hostname, wait_for
+from xos.vom import word
+from xos.vom.errors import TokenUsed
+from xos.vom.xati import XVOMSAsync
+
+UNITS = Path(__file__).parents[2] / "systemd-units/system"
+CORE_ADDRESS = "127.44.0.1"
+READY_SECONDS = 60.0
+pytestmark = pytest.mark.timeout(120)
+
+
+class Machines:
+    """Machines whose files are below a directory; their daemons are processes of ours."""
+
+    def __init__(self, place: Path, stack: contextlib.ExitStack) -> None:
+        self.place, self._stack = place, stack
+        self._running: dict[Path, contextlib.ExitStack] = {}
+
+    def site(self, name: str) -> Site:
+        """A machine, with the packages of every role."""
+        root = self.place / name
+        shutil.copytree(UNITS, root / "usr/lib/systemd/system", dirs_exist_ok=True)
+        return Site(root)
+
+    def start(self, site: Site, role: Role) -> None:
+        """What systemd would do: run dixid with the role's configuration, anew if it runs already."""
+        if role == "client":
+            return
+        if old := self._running.pop(site.root, None):
+            old.close()
+        config = site.path(f"/etc/xos/{role}.toml")
+        argv = [sys.executable, "-m", "xos.dixi.dixid", "--config", str(config)]
+        own = self._running[site.root] = self._stack.enter_context(contextlib.ExitStack())
+        with Starting(role, argv, log=site.root / "dixid.log", env=dict(os.environ)) as starting:
+            process = starting.wait(READY_SECONDS)
+        own.callback(end, {role: process}, grace_s=10.0)
+
+
+@pytest.fixture(scope="module")
+def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
+    with contextlib.ExitStack() as stack:
+        yield Machines(tmp_path_factory.mktemp("machines"), stack)
+
+
+CORE = Answers(
+    role="core",
+    hostname="core1",
+    address=CORE_ADDRESS,
+    core=Core(vo="demo", administrator="alice", nodes=("node1", "node2", "node3")),
+)
+
+
+@pytest.fixture(scope="module")
+def core(machines: Machines) -> Site:
+    """A core that has been set up twice, since every step may be repeated."""
+    site = machines.site("core1")
+    first = set_up(CORE, site, print, machines.start)
+    assert set_up(CORE, site, print, machines.start) == first
+    return site
+
+
+def test_a_core_has_its_vo_its_administrator_and_the_words_of_its_nodes(core: Site) -> None:
+    made = steps.kept(core)
+    assert made is not None
+    assert (made.role, made.node, made.core) == ("core", "core1", f"{CORE_ADDRESS}:6740")
+    files = files_of(core, "core")
+    assert made.ca_fingerprint == word.read(core.path(made.words["node1"]).read_text()).ca_fingerprint.hex()
+    endpoint = Endpoint(Trust.load(files.trust), files.credential())
+
+    async def member() -> tuple[str, ...]:
+        async with machine.direct(Address(CORE_ADDRESS, roles.DIXI_PORT), endpoint, node="core1") as bus:
+            return (await XVOMSAsync(bus).user_info("demo", "alice")).roles
+
+    assert asyncio.run(member()) == ("VOAdmin",)
+
+
+def test_secrets_of_a_core_are_its_roots_alone(core: Site) -> None:
+    made = steps.kept(core)
+    assert made is not None
+    for name in (made.password_file, *made.words.values(), "/var/lib/xos/core/machine.key"):
+        assert core.path(name).stat().st_mode & 0o777 == 0o600
+    assert core.path("/root/.xos").stat().st_mode & 0o777 == 0o700
+    assert len(core.path(made.password_file).read_text()) > 15
+
+
+def test_a_word_makes_a_machine_a_node_and_again_changes_nothing(core: Site, machines: Machines) -> None:
+    site = machines.site("node1")
+    text = core.path(f"{steps.WORDS}/node1").read_text()
+    answers = Answers(role="resource", address="127.44.0.2", resource=Resource(token=text, slots=3))
+    made = set_up(answers, site, print, machines.start)
+    assert (made.node, made.core) == ("node1", f"{CORE_ADDRESS}:6740")
+    certificate = site.path("/var/lib/xos/resource/machine.pem").read_bytes()
+    assert load_daemon(site.path("/etc/xos/resource.toml")).services["ResourceManager"].settings == {"slots": 3}
+    assert site.path("/etc/hostname").read_text() == "node1\n"
+    assert set_up(answers, site, print, machines.start) == made
+    assert site.path("/var/lib/xos/resource/machine.pem").read_bytes() == certificate
+
+
+def test_who_was_interrupted_before_the_answer_was_kept_gets_it_again(core: Site, machines: Machines) -> None:
+    given = word.read(core.path(f"{steps.WORDS}/node2").read_text())
+    files = files_of(machines.site("node2"), "resource")
+    files.key.parent.mkdir(parents=True)
+    files.request("node2")
+    asked = files.key.with_name("machine.key.asked")
+    kept = asked.read_bytes()
+    asyncio.run(machine.join(files, given))
+    certificate = files.certificate.read_bytes()
+    # As it is when the machine stops after the RCA has answered, and before anything of that is written.
+    asked.write_bytes(kept)
+    files.certificate.unlink()
+    asyncio.run(machine.join(files, given))
+    assert files.certificate.read_bytes() == certificate
+    with pytest.raises(TokenUsed):
+        asyncio.run(machine.join(files, given))
+
+
+def test_a_request_stays_the_same_until_it_is_forgotten(tmp_path: Path) -> None:
+    files = machine.MachineFiles(certificate=tmp_path / "c", key=tmp_path / "k", trust=tmp_path / "t")
+    first = files.request("node1")
+    assert files.request("node1") == first
+    assert (tmp_path / "k.asked").stat().st_mode & 0o777 == 0o600
+    assert files.request("node2") != first
+    files.forget_request()
+    assert files.request("node1") != first
+
+
+def test_a_word_of_another_ca_gives_its_token_to_nobody(core: Site, machines: Machines) -> None:
+    given = word.read(core.path(f"{steps.WORDS}/node3").read_text())
+    files = files_of(machines.site("node3"), "resource")
+    files.key.parent.mkdir(parents=True)
+    other = word.JoinWord(
+        node="node3",
+        token=given.token,
+        ca_fingerprint=bytes(32),
+        front_door=given.front_door,
+        directory=given.directory,
+    )
+    with pytest.raises(WrongAuthority):
+        asyncio.run(machine.join(files, other))
+    asyncio.run(machine.join(files, given))  # the token has not been used up
+
+
+def test_a_client_believes_the_ca_by_its_fingerprint(core: Site, machines: Machines) -> None:
+    made = steps.kept(core)
+    assert made is not None
+    site = machines.site("client")
+    answers = Answers(role="client", client=Client(core=CORE_ADDRESS, ca_fingerprint=made.ca_fingerprint))
+    assert set_up(answers, site, print, machines.start).core == f"{CORE_ADDRESS}:6740"
+    assert site.path("/etc/xos/ca.pem").read_bytes() == core.path("/etc/xos/ca.pem").read_bytes()
+    wrong = Answers(role="client", client=Client(core=CORE_ADDRESS, ca_fingerprint="0" * 64))
+    with pytest.raises(WrongAuthority):
+        set_up(wrong, site, print, machines.start)
+
+
+async def test_whoever_answers_at_the_front_door_but_is_no_core_is_told() -> None:
+    async def babble(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(babble, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(NotConnected):
+            await machine.fetch_authority(Address("127.0.0.1", port))
+
+
+def test_a_role_that_is_not_installed_is_refused_before_anything_is_done(tmp_path: Path) -> None:
+    with pytest.raises(RoleMissing) as told:
+        set_up(CORE, Site(tmp_path), print)
+    assert told.value.next_step == "dnf install xos-core"
+    assert not any(tmp_path.iterdir())
+
+
+def test_the_network_file_holds_what_was_answered() -> None:
+    text = network_file(Network(address="10.0.0.2/24", gateway="10.0.0.1", dns=("10.0.0.3",), interface="ens*"))
+    for line in ("Name=ens*", "Address=10.0.0.2/24", "Gateway=10.0.0.1", "DNS=10.0.0.3", "DHCP=no"):
+        assert f"{line}\n" in text
+
+
+def test_a_name_given_twice_is_in_hosts_once(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.write("/etc/hosts", "127.0.0.1 localhost\n127.0.1.1 old\n10.0.0.9 other\n")
+    set_hostname(site, "one")
+    set_hostname(site, "two.example.org")
+    assert site.path("/etc/hosts").read_text() == (
+        "127.0.0.1 localhost\n10.0.0.9 other\n127.0.1.1\ttwo.example.org two\n"
+    )
+
+
+def test_addresses_are_found_and_waited_for() -> None:
+    assert own_address("127.0.0.1").startswith("127.")
+    assert is_own("127.0.0.1")
+    assert not is_own("192.0.2.7")
+    with pytest.raises(NoAddress):
+        wait_for("192.0.2.7", 0.3)
+
+
+def test_without_answers_the_login_prompt_says_what_to_do(tmp_path: Path) -> None:
+    firstboot.run(Site(tmp_path), print)
+    assert "xos-setup" in (tmp_path / "run/issue.d/50-xos.issue").read_text()
+
+
+def test_answers_of_an_installation_are_not_for_the_live_system(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.write("/proc/cmdline", "boot=live xos.install.disk=/dev/vda xos.role=core")
+    firstboot.run(site, print)
+    assert steps.kept(site) is None
+
+
+def test_a_first_boot_that_fails_is_told_at_the_login_prompt(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.write("/etc/xos/answers.toml", 'role = "core"\nhostname = "c"\n')
+    with pytest.raises(RoleMissing):
+        firstboot.run(site, print)
+    assert "journalctl" in (tmp_path / "run/issue.d/50-xos.issue").read_text()
+    assert site.path(steps.ANSWERS).exists()
