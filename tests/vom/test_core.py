@@ -24,6 +24,7 @@ from xos.vom import ledger, members, sharing
 from xos.vom.api import CrlPublished, UserState
 from xos.vom.core import MIGRATIONS, VomCore
 from xos.vom.errors import UnknownUser, VomInUse
+from xos.vom.records import store as records
 from xos.vom.store import METADATA
 
 from .conftest import CoreMachine, acting, founded
@@ -117,7 +118,10 @@ async def test_the_migrated_database_is_what_the_schema_says(tmp_path: Path) -> 
     await (await VomCore.open(tmp_path)).close()
     engine = sa.create_engine(f"sqlite:///{tmp_path / 'vom.sqlite'}")
     with engine.connect() as connection:
-        assert migrations.differences(connection, METADATA, MIGRATIONS) == []
+        both = sa.MetaData(naming_convention=METADATA.naming_convention)
+        for table in (*METADATA.tables.values(), *records.METADATA.tables.values()):
+            table.to_metadata(both)
+        assert migrations.differences(connection, both, MIGRATIONS) == []
     engine.dispose()
 
 

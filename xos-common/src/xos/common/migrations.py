@@ -26,6 +26,7 @@ from xos.common.errors import StorageNewer
 
 __all__ = ["differences", "prepare", "upgrade"]
 
+VERSION_TABLES = "schema_"
 _one_at_a_time = threading.Lock()  # alembic.op is one global per process
 
 
@@ -82,7 +83,7 @@ def differences(connection: sa.Connection, metadata: sa.MetaData, migrations: st
     table = version_table(migrations)
 
     def ours(kind_of: Any, name: str | None, kind: str, *_rest: Any) -> bool:
-        return not (kind == "table" and name == table) and kind_of is not None
+        return not (kind == "table" and (name or "").startswith(VERSION_TABLES)) and kind_of is not None
 
     context = MigrationContext.configure(
         connection,
@@ -93,7 +94,7 @@ def differences(connection: sa.Connection, metadata: sa.MetaData, migrations: st
 
 def version_table(migrations: str) -> str:
     """The table that remembers the revision of this set: ``schema_xos_vom_migrations``."""
-    return "schema_" + re.sub(r"\W", "_", migrations)[:50]
+    return VERSION_TABLES + re.sub(r"\W", "_", migrations)[:50]
 
 
 def _directory(migrations: str) -> Any:

@@ -20,14 +20,17 @@ from msgspec import Meta
 
 from xos.common import config
 from xos.common.certificate import Authority
+from xos.common.engines import Place
 from xos.common.errors import XosError
 from xos.common.log import get_logger
+from xos.common.migrations import prepare
 from xos.common.storage import Store
 from xos.vom import authority, ledger
 from xos.vom.api import CrlPublished
 from xos.vom.errors import AuthorityUnreadable, VomInUse
 from xos.vom.gate import Gate, Patience
 from xos.vom.passwords import Cost, Passwords
+from xos.vom.records import store as records
 from xos.vom.store import METADATA
 
 MIGRATIONS = "xos.vom:migrations"
@@ -91,8 +94,11 @@ class VomCore:
             settings = config.load(directory / "vom.toml", CoreConfig)
         lock = _lock(directory)
         try:
-            store = await Store.open(_database(directory, settings), METADATA, migrations=MIGRATIONS)
+            store = await _open_store(_database(directory, settings))
             try:
+                await asyncio.to_thread(
+                    prepare, Place.of(_database(directory, settings)), records.METADATA, records.MIGRATIONS
+                )
                 ca = await _authority(directory, settings, store)
                 core = cls(directory, settings, store, ca, lock, clock)
                 await core.publish_crl()
@@ -154,6 +160,11 @@ class VomCore:
 
 def _tell_nobody(_: CrlPublished) -> None:
     """Announce to no one: outside a daemon."""
+
+
+async def _open_store(database: str | Path) -> Store:
+    await asyncio.to_thread(prepare, Place.of(database), records.METADATA, records.MIGRATIONS)
+    return await Store.open(database, METADATA, migrations=MIGRATIONS)
 
 
 def _database(directory: Path, settings: CoreConfig) -> str | Path:

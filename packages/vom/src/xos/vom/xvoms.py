@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import msgspec
 import sqlalchemy as sa
 
 from xos.common.identity import Identity, Kind
@@ -12,12 +11,13 @@ from xos.dixi.api import current_call
 from xos.dixi.hosting import Hosted
 from xos.vom import ledger, members
 from xos.vom.api import VO, XVOMS, Group, User, UserState
+from xos.vom.callers import require_now
 from xos.vom.core import VomCore
-from xos.vom.errors import BadCredentials, BadRequest, Forbidden, UnknownUser, UnknownVO, UserExists, VOExists
+from xos.vom.errors import BadCredentials, BadRequest, UnknownUser, UnknownVO, UserExists, VOExists
 from xos.vom.members import Member
 from xos.vom.names import check_label, check_labels, check_name
 from xos.vom.passwords import check_new_password
-from xos.vom.policy import Act, allows, require
+from xos.vom.policy import Act, allows
 from xos.vom.sharing import VomSettings, release, share, to_the_end
 
 MOST_LISTED = 1000
@@ -210,22 +210,5 @@ class XvomsService(Hosted[Settings], XVOMS):
         return member
 
     async def _require(self, act: Act, vo: str = "", user: str = "") -> Identity:
-        """The caller as they are now, if they may. Raises `Forbidden`, `BadName`.
-
-        That a certificate says so is not enough: its holder must still be active and have the role that it names.
-        """
-        if vo:
-            check_name("VO", vo)
-        if user:
-            check_name("user", user)
-        caller = current_call().caller
-        require(act, caller, vo, user)
-        if caller.kind is not Kind.USER:
-            return caller
-        member = await self.core.store.read(lambda c: members.find_member(c, caller.vo, caller.name))
-        if member is None or member.user.state is not UserState.ACTIVE:
-            raise Forbidden(caller=str(caller), act=act.value, allowed="active members only")
-        roles = tuple(role for role in caller.roles if role in member.user.roles)
-        caller = msgspec.structs.replace(caller, roles=roles)
-        require(act, caller, vo, user)
-        return caller
+        """See `require_now`."""
+        return await require_now(self.core, act, vo, user)
