@@ -15,7 +15,7 @@ export PYTHON
 BIN := .venv/bin
 BOOTSTRAP := packages/setup/bootstrap
 SOURCES := xos-common/src packages/*/src iso/src
-C_FILES := $(wildcard packages/*/command/*.c)
+C_FILES := $(wildcard packages/*/command/*.c kernel-modules/*/*.c)
 CHECKS := lint types imports gen-check c unit scenario conformance
 
 .PHONY: help prepare run stop test check lint format types imports gen gen-check c unit scenario conformance bench docs image-tools install-image-tools rpms repo iso grid grid-stop image-test clean distclean

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Whether retired accounts still own something on this machine; if not, their numbers are free again.
+
+What may belong to a number: processes, kernel keyrings, System V IPC, and files on every local file system. A scan
+looks at the first three before and after it walks the files, so that nothing was there meanwhile that could make one.
+POSIX ACLs that name a number are not looked for, and network file systems neither: their servers keep numbers of their
+own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Collection
+from pathlib import Path
+
+from xos.common.log import get_logger
+from xos.node.accounts import Accounts
+from xos.node.api import Account
+
+log = get_logger("xos.node.scan")
+
+LOCAL = frozenset(
+    {"bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "mqueue", "overlay", "ramfs", "tmpfs", "xfs", "zfs"}
+)
+_IDLE_LOOK_SECONDS = 60.0
+_PROC = Path("/proc")
+
+
+class Scanner:
+    """Frees numbers now and then; also retires accounts of pools that nobody uses."""
+
+    def __init__(self, accounts: Accounts, wanted: asyncio.Event) -> None:
+        self._accounts, self._wanted = accounts, wanted
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        due = 0.0
+        while True:
+            await self._retire_idle()
+            if self._wanted.is_set() or time.monotonic() >= due:
+                self._wanted.clear()
+                due = time.monotonic() + 3600 * self._accounts.config.scan_hours
+                await self.scan()
+            try:
+                async with asyncio.timeout(_IDLE_LOOK_SECONDS):
+                    await self._wanted.wait()
+            except TimeoutError:
+                continue
+
+    async def scan(self) -> list[Account]:
+        """Look once, and free what can be freed."""
+        retired = self._accounts.quarantined()
+        if not retired:
+            return []
+        uids = frozenset(each.uid for each in retired)
+        try:
+            owning = await asyncio.to_thread(living, uids)
+            owning |= await owning_files(uids - owning)
+            owning |= await asyncio.to_thread(living, uids)
+        except OSError as error:
+            log.warning("scan.failed", detail=str(error))
+            return []
+        free = await self._accounts.release(each for each in retired if each.uid not in owning)
+        log.info("scan.done", freed=len(free), owning=len(owning))
+        return free
+
+    async def _retire_idle(self) -> None:
+        config, now = self._accounts.config, time.time()
+        idle = [
+            each
+            for each in self._accounts.active()
+            if config.vos[each.vo].accounts == "pool" and now - each.used > 3600 * config.vos[each.vo].pool_idle_hours
+        ]
+        if not idle:
+            return
+        busy = await asyncio.to_thread(living, frozenset(each.uid for each in idle))
+        gone = await self._accounts.retire([each.name for each in idle if each.uid not in busy])
+        if gone:
+            log.info("pool.retired", accounts=len(gone))
+            self._wanted.set()
+
+
+def living(uids: Collection[int]) -> set[int]:
+    """Those of *uids* that have a process, a key or an IPC object."""
+    return (_with_processes() | _with_keys() | _with_ipc()) & set(uids)
+
+
+def _with_processes() -> set[int]:
+    found: set[int] = set()
+    for entry in _PROC.iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            status = (entry / "status").read_text(errors="replace")
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has ended
+        for line in status.splitlines():
+            if line.startswith(("Uid:", "Gid:")):
+                found.update(map(int, line.split()[1:]))
+    return found
+
+
+def _with_keys() -> set[int]:
+    """proc-key-users: one line for each user that has keys, ``  UID: …``."""
+    lines = (_PROC / "key-users").read_text().splitlines() if (_PROC / "key-users").exists() else []
+    return {int(line.partition(":")[0]) for line in lines}
+
+
+def _with_ipc() -> set[int]:
+    """proc_sysvipc: the columns uid and cuid."""
+    found: set[int] = set()
+    for kind in ("shm", "sem", "msg"):
+        path = _PROC / "sysvipc" / kind
+        if not path.exists():
+            continue
+        head, *rows = path.read_text().splitlines()
+        columns = [i for i, name in enumerate(head.split()) if name in {"uid", "cuid"}]
+        found.update(int(row.split()[i]) for row in rows for i in columns)
+    return found
+
+
+def local_mounts(text: str) -> list[str]:
+    """Mount points of local file systems, from a ``mountinfo`` (proc_pid_mountinfo(5)), that together show all of them.
+
+    A mount of what another one shows already is left out; the subvolumes of one btrfs are not such.
+    """
+    shown: dict[str, list[tuple[str, str]]] = {}
+    for line in text.splitlines():
+        fields = line.split(" ")
+        if "-" not in fields or fields[fields.index("-") + 1] not in LOCAL:
+            continue
+        shown.setdefault(fields[2], []).append((fields[3], fields[4]))
+    found = []
+    for mounts in shown.values():
+        roots: list[str] = []
+        for root, point in sorted(mounts, key=lambda mount: len(mount[0])):
+            if not any(root == kept or root.startswith(kept.rstrip("/") + "/") for kept in roots):
+                roots.append(root)
+                found.append(point.encode().decode("unicode_escape"))
+    return found
+
+
+async def owning_files(uids: Collection[int], mounts: Collection[str] | None = None) -> set[int]:
+    """Those of *uids* that own a file, as user or as group. Blocks nobody: find(1) looks, at the lowest priority.
+
+    Raises `OSError` when it could not look everywhere.
+    """
+    if not uids:
+        return set()
+    if mounts is None:
+        mounts = local_mounts(Path("/proc/self/mountinfo").read_text())
+    low, high = f"+{min(uids) - 1}", f"-{max(uids) + 1}"
+    find = await asyncio.create_subprocess_exec(
+        "nice", "-n", "19", "find", *mounts, "-xdev",
+        "(", "-uid", low, "-uid", high, "-o", "-gid", low, "-gid", high, ")",
+        "-printf", "%U %G\\n",
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert find.stdout is not None  # noqa: S101  # a pipe was asked for
+    assert find.stderr is not None  # noqa: S101
+    complaints = asyncio.create_task(find.stderr.read())
+    found: set[int] = set()
+    try:
+        async for line in find.stdout:
+            found.update(map(int, line.split()))
+    finally:
+        if find.returncode is None and found >= set(uids):
+            find.kill()
+        await find.wait()
+    told = [line for line in (await complaints).splitlines() if b"No such file" not in line]
+    if told:
+        raise OSError(0, told[0].decode(errors="replace")[:300])
+    return found & set(uids)
