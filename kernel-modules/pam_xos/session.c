@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A session: credential in the kernel, home, environment, limits. */
+#define _GNU_SOURCE
+#include "amsd.h"
+#include "helper.h"
+#include "home.h"
+#include "keyring.h"
+#include "limits.h"
+#include "login.h"
+
+#include <errno.h>
+#include <security/pam_ext.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+#include <time.h>
+
+#define VOLUME_PATIENCE_MS 15000
+#define CLOSE_PATIENCE_MS 2000
+#define NO_VOLUME 1 /* exit status of the helper: the user has none */
+
+static bool failed(const struct xos_login *login, const char *what, const char *line)
+{
+    pam_syslog(login->pam, LOG_ERR, "%s: %s: %m", login->user, what);
+    xos_login_say(login, line);
+    return false;
+}
+
+/* Asks the helper, if there is one, to mount the user's volume. */
+static bool mount_volume(const struct xos_login *login, bool *mounted)
+{
+    char uid[16], gid[16];
+    char *argv[] = {(char *)login->options.volume, (char *)login->user, uid, gid, login->account->pw_dir, NULL};
+    int status;
+
+    *mounted = false;
+    snprintf(uid, sizeof uid, "%u", (unsigned)login->account->pw_uid);
+    snprintf(gid, sizeof gid, "%u", (unsigned)login->account->pw_gid);
+    status = xos_helper_run(argv, VOLUME_PATIENCE_MS);
+    *mounted = status == 0;
+    if (status == 0 || status == NO_VOLUME || (status < 0 && errno == ENOENT))
+        return true;
+    if (status > 0)
+        errno = EIO;
+    return failed(login, login->options.volume, "Your home volume cannot be mounted on this machine at the moment.");
+}
+
+static bool make_home(const struct xos_login *login)
+{
+    const struct passwd *account = login->account;
+    bool mounted = false;
+
+    if (!login->options.home)
+        return true;
+    if (!mount_volume(login, &mounted))
+        return false;
+    switch (xos_home_make(account->pw_dir, login->options.skeleton, account->pw_uid, account->pw_gid)) {
+    case XOS_HOME_READY:
+        return true;
+    case XOS_HOME_FOREIGN:
+        errno = EEXIST;
+        return failed(login, account->pw_dir, "What lies at the place of your home directory is not yours.");
+    case XOS_HOME_UNSAFE:
+        errno = EACCES;
+        return failed(login, account->pw_dir, "Your home directory cannot be made: others could change it.");
+    default:
+        return failed(login, account->pw_dir, "Your home directory cannot be made on this machine.");
+    }
+}
+
+/* Puts what the daemon gave into the session keyring. A kernel without keyrings is logged, and no reason to refuse. */
+static void keep_credential(const struct xos_login *login, const char *payload, const char *expires)
+{
+    unsigned long long until = 0;
+    unsigned char *data;
+    size_t length = 0;
+    time_t now = time(NULL);
+
+    if (!login->options.keyring || payload == NULL || !xos_number(expires, (unsigned long long)now + UINT32_MAX, &until) ||
+        until <= (unsigned long long)now)
+        return;
+    if ((data = xos_base64(payload, &length)) == NULL)
+        return;
+    if (!xos_keyring_put(login->user, data, length, (unsigned)(until - (unsigned long long)now)))
+        pam_syslog(login->pam, LOG_WARNING, "%s: no credential in the kernel keyring: %m", login->user);
+    free(data);
+}
+
+/* `env.NAME=value`: names in capitals, and none that makes programs load something else. */
+static bool set_environment(const struct xos_login *login, const char *field)
+{
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
+    size_t length = strspn(field, letters);
+
+    if (length == 0 || field[length] != '=' || strncmp(field, "LD_", 3) == 0 || strncmp(field, "PATH=", 5) == 0)
+        return false;
+    return pam_putenv(login->pam, field) == PAM_SUCCESS;
+}
+
+/* What pam_systemd, which comes after us, gives the session's cgroup (pam_systemd(8)); *known is whether it can. */
+static bool set_cgroup(const struct xos_login *login, const char *name, const char *value, bool *known)
+{
+    static const char *const names[] = {"systemd.memory_max", "systemd.tasks_max", "systemd.cpu_weight",
+                                        "systemd.io_weight", "systemd.runtime_max_sec"};
+    char *kept;
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strcmp(names[i] + strlen("systemd."), name) != 0)
+            continue;
+        *known = true;
+        if ((kept = strdup(value)) == NULL)
+            return false;
+        if (pam_set_data(login->pam, names[i], kept, xos_login_forget) == PAM_SUCCESS)
+            return true;
+        free(kept);
+        return false;
+    }
+    return *known = false;
+}
+
+/* `limit.NAME=VALUE`: NAME as in limits.conf(5), VALUE `SOFT:HARD` or one number for both; or one of the cgroup's. */
+static bool set_limit(const struct xos_login *login, const char *field)
+{
+    size_t length = strcspn(field, "=");
+    struct rlimit limit;
+    char name[32];
+    bool known, fine;
+    int resource;
+
+    if (length >= sizeof name)
+        return false;
+    memcpy(name, field, length);
+    name[length] = '\0';
+    fine = set_cgroup(login, name, field + length + 1, &known);
+    if (known)
+        return fine;
+    resource = xos_resource(name);
+    return resource >= 0 && xos_limit(field + length + 1, &limit) &&
+           setrlimit((__rlimit_resource_t)resource, &limit) == 0;
+}
+
+static void apply(const struct xos_login *login, const char *answer, size_t size)
+{
+    for (const char *field = NULL; (field = xos_message_next(answer, size, field)) != NULL;) {
+        bool fine = true;
+
+        if (strncmp(field, "env.", 4) == 0)
+            fine = set_environment(login, field + 4);
+        else if (strncmp(field, "limit.", 6) == 0)
+            fine = set_limit(login, field + 6);
+        if (!fine)
+            pam_syslog(login->pam, LOG_WARNING, "%s: %.*s cannot be set", login->user, (int)strcspn(field, "="), field);
+    }
+}
+
+/* Whether the daemon speaks of the account that the program has looked up already. */
+static bool same_account(const struct xos_login *login, const char *answer, size_t size)
+{
+    unsigned long long uid = 0;
+
+    if (xos_number(xos_message_get(answer, size, "uid"), UINT32_MAX - 1, &uid) && uid == login->account->pw_uid)
+        return true;
+    pam_syslog(login->pam, LOG_ERR, "%s is %u here, and %.20s for xos-amsd: refused", login->user,
+               (unsigned)login->account->pw_uid, xos_message_get(answer, size, "uid"));
+    xos_login_say(login, "Your account was being made just now: log in once more.");
+    return false;
+}
+
+static void remember_session(const struct xos_login *login, const char *session)
+{
+    char *kept = session == NULL ? NULL : strdup(session);
+
+    if (kept != NULL && pam_set_data(login->pam, XOS_DATA_SESSION, kept, xos_login_forget) != PAM_SUCCESS)
+        free(kept);
+}
+
+int xos_session_open(struct xos_login *login)
+{
+    char *certificate = xos_login_certificate(login), *answer;
+    struct xos_message request;
+    int code = PAM_SESSION_ERR;
+    bool refused;
+    size_t size = 0;
+
+    /* Without one the daemon judges by the service: where root has vouched (su, cron), or not at all. */
+    request = xos_login_request(login, "open");
+    if (certificate != NULL)
+        xos_message_add(&request, "certificate", certificate);
+    free(certificate);
+    if ((answer = xos_login_ask(login, &request, &size, &refused)) == NULL)
+        return PAM_SESSION_ERR;
+    if (!same_account(login, answer, size) || !make_home(login))
+        goto out;
+    keep_credential(login, xos_message_get(answer, size, "keyring"), xos_message_get(answer, size, "expires"));
+    apply(login, answer, size);
+    remember_session(login, xos_message_get(answer, size, "session"));
+    code = PAM_SUCCESS;
+
+out:
+    xos_answer_free(answer, size);
+    return code;
+}
+
+int xos_session_close(struct xos_login *login)
+{
+    struct xos_message request = {0};
+    const void *session = NULL;
+    char *answer;
+    size_t size = 0;
+
+    if (pam_get_data(login->pam, XOS_DATA_SESSION, &session) != PAM_SUCCESS || session == NULL)
+        return PAM_SUCCESS;
+    xos_message_add(&request, "op", "close");
+    xos_message_add(&request, "session", session);
+    answer = xos_amsd_ask(login->options.socket, &request, CLOSE_PATIENCE_MS, &size);
+    xos_message_free(&request);
+    if (answer == NULL)
+        pam_syslog(login->pam, LOG_WARNING, "%s: xos-amsd was not told of the session's end: %m", login->user);
+    xos_answer_free(answer, size);
+    if (login->options.keyring)
+        (void)xos_keyring_drop(login->user);
+    return PAM_SUCCESS;
+}
