@@ -15,7 +15,7 @@ from xos.vom.names import check_name
 from xos.vom.policy import Act, require
 
 
-async def require_now(core: VomCore, act: Act, vo: str = "", user: str = "") -> Identity:
+async def authorise(core: VomCore, act: Act, vo: str = "", user: str = "") -> Identity:
     """The caller of the running call as they are now, if they may. Raises `Forbidden`, `BadName`.
 
     That a certificate says so is not enough: its holder must still be active and have the role that it names.

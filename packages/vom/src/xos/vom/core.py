@@ -31,6 +31,7 @@ from xos.vom.errors import AuthorityUnreadable, VomInUse
 from xos.vom.gate import Gate, Patience
 from xos.vom.passwords import Cost, Passwords
 from xos.vom.records import store as records
+from xos.vom.records.meter import Meter
 from xos.vom.store import METADATA
 
 MIGRATIONS = "xos.vom:migrations"
@@ -78,6 +79,8 @@ class VomCore:
         self.announce: Callable[[CrlPublished], None] = _tell_nobody
         """Called with each new CRL."""
         self.crl = CrlPublished(0, b"")
+        self.meter = Meter()
+        """What has been used so far."""
         self._lock = lock
         self._publishing = asyncio.Lock()
         self._wanted = self._published = 0
@@ -101,6 +104,7 @@ class VomCore:
                 )
                 ca = await _authority(directory, settings, store)
                 core = cls(directory, settings, store, ca, lock, clock)
+                core.meter = await Meter.load(store)
                 await core.publish_crl()
             except BaseException:
                 await store.close()

@@ -263,3 +263,76 @@ class VomInUse(VomError):
     code = "vom.in-use"
     template = "{directory} is in use by another process"
     hint = "XVOMS, CDA and RCA share one directory, so one daemon hosts all that use it."
+
+
+# --- policies, usage, audit ------------------------------------------------------------------------------------------
+
+
+class UnknownPolicy(VomError):
+    """Raised when the VO has no policy document of that name."""
+
+    code = "vom.unknown-policy"
+    template = "no policy {name} in VO {vo}"
+    hint = "`xos-policy list {vo}` shows those in effect."
+    http_status = 404
+
+
+class PolicyConflict(VomError):
+    """Raised when a policy was changed by somebody else since it was read: nothing is lost, nothing overwritten."""
+
+    code = "vom.policy-conflict"
+    template = "policy {name} of VO {vo} is at version {version} by now, changed by {by}, not at {expected}"
+    hint = "Read it again (`xos-policy show {vo} {name}`), and put your change on top of that."
+    http_status = 409
+
+
+class PolicyLocksOut(VomError):
+    """Raised when a change of policies would leave nobody, or not even its author, who may change them back."""
+
+    code = "vom.policy-locks-out"
+    template = "with this, {who} could not change the policies of VO {vo} any more: {reason}"
+    hint = "Leave the action managePolicies to yourself; the core machine could undo it, but nobody else."
+    http_status = 409
+
+
+class TooManyPolicies(VomError):
+    """Raised when a VO has as many policy documents as it may."""
+
+    code = "vom.too-many-policies"
+    template = "VO {vo} has {count} policy documents, and may have no more"
+    hint = "Put several rules into one document, or remove what is not needed."
+    http_status = 409
+
+
+class BadUsageRecord(VomError):
+    """Raised when a usage record is not the calling node's, is not signed as it must be, or makes no sense."""
+
+    code = "vom.bad-usage-record"
+    template = "usage record {record}: {detail}"
+    http_status = 400
+
+
+class QuotaConflict(VomError):
+    """Raised when a quota was changed by somebody else since it was read."""
+
+    code = "vom.quota-conflict"
+    template = "the quota of {subject} in VO {vo} is at version {version} by now, not at {expected}"
+    hint = "Look at it (`xos-usage quotas {vo}`) and try again."
+    http_status = 409
+
+
+class ForeignHead(VomError):
+    """Raised when a head that is to be certified is not one that this chain has, or not the caller's own signature."""
+
+    code = "vom.foreign-head"
+    template = "this head of the chain {log} cannot be certified: {detail}"
+    hint = "Fetch the head again. If it was this service's own once, its records were tampered with: xos-audit verify."
+    http_status = 409
+
+
+class Tampered(VomError):
+    """Raised when a chain of records is not what was written."""
+
+    code = "vom.tampered"
+    template = "the chain {log} of records was tampered with: {faults} faults, the first at entry {number}: {detail}"
+    hint = "Keep the database as it is for the auditors, and restore the last good copy beside it to compare."

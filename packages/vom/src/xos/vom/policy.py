@@ -40,6 +40,15 @@ class Act(enum.StrEnum):
     RENEW_USER = "renew this user's certificate"
     CREATE_TOKEN = "make join tokens"  # noqa: S105
     RENEW_MACHINE = "renew a machine certificate"
+    SEE_POLICIES = "see the policies of this VO"
+    CHANGE_POLICIES = "change or try the policies of this VO"
+    EXPLAIN = "ask what this user may do"
+    SEE_USAGE = "see what this user has used"
+    SET_QUOTA = "set quotas of this VO"
+    SEE_TRAIL = "see the audit trail of this VO"
+    SEE_ALL_TRAILS = "see the audit trail of all VOs"
+    SEE_CHAIN = "see the chains of records themselves"
+    CERTIFY = "certify the head of a chain"
 
 
 ALLOWED: Mapping[Act, frozenset[Standing]] = MappingProxyType(
@@ -58,6 +67,16 @@ ALLOWED: Mapping[Act, frozenset[Standing]] = MappingProxyType(
         # A machine certificate is good in every VO, so no single VO's administrator may hand one out.
         Act.CREATE_TOKEN: frozenset({Standing.CORE}),
         Act.RENEW_MACHINE: frozenset({Standing.MACHINE}),
+        Act.SEE_POLICIES: frozenset({Standing.CORE, Standing.MEMBER}),
+        Act.CHANGE_POLICIES: frozenset({Standing.CORE, Standing.ADMIN}),
+        Act.EXPLAIN: frozenset({Standing.CORE, Standing.ADMIN, Standing.SELF}),
+        Act.SEE_USAGE: frozenset({Standing.CORE, Standing.ADMIN, Standing.SELF}),
+        Act.SET_QUOTA: frozenset({Standing.CORE, Standing.ADMIN}),
+        Act.SEE_TRAIL: frozenset({Standing.CORE, Standing.ADMIN}),
+        # A chain runs through all VOs: digests alone tell nothing of others, entries would.
+        Act.SEE_ALL_TRAILS: frozenset({Standing.CORE}),
+        Act.SEE_CHAIN: frozenset({Standing.CORE}),
+        Act.CERTIFY: frozenset({Standing.CORE, Standing.ADMIN}),
     }
 )
 

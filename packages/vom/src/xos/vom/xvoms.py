@@ -11,7 +11,7 @@ from xos.dixi.api import current_call
 from xos.dixi.hosting import Hosted
 from xos.vom import ledger, members
 from xos.vom.api import VO, XVOMS, Group, User, UserState
-from xos.vom.callers import require_now
+from xos.vom.callers import authorise
 from xos.vom.core import VomCore
 from xos.vom.errors import BadCredentials, BadRequest, UnknownUser, UnknownVO, UserExists, VOExists
 from xos.vom.members import Member
@@ -210,5 +210,5 @@ class XvomsService(Hosted[Settings], XVOMS):
         return member
 
     async def _require(self, act: Act, vo: str = "", user: str = "") -> Identity:
-        """See `require_now`."""
-        return await require_now(self.core, act, vo, user)
+        """See `authorise`."""
+        return await authorise(self.core, act, vo, user)
