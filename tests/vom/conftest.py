@@ -13,12 +13,17 @@ from typing import Any
 import msgspec
 import pytest
 
+from support.databases import postgresql, postgresql_server
 from xos.common.certificate import make_csr, make_key
 from xos.common.identity import ANONYMOUS, Identity
 from xos.common.tls import Credential, Trust
 from xos.dixi import api as dixi
 from xos.dixi.hosting import Bus, Hosted
+from xos.vom.accounting import AccountingService
+from xos.vom.accounting import Settings as AccountingSettings
 from xos.vom.api import CertificateWish, Issued, UserState
+from xos.vom.audit import AuditService
+from xos.vom.audit import Settings as AuditSettings
 from xos.vom.cda import CdaService
 from xos.vom.cda import Settings as CdaSettings
 from xos.vom.core import VomCore
@@ -27,6 +32,8 @@ from xos.vom.rca import RcaService
 from xos.vom.rca import Settings as RcaSettings
 from xos.vom.xvoms import Settings as XvomsSettings
 from xos.vom.xvoms import XvomsService
+
+__all__ = ["postgresql", "postgresql_server"]  # fixtures
 
 CHEAP = "[password_cost]\npasses = 1\nmemory_kib = 8\n"
 PASSWORD = "correct horse battery"
@@ -87,12 +94,15 @@ class CoreMachine:
         self.trust = trust
         self.bus = Events()
         self.identity = credential.identity
-        hosts = {name: CoreHost(credential, trust, directory / name, self.bus) for name in ("XVOMS", "CDA", "RCA")}
+        names = ("XVOMS", "CDA", "RCA", "VOPS", "Accounting", "Audit")
+        hosts = {name: CoreHost(credential, trust, directory / name, self.bus) for name in names}
         self.hosts = hosts
         self.xvoms = XvomsService(hosts["XVOMS"], XvomsSettings())
         self.cda = CdaService(hosts["CDA"], CdaSettings())
         self.rca = RcaService(hosts["RCA"], RcaSettings())
-        self.services: tuple[Hosted[Any], ...] = (self.xvoms, self.cda, self.rca)
+        self.accounting = AccountingService(hosts["Accounting"], AccountingSettings())
+        self.audit = AuditService(hosts["Audit"], AuditSettings())
+        self.services: tuple[Hosted[Any], ...] = (self.xvoms, self.cda, self.rca, self.accounting, self.audit)
 
     @property
     def core(self) -> VomCore:
@@ -132,15 +142,24 @@ class CoreMachine:
         with acting(who):
             return await self.cda.issue(wanted)
 
+    async def join(self, node: str) -> Credential:
+        """A resource machine's certificate, with its key."""
+        key = make_key()
+        with acting(self.identity):
+            token = await self.rca.create_token(node)
+        with acting(ANONYMOUS):
+            issued = await self.rca.join(token.token, node, make_csr(key, node))
+        return Credential(issued.certificate, key)
+
     async def suspend(self, name: str, vo: str = "demo") -> None:
         with acting(self.identity):
             await self.xvoms.set_user_state(vo, name, UserState.SUSPENDED)
 
 
-async def founded(directory: Path) -> CoreMachine:
-    """A core machine in *directory*, not started."""
+async def founded(directory: Path, database: str = "") -> CoreMachine:
+    """A core machine in *directory*, not started; its database there too, or at a URL."""
     (directory / "vom").mkdir(mode=0o700, parents=True, exist_ok=True)
-    (directory / "vom" / "vom.toml").write_text(CHEAP)
+    (directory / "vom" / "vom.toml").write_text((f'database = "{database}"\n' if database else "") + CHEAP)
     key = make_key()
     issued, crl = await found(directory / "vom", "core", make_csr(key, "core"), addresses=("127.0.0.1",))
     return CoreMachine(directory, Credential(issued.certificate, key), Trust([issued.ca], crl))
@@ -150,6 +169,16 @@ async def founded(directory: Path) -> CoreMachine:
 async def machine(tmp_path: Path) -> AsyncIterator[CoreMachine]:
     """A started core machine."""
     core = await founded(tmp_path)
+    await core.start()
+    yield core
+    await core.stop()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def either_machine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[CoreMachine]:
+    """A started core machine on each kind of database."""
+    url = "" if request.param == "sqlite" else str(request.getfixturevalue("postgresql"))
+    core = await founded(tmp_path, url)
     await core.start()
     yield core
     await core.stop()

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Empty databases of each kind, as fixtures: a file, and a database of a real PostgreSQL server of our own."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[str]:
+    """A PostgreSQL cluster of our own on a Unix socket; its directory. Skips when there is none to start."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
+    if not found:
+        pytest.skip("PostgreSQL is not installed under /usr/lib/postgresql")
+    tools = found[-1].parent
+    user = "postgres" if os.geteuid() == 0 else None  # the server refuses to run as root
+    with tempfile.TemporaryDirectory(prefix="xos-pg-") as name:
+        if user is not None:
+            shutil.chown(name, user)
+
+        def run(*command: str | Path) -> None:
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, user=user, cwd="/", timeout=18)
+
+        data = Path(name) / "data"
+        run(tools / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
+        options = f"-c listen_addresses= -c unix_socket_directories={name} -c shared_buffers=8MB"
+        run(tools / "pg_ctl", "-D", data, "-w", "-l", Path(name) / "log", "-o", options, "start")
+        try:
+            yield name
+        finally:
+            run(tools / "pg_ctl", "-D", data, "-w", "-m", "immediate", "stop")
+
+
+@pytest.fixture
+def postgresql(postgresql_server: str) -> Iterator[str]:
+    """The URL of an empty PostgreSQL database."""
+    name = f"test_{secrets.token_hex(6)}"
+    engine = sa.create_engine(
+        f"postgresql+psycopg://postgres@/postgres?host={postgresql_server}",
+        poolclass=sa.pool.NullPool,
+        isolation_level="AUTOCOMMIT",
+    )
+    with engine.connect() as connection:
+        connection.execute(sa.text(f"create database {name}"))
+    yield f"postgresql+psycopg://postgres@/{name}?host={postgresql_server}"
+    with engine.connect() as connection:
+        connection.execute(sa.text(f"drop database {name} with (force)"))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Path or URL of an empty database, of each kind."""
+    if request.param == "sqlite":
+        return str(tmp_path / "store.db")
+    return str(request.getfixturevalue("postgresql"))
