@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Every habit is one named target; `make help` lists them.
 # Options: PYTHON (interpreter for .venv), GRID (where `make run` keeps its grid), NETWORK (its loopback addresses, such
-# as 127.21.0), ROWS (for bench), FLAVOUR (for iso), T (tests to run).
+# as 127.21.0), ROWS (for bench), FLAVOUR (for iso, image), FORMAT (for image: qcow2 and others), T (tests to run).
 
 SHELL := /bin/sh
 PYTHON ?= /usr/bin/python3
@@ -9,6 +9,7 @@ GRID ?= build/grid
 NETWORK ?=
 ROWS ?=
 FLAVOUR ?= core
+FORMAT ?= qcow2
 T ?=
 export PYTHON
 
@@ -18,7 +19,7 @@ SOURCES := xos-common/src packages/*/src iso/src
 C_FILES := $(wildcard packages/*/command/*.c kernel-modules/*/*.c)
 CHECKS := lint types imports gen-check c unit scenario conformance
 
-.PHONY: help prepare run stop test check lint format types imports gen gen-check c unit scenario conformance bench docs image-tools install-image-tools rpms repo iso grid grid-stop image-test clean distclean
+.PHONY: help prepare run stop test check lint format types imports gen gen-check c unit scenario conformance bench docs image-tools install-image-tools rpms repo iso image grid grid-stop image-test clean distclean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -90,6 +91,9 @@ repo: rpms ## sign them and make the repository for dnf and urpmi (build/repo)
 
 iso: repo ## a live ISO that boots by BIOS and UEFI (build/images; needs root; FLAVOUR=core)
 	@$(BIN)/xos-image build $(FLAVOUR) --format iso
+
+image: repo ## an image of a flavour (build/images; needs root; FLAVOUR=core FORMAT=qcow2, raw, vmdk, tar or iso)
+	@$(BIN)/xos-image build $(FLAVOUR) --format $(FORMAT)
 
 grid: repo ## a core and two resource nodes as systemd containers from these RPMs; runs the sample job (needs root)
 	@$(BIN)/xos-image grid up

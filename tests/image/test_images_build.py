@@ -6,6 +6,7 @@ The cache of `make rpms` is used for roots and packages; the images are made in 
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -34,11 +35,11 @@ class Repository:
     """A signed repository of what is in the checkout, and the roots that images are made from."""
 
     def __init__(self, cache: Path, place: Path) -> None:
-        self.cache, self.path = cache, place / "repo"
+        self.cache, self.path, self.keys = cache, place / "repo", place / "keys"
         with caches.opened(cache):
             made = rpms.Options(checkout=snapshot(TOP, place / "top"), out=place / "rpms", cache=cache)
             asyncio.run(rpms.make_rpms(made, lambda _: None))
-            options = repository.Options(rpms=place / "rpms", out=self.path, cache=cache, keys=place / "keys")
+            options = repository.Options(rpms=place / "rpms", out=self.path, cache=cache, keys=self.keys)
             asyncio.run(repository.make_repository(options, lambda _: None))
         (cache / "roots").mkdir(exist_ok=True)
 
@@ -49,6 +50,7 @@ class Repository:
         if not (cache / "roots").exists():
             (cache / "roots").symlink_to(self.cache / "roots")
         given = ["--cache", str(cache), "--repo", str(repo or self.path), "--out", str(place / "out")]
+        given += ["--keys", str(self.keys)]
         return [sys.executable, "-m", "xos.image.cli", "build", *words, *given, "--flavours", str(TOP / "iso/flavours")]
 
     def build(self, place: Path, *words: str) -> Path:
@@ -66,15 +68,28 @@ def mounts() -> str:
     return Path("/proc/self/mountinfo").read_text()
 
 
-@pytest.mark.parametrize(("form", "suffix"), [("tar", "tar.zst"), ("iso", "iso")])
-def test_the_same_sources_make_the_same_bytes(repo: Repository, tmp_path: Path, form: str, suffix: str) -> None:
-    first, second = (repo.build(tmp_path / name, "core", "--format", form) for name in ("a", "b"))
-    name = f"xtreemos-core-x86_64.{suffix}"
-    assert (first / f"{name}.sha256").read_text() == (second / f"{name}.sha256").read_text()
-    subprocess.run(["sha256sum", "--check", "--quiet", f"{name}.sha256"], cwd=second, check=True)
-    listed = (first / f"{name}.manifest").read_text()
-    assert "\nrpm xos-core 0.1.0-" in listed
-    assert ("deb linux-image-amd64 " in listed) == (form == "iso")
+def test_the_same_sources_make_the_same_bytes(repo: Repository, tmp_path: Path) -> None:
+    first, second = (repo.build(tmp_path / name, "core") for name in ("a", "b"))
+    for name in ("SHA256SUMS", "SHA256SUMS.asc"):
+        assert (first / name).read_text() == (second / name).read_text()
+    subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=second, check=True)
+    assert {path.suffix for path in second.glob("xtreemos-core-*")} >= {".iso", ".qcow2", ".raw", ".vmdk", ".zst"}
+    for kind in ("iso", "raw", "tar.zst"):
+        listed = (first / f"xtreemos-core-x86_64.{kind}.manifest").read_text()
+        assert "\nrpm xos-core 0.1.0-" in listed
+        assert ("deb linux-image-amd64 " in listed) == (kind != "tar.zst")
+
+
+def test_gpg_finds_the_checksums_signed_by_the_repositorys_key(repo: Repository, tmp_path: Path) -> None:
+    out = repo.build(tmp_path, "core", "--format", "tar")
+    gpg = ["gpg", "--batch", "--homedir", str(tmp_path / "gnupg")]
+    (tmp_path / "gnupg").mkdir(mode=0o700)
+    subprocess.run([*gpg, "--import", str(repo.path / "RPM-GPG-KEY-xtreemos")], check=True, capture_output=True)
+    verify = [*gpg, "--verify", str(out / "SHA256SUMS.asc"), str(out / "SHA256SUMS")]
+    done = subprocess.run(verify, capture_output=True, text=True)
+    assert "Good signature" in done.stderr
+    (out / "SHA256SUMS").write_text((out / "SHA256SUMS").read_text().replace("0", "1", 1))
+    assert subprocess.run(verify, capture_output=True).returncode != 0
 
 
 def test_an_interrupted_build_leaves_nothing_mounted_and_the_next_goes_on(repo: Repository, tmp_path: Path) -> None:
@@ -107,14 +122,52 @@ def test_a_package_that_was_changed_is_in_no_image(repo: Repository, tmp_path: P
     assert not (tmp_path / "out").exists()
 
 
+def boot_it(image: Path, *more: str, until: str = "xos-core login: ") -> str:
+    """What its console said until then."""
+    command = [sys.executable, "-m", "xos.image.cli", "boot", str(image), "--until", until, *more]
+    done = subprocess.run([*command, "--seconds", str(BOOT_SECONDS)], capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout.decode(errors="replace")
+
+
 @pytest.mark.skipif(shutil.which(boot.QEMU) is None, reason="needs QEMU")
-@pytest.mark.parametrize("firmware", ["bios", "uefi"])
-def test_the_iso_boots_to_a_login_prompt(repo: Repository, tmp_path: Path, firmware: str) -> None:
+@pytest.mark.parametrize(
+    ("form", "firmware"), [("iso", "bios"), ("iso", "uefi"), ("raw", "bios"), ("qcow2", "uefi"), ("vmdk", "uefi")]
+)
+def test_an_image_boots_to_a_login_prompt(repo: Repository, tmp_path: Path, form: str, firmware: str) -> None:
     if firmware == "uefi" and not boot.OVMF.exists():
         pytest.skip("needs OVMF")
-    out = repo.build(tmp_path, "core", "--format", "iso")
-    command = [sys.executable, "-m", "xos.image.cli", "boot", str(out / "xtreemos-core-x86_64.iso")]
-    command += ["--firmware", firmware, "--until", "xos-core login: ", "--seconds", str(BOOT_SECONDS)]
-    done = subprocess.run(command, capture_output=True)
-    assert done.returncode == 0, done.stderr.decode()
-    assert b"xos-core.target" in done.stdout
+    out = repo.build(tmp_path, "core", "--format", form)
+    assert "xos-core.target" in boot_it(out / f"xtreemos-core-x86_64.{form}", "--firmware", firmware)
+
+
+@pytest.mark.skipif(shutil.which("systemd-nspawn") is None, reason="needs systemd-container")
+def test_an_archive_boots_as_a_container(repo: Repository, tmp_path: Path) -> None:
+    out = repo.build(tmp_path, "core", "--format", "tar")
+    before = mounts()
+    boot_it(out / "xtreemos-core-x86_64.tar.zst")
+    assert mounts() == before
+
+
+def on_disk(disk: Path, file: str) -> str:
+    """A file of the system on a disk whose machine was switched off while it ran."""
+    system = f"{disk}?offset={64 << 20}"
+    subprocess.run(["e2fsck", "-p", system], capture_output=True)  # 1: it took what the journal held
+    return subprocess.run(["debugfs", "-R", f"cat {file}", system], capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.skipif(shutil.which(boot.QEMU) is None, reason="needs QEMU")
+def test_a_copy_fills_its_disk_and_is_a_machine_of_its_own(repo: Repository, tmp_path: Path) -> None:
+    made = repo.build(tmp_path, "core", "--format", "raw") / "xtreemos-core-x86_64.raw"
+    machines = set()
+    for name in ("one", "two"):
+        disk = tmp_path / f"{name}.raw"
+        subprocess.run(["cp", "--sparse=always", made, disk], check=True)
+        with disk.open("r+b") as file:
+            file.truncate(6 << 30)
+        said = boot_it(disk, "--keep", until="login: ")
+        (blocks,) = re.findall(r"resized filesystem to (\d+)", said)
+        assert int(blocks) * 4096 > 5.9 * 2**30
+        machines.add(on_disk(disk, "/etc/machine-id").strip())
+    assert len(machines) == 2
+    assert all(re.fullmatch("[0-9a-f]{32}", machine) for machine in machines)

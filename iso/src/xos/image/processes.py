@@ -19,6 +19,7 @@ PACKAGES = {
     "unshare": "util-linux",
     "git": "git",
     "systemd-nspawn": "systemd-container",
+    "qemu-img": "qemu-utils",
     "nsenter": "util-linux",
     "ip": "iproute2",
 }

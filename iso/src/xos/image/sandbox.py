@@ -3,7 +3,8 @@
 
 What a program writes goes to an overlay that is thrown away; what it is to leave behind it writes to a directory that
 was bound. All mounts are made in a private mount name space, and the program is process 1 of its own process name
-space: when it ends, or is killed, or the builder is, the kernel removes processes and mounts. There is no network.
+space: when it ends, or is killed, or the builder is, the kernel removes processes and mounts. There is no network
+unless one asks for it.
 """
 
 from __future__ import annotations
@@ -72,6 +73,8 @@ class Sandbox(msgspec.Struct, frozen=True, kw_only=True):
     scratch: Path
     """Directory (not on an overlay) where what is thrown away is kept meanwhile."""
     binds: tuple[Bind, ...] = ()
+    network: bool = False
+    """Whether programs inside see this machine's network."""
     kept: bool = False
     """Whether what programs write stays, in ``scratch/upper``, for the next run."""
 
@@ -103,9 +106,12 @@ class Sandbox(msgspec.Struct, frozen=True, kw_only=True):
 
     def command(self, scratch: Path, argv: Sequence[str]) -> list[str]:
         """What is run on this machine for *argv* to run inside."""
-        binds = [word for b in self.binds for word in (str(b.source), b.target, "rw" if b.writable else "ro")]
+        bound = self.binds
+        if self.network:
+            bound += (Bind(Path("/etc/resolv.conf"), "/etc/resolv.conf"),)
+        binds = [word for b in bound for word in (str(b.source), b.target, "rw" if b.writable else "ro")]
         return [
-            *private("net", "ipc", "uts"),
+            *private(*(() if self.network else ("net",)), "ipc", "uts"),
             "sh",
             "-c",
             _ENTER,

@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from xos.common.files import write_atomically
+from xos.image import cgroups
 from xos.image.errors import ImageError
 from xos.image.grid.plan import BRIDGE, NETWORK, Node
 from xos.image.processes import environment, need
@@ -21,7 +22,6 @@ from xos.image.progress import tail
 from xos.image.sandbox import private
 
 INSIDE = Path(__file__).with_name("inside")
-END_SECONDS = 20.0
 BOOT_SECONDS = 180.0
 POLL_SECONDS = 0.2
 
@@ -100,7 +100,7 @@ class Systems:
         record = self.running()
         if record is None:
             return None
-        scope = _cgroups() / record.cgroup / name / "payload/init.scope/cgroup.procs"
+        scope = cgroups.mount_point() / record.cgroup / name / "payload/init.scope/cgroup.procs"
         try:
             return int(scope.read_text().split()[0])
         except (FileNotFoundError, IndexError, OSError):
@@ -166,7 +166,7 @@ class Systems:
             known = msgspec.json.decode(self._record.read_bytes(), type=Record)
         except FileNotFoundError:
             return
-        _remove_cgroup(_cgroups() / known.cgroup)
+        cgroups.remove(cgroups.mount_point() / known.cgroup)
         self._record.unlink()
 
     def destroy(self) -> None:
@@ -188,23 +188,3 @@ def _started(pid: int) -> int | None:
     except (FileNotFoundError, ProcessLookupError):
         return None
     return None if fields[0] in "ZX" else int(fields[19])
-
-
-def _cgroups() -> Path:
-    """Where this machine has the one hierarchy of control groups."""
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        before, _, after = line.partition(" - ")
-        if after.split()[0] == "cgroup2":
-            return Path(before.split()[4])
-    raise SystemDied(name="the grid", tail="this machine has no control groups of version 2 (cgroup2)", log="")
-
-
-def _remove_cgroup(group: Path) -> None:
-    """Remove a control group and those below, once the processes that were killed are gone."""
-    end = time.monotonic() + END_SECONDS
-    while group.exists() and time.monotonic() < end:
-        for directory, _, _ in os.walk(group, topdown=False):
-            try:
-                Path(directory).rmdir()
-            except OSError:
-                time.sleep(POLL_SECONDS)

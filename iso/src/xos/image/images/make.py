@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""``xos-image build``: images of a flavour, each with its checksum and a manifest of its packages.
+"""``xos-image build``: images of a flavour, published as `publish` tells.
 
-    xtreemos-core-x86_64.iso  xtreemos-core-x86_64.iso.sha256  xtreemos-core-x86_64.iso.manifest
-
-The same roots, repository and flavour give the same bytes.
+The same roots, repository, key and flavour give the same bytes.
 """
 
 from __future__ import annotations
@@ -15,19 +13,22 @@ from pathlib import Path
 import msgspec
 
 from xos.common.config import load
-from xos.common.files import write_atomically
 from xos.image import roots
 from xos.image.errors import ImageError, NotRoot
+from xos.image.images.bases.api import INSIDE
 from xos.image.images.flavours import Flavour, Format
 from xos.image.images.formats import FORMATS, ImageFormat
+from xos.image.images.publish import publish, sign
 from xos.image.images.store import Store
-from xos.image.images.tree import BOOT, INSIDE, Tree, make_tree
-from xos.image.processes import run
+from xos.image.images.tree import BOOT, Tree, make_tree
 from xos.image.progress import Say
+from xos.image.repository.keys import signer
+from xos.image.repository.packages import INSIDE as SIGNING
+from xos.image.repository.packages import TOOLS
 from xos.image.roots import Root, RootPlan
 from xos.image.sandbox import Bind, Sandbox
 
-TOOLS = Path(__file__).with_name("roots.toml")
+ROOT = Path(__file__).with_name("roots.toml")
 
 
 class ImageTooLarge(ImageError):
@@ -44,6 +45,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     repo: Path
     out: Path
     cache: Path
+    keys: Path
+    """Where the key is that signs their checksums."""
 
 
 async def build(flavour: Flavour, formats: tuple[Format, ...], options: Options, say: Say) -> tuple[Path, ...]:
@@ -52,18 +55,27 @@ async def build(flavour: Flavour, formats: tuple[Format, ...], options: Options,
         raise NotRoot
     store = Store(options.cache)
     tools = await roots.ensure("images", tools_plan(), options.cache, say)
+    sandbox = Sandbox(root=tools.path, scratch=options.cache / "tmp", binds=(Bind(SIGNING, TOOLS),))
+    log = options.cache / "publish.log"
+    log.unlink(missing_ok=True)
+    key = await signer(options.keys, sandbox, log)
     made = []
     for name in formats:
         chosen = FORMATS[name]
         tree = await make_tree(flavour, options.repo, store, say, chosen.kind)
         image = await _pack(flavour, chosen, tree, tools, options, say)
-        made.append(await _publish(flavour, chosen, tree, image, options, say))
+        file = options.out / f"xtreemos-{flavour.name}-x86_64.{chosen.suffix}"
+        digest = (image / "sha256").read_text()
+        sums = await publish(image / "image", digest, tree, file, log)
+        await sign(options.out, sums, key, sandbox, tree.epoch, log)
+        say(f"{file}: {file.stat().st_size >> 20} MB, SHA-256 {digest}")
+        made.append(file)
     return tuple(made)
 
 
 def tools_plan() -> RootPlan:
     """The root of the tools; ``$XOS_MIRROR`` goes before what the file names."""
-    plan = load(TOOLS, RootPlan)
+    plan = load(ROOT, RootPlan)
     mirror = os.environ.get("XOS_MIRROR")
     return msgspec.structs.replace(plan, mirror=mirror) if mirror else plan
 
@@ -73,7 +85,8 @@ async def _pack(flavour: Flavour, chosen: ImageFormat, tree: Tree, tools: Root, 
     files = chosen.files(flavour)
     script = INSIDE / chosen.script
     arguments = chosen.arguments(flavour)
-    parts = (tree.key, tools.key, script.read_text(), *arguments, *(f"{n}\0{t}" for n, t in files.items()))
+    boot = (path.read_text() for path in sorted(BOOT.iterdir()))
+    parts = (tree.key, tools.key, script.read_text(), *boot, *arguments, *(f"{n}\0{t}" for n, t in files.items()))
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
 
     async def pack(draft: Path, log: Path) -> None:
@@ -105,22 +118,3 @@ def check_size(flavour: Flavour, chosen: ImageFormat, image: Path) -> None:
     size = -(-image.stat().st_size >> 20)
     if most is not None and size > most:
         raise ImageTooLarge(flavour=flavour.name, size_mb=size, most_mb=most, file=str(flavour.file))
-
-
-async def _publish(flavour: Flavour, chosen: ImageFormat, tree: Tree, image: Path, options: Options, say: Say) -> Path:
-    """The image under its name, checksum and manifest beside it."""
-    out = options.out
-    out.mkdir(parents=True, exist_ok=True)
-    file = out / f"xtreemos-{flavour.name}-x86_64.{chosen.suffix}"
-    digest = (image / "sha256").read_text()
-    draft = file.with_name(f".{file.name}.new")
-    await run(
-        ["cp", "--sparse=always", "--reflink=auto", image / "image", draft],
-        step=f"copying to {file}",
-        log=options.cache / "publish.log",
-    )
-    draft.rename(file)
-    write_atomically(file.with_name(f"{file.name}.sha256"), f"{digest}  {file.name}\n".encode(), 0o644)
-    write_atomically(file.with_name(f"{file.name}.manifest"), (tree.path / "manifest").read_bytes(), 0o644)
-    say(f"{file}: {file.stat().st_size >> 20} MB, SHA-256 {digest}")
-    return file
