@@ -17,9 +17,9 @@ BIN := .venv/bin
 BOOTSTRAP := packages/setup/bootstrap
 SOURCES := xos-common/src packages/*/src iso/src
 C_FILES := $(wildcard packages/*/command/*.c kernel-modules/*/*.c)
-CHECKS := lint types imports gen-check c unit scenario conformance
+CHECKS := lint types imports gen-check c unit scenario conformance system
 
-.PHONY: help prepare run stop test check lint format types imports gen gen-check c unit scenario conformance bench docs image-tools install-image-tools rpms repo iso image grid grid-stop image-test clean distclean
+.PHONY: help prepare run stop test check lint format types imports gen gen-check c unit scenario conformance system bench docs image-tools install-image-tools rpms repo iso image grid grid-stop image-test clean distclean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -64,13 +64,17 @@ c: prepare ## C sources compile without a warning
 	@for file in $(C_FILES); do echo "gcc -fanalyzer $$file"; gcc -std=c17 -O2 -Wall -Wextra -Wshadow -Werror -fanalyzer -fsyntax-only $$file || exit 1; done
 
 unit: prepare ## tests without daemons (T=path or -k expression: only those)
-	@$(BIN)/pytest -q -m "not slow" --ignore=tests/scenario --ignore=tests/conformance $(T)
+	@$(BIN)/pytest -q -m "not slow" --ignore=tests/scenario --ignore=tests/conformance --ignore=tests/system $(T)
 
 scenario: prepare ## tests with real daemons, killed and restarted
 	@$(BIN)/pytest -q tests/scenario $(T)
 
 conformance: prepare ## third-party judges: openssl, curl
 	@$(BIN)/pytest -q tests/conformance $(T)
+
+system: prepare ## tests on a grid of real systems, made from our packages (needs root)
+	@if [ "$$(id -u)" -ne 0 ]; then echo "Skipped: only root can boot systems in containers."; else \
+	    $(MAKE) --no-print-directory repo && $(BIN)/pytest -q tests/system $(T); fi
 
 bench: prepare ## measure beside peers; ROWS=dixi,submit runs some (build/bench/results.json)
 	@PYTHONPATH=tests $(BIN)/python -m bench $(if $(ROWS),--rows $(ROWS))

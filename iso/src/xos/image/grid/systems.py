@@ -31,7 +31,7 @@ class SystemDied(ImageError):
 
     code = "image.system-died"
     template = "{name} ended\n{tail}"
-    hint = "Its console is in {log}"
+    hint = "Its console is in {log}/console.log; its journal: journalctl --directory {log}/upper/var/log/journal"
 
 
 class SystemSlow(ImageError):
@@ -39,7 +39,7 @@ class SystemSlow(ImageError):
 
     code = "image.system-slow"
     template = "{name} was not up after {seconds} s\n{tail}"
-    hint = "Its console is in {log}"
+    hint = "Its console is in {log}/console.log; its journal: journalctl --directory {log}/upper/var/log/journal"
 
 
 class CommandFailed(ImageError):
@@ -111,14 +111,14 @@ class Systems:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if self.running() is None:
-                raise SystemDied(name=node.name, tail=self._tail(node.name), log=str(self._console(node.name)))
+                raise SystemDied(name=node.name, tail=self._tail(node.name), log=str(self.state / node.name))
             if self.leader(node.name) is not None:
                 left = max(1.0, end - time.monotonic())
                 done = self.run(node.name, ["systemctl", "is-system-running", "--wait"], seconds=left, check=False)
                 if (word := done.strip()) in ("running", "degraded"):
                     return word
             time.sleep(POLL_SECONDS)
-        log = str(self._console(node.name))
+        log = str(self.state / node.name)
         raise SystemSlow(name=node.name, seconds=int(seconds), tail=self._tail(node.name), log=log)
 
     def run(
@@ -127,7 +127,7 @@ class Systems:
         """What a command in a container prints. Raises `CommandFailed`, `SystemDied`."""
         leader = self.leader(name)
         if leader is None:
-            raise SystemDied(name=name, tail=self._tail(name), log=str(self._console(name)))
+            raise SystemDied(name=name, tail=self._tail(name), log=str(self.state / name))
         enter = [
             "nsenter",
             "--target",
@@ -148,6 +148,7 @@ class Systems:
                 text=True,
                 env=environment(),
                 timeout=seconds,
+                start_new_session=True,  # a signal that the command sends to its process group is not for us
             )
         except subprocess.TimeoutExpired as error:
             detail = f"it did not end within {seconds:.0f} s"
@@ -174,11 +175,15 @@ class Systems:
         self.stop()
         shutil.rmtree(self.state, ignore_errors=True)
 
-    def _console(self, name: str) -> Path:
-        return self.state / name / "console.log"
-
     def _tail(self, name: str) -> str:
-        return tail(self._console(name), 10) or tail(self.state / "systems.log", 10)
+        """The last that a container told: its console if something is there, else its journal."""
+        home = self.state / name
+        said = tail(home / "console.log", 10) or tail(self.state / "systems.log", 10)
+        journal = home / "upper/var/log/journal"
+        if said or not journal.is_dir():
+            return said
+        command = ["journalctl", "--directory", str(journal), "--quiet", "--no-pager", "--lines=10"]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.rstrip()
 
 
 def _started(pid: int) -> int | None:
