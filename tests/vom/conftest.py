@@ -30,6 +30,8 @@ from xos.vom.core import VomCore
 from xos.vom.founding import found
 from xos.vom.rca import RcaService
 from xos.vom.rca import Settings as RcaSettings
+from xos.vom.vops.service import Settings as VopsSettings
+from xos.vom.vops.service import VopsService
 from xos.vom.xvoms import Settings as XvomsSettings
 from xos.vom.xvoms import XvomsService
 
@@ -102,7 +104,15 @@ class CoreMachine:
         self.rca = RcaService(hosts["RCA"], RcaSettings())
         self.accounting = AccountingService(hosts["Accounting"], AccountingSettings())
         self.audit = AuditService(hosts["Audit"], AuditSettings())
-        self.services: tuple[Hosted[Any], ...] = (self.xvoms, self.cda, self.rca, self.accounting, self.audit)
+        self.vops = VopsService(hosts["VOPS"], VopsSettings())
+        self.services: tuple[Hosted[Any], ...] = (
+            self.xvoms,
+            self.cda,
+            self.rca,
+            self.vops,
+            self.accounting,
+            self.audit,
+        )
 
     @property
     def core(self) -> VomCore:

@@ -295,6 +295,15 @@ class PolicyLocksOut(VomError):
     http_status = 409
 
 
+class PolicyForbids(VomError):
+    """Raised when the VO's own policies do not let an administrator change them."""
+
+    code = "vom.policy-forbids"
+    template = "{who} may not change the policies of VO {vo}: {reason}"
+    hint = "Another administrator may, or the core machine."
+    http_status = 403
+
+
 class TooManyPolicies(VomError):
     """Raised when a VO has as many policy documents as it may."""
 
@@ -336,3 +345,12 @@ class Tampered(VomError):
     code = "vom.tampered"
     template = "the chain {log} of records was tampered with: {faults} faults, the first at entry {number}: {detail}"
     hint = "Keep the database as it is for the auditors, and restore the last good copy beside it to compare."
+
+
+class BadRuling(VomError):
+    """Raised when what is shown as a ruling of VOPS is none, or none any more."""
+
+    code = "vom.bad-ruling"
+    template = "the ruling of VOPS does not hold: {detail}"
+    hint = "The Job Manager must ask VOPS again; if clocks are right and this goes on, look at both."
+    http_status = 403
