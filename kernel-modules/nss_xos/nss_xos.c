@@ -91,7 +91,7 @@ static enum nss_status look_up(struct found *found, const struct query *query)
     found->held = false;
     if (query->name == NULL && query->id == 0)
         return NSS_STATUS_NOTFOUND;
-    if (query->name != NULL && (strchr(query->name, '.') == NULL || strlen(query->name) > LONGEST_NAME))
+    if (query->name != NULL && (strpbrk(query->name, ".@") == NULL || strlen(query->name) > LONGEST_NAME))
         return NSS_STATUS_NOTFOUND;
     found->held = xos_cache_take(&found->hold);
     if (!found->held)

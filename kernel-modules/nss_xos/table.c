@@ -47,6 +47,17 @@ static uint32_t crc32_more(uint32_t crc, const uint8_t *data, size_t size)
     return ~crc;
 }
 
+/* Whether a checksum is right; a fuzzer is let through to what lies behind. */
+static bool sums_agree(uint32_t told, uint32_t found)
+{
+#ifdef XOS_FUZZING
+    (void)told, (void)found;
+    return true;
+#else
+    return told == found;
+#endif
+}
+
 static uint32_t u32(const uint8_t *at)
 {
     uint32_t value;
@@ -102,7 +113,7 @@ bool xos_table_check(const uint8_t *base, size_t size)
     uint32_t crc = crc32_more(0, base, AT_CRC);
     crc = crc32_more(crc, zero, sizeof zero);
     crc = crc32_more(crc, base + AT_FILE_SIZE, head - AT_FILE_SIZE);
-    return crc == u32(base + AT_CRC) && parts_fit(base, size, head);
+    return sums_agree(u32(base + AT_CRC), crc) && parts_fit(base, size, head);
 }
 
 bool xos_table_map(struct xos_table *table, const char *path)
@@ -195,7 +206,7 @@ static bool read_record(const struct xos_table *table, uint32_t offset, struct x
     uint32_t size = u32(record + 4), kind = u32(record + 8), n_gids = u32(record + 12);
     if (size < RECORD_HEAD || size > MAX_RECORD || !fits(table->size, offset, size, 1) ||
         n_gids > (size - RECORD_HEAD) / 4 || (kind != XOS_USER && kind != XOS_GROUP) ||
-        crc32_more(0, record + 4, size - 4) != u32(record))
+        !sums_agree(u32(record), crc32_more(0, record + 4, size - 4)))
         return false;
     const uint8_t *at = record + RECORD_HEAD + 4 * n_gids, *end = record + size;
     *entry = (struct xos_entry){
