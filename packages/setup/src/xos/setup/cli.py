@@ -40,6 +40,9 @@ def parser() -> argparse.ArgumentParser:
     size.add_argument("--nodes", type=int, help="resource nodes beside the core (2)")
     size.add_argument("--slots", type=int, help="job units that each node runs at once (4)")
     size.add_argument("--network", help="first three numbers of the loopback addresses (127.20.0)")
+    size.add_argument(
+        "--web", action=argparse.BooleanOptionalAction, default=True, help="with VOLife, the web page (on)"
+    )
     act.add_parser("up", parents=[common, size], help="start it, or complete what is missing")
     act.add_parser("down", parents=[common], help="stop daemons, agents and job units; state stays")
     restart = act.add_parser("restart", parents=[common], help="restart daemons; job units go on")
@@ -104,7 +107,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _wish(args: argparse.Namespace) -> dict[str, str | int]:
-    return {name: value for name in ("nodes", "slots", "network") if (value := getattr(args, name)) is not None}
+    return {name: value for name in ("nodes", "slots", "network", "web") if (value := getattr(args, name)) is not None}
 
 
 def _say(text: str) -> None:
@@ -123,7 +126,7 @@ def _show(status: GridStatus, *, as_json: bool) -> None:
     for node in status.nodes:
         state = "up" if node.running and node.registered else "starting" if node.running else "down"
         line = f"{node.node:<8} {state:<9} {node.address:<18} {node.pid or '-':>8}  {' '.join(node.services)}"
-        sys.stdout.write(line.rstrip() + "\n")
+        sys.stdout.write(f"{line.rstrip()}{f'  {node.page}/' if node.page else ''}\n")
 
 
 def _report(error: XosError, *, as_json: bool) -> None:

@@ -14,8 +14,11 @@ FRONT_PORT = 6730
 """The front door: CDA and RCA, for those who have no certificate yet."""
 HTTPS_PORT = 6743
 """The HTTP/JSON gateway and ``/metrics``."""
+WEB_PORT = 6780
+"""Where browsers find VOLife."""
 CORE_SERVICES = ("Directory", "XVOMS", "CDA", "RCA", "JobManager", "JobDirectory")
 NODE_SERVICES = ("ResourceManager", "ExecutionManager")
+WEB_SERVICES = ("VOLife",)
 FRONT_SERVICES = ("CDA", "RCA")
 
 Setting = str | int | float | bool
@@ -29,8 +32,10 @@ class Daemon(msgspec.Struct, frozen=True, kw_only=True):
     """Who writes the configuration, for whoever reads it."""
     node: str
     role: str
-    """``core`` or ``resource``, as its machine certificate says."""
+    """``core``, ``resource`` or ``web``."""
     address: str
+    origins: tuple[str, ...] = ()
+    """Web sites whose pages may call its gateway, with their readers' certificates."""
     directory: str = ""
     """``host:port`` of the core's Directory; empty on the core."""
     data: str
@@ -44,7 +49,7 @@ class Daemon(msgspec.Struct, frozen=True, kw_only=True):
 
 def services_of(role: str) -> tuple[str, ...]:
     """What a node of *role* hosts."""
-    return CORE_SERVICES if role == "core" else NODE_SERVICES
+    return {"core": CORE_SERVICES, "web": WEB_SERVICES}.get(role, NODE_SERVICES)
 
 
 def daemon_toml(daemon: Daemon) -> str:
@@ -61,6 +66,8 @@ def daemon_toml(daemon: Daemon) -> str:
         *_listen("dixi", daemon.address, DIXI_PORT),
         *_listen("https", daemon.address, HTTPS_PORT),
     ]
+    if daemon.origins:
+        lines.append(f"origins = {quoted(list(daemon.origins))}")
     if daemon.role == "core":
         lines += _listen("dixi", daemon.address, FRONT_PORT)
         lines += ["anonymous = true", f"services = {quoted(list(FRONT_SERVICES))}"]

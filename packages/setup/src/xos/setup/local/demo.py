@@ -132,6 +132,9 @@ def run_demo(grid: LocalGrid, say: Say, description: Path) -> None:
     sys.stdout.flush()
     shown = min(os.path.relpath(grid.root), str(grid.root), key=len)
     say("")
+    for page in (node.page for node in grid.nodes if node.page):
+        say(f"The web page:                 {page}/")
+        say(f"                              VO {VO}, user {USER}, password in {shown}/users/{USER}/password")
     say(f"The grid is up. To use it:    . {shown}/env    then xsub, xps, xwait, xout, xkill")
     say(f"To stop it:                   {stop_command(shown)}")
 

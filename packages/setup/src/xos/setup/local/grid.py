@@ -51,6 +51,8 @@ class NodeStatus(msgspec.Struct, frozen=True):
     pid: int | None = None
     services: tuple[str, ...] = ()
     log: str = ""
+    page: str = ""
+    """Where browsers find VOLife, if it is here."""
 
 
 class GridStatus(msgspec.Struct, frozen=True):
@@ -161,6 +163,8 @@ class LocalGrid:
         running = {name: process for name, process in running.items() if name not in dying}
         before = self.kept_plan()
         keep = {node.name for node in nodes} if before is None or before.network == wanted.network else set()
+        if before is not None and before.web != wanted.web:
+            keep.discard("core")  # its gateway answers the page
         if before is not None and before.slots != wanted.slots:
             keep -= {node.name for node in nodes if node.role == "resource"}
         gone = {name: process for name, process in running.items() if name not in keep}
@@ -185,7 +189,8 @@ class LocalGrid:
             work = users.work_directory(self.root) / node.name
             work.mkdir(mode=0o711, parents=True, exist_ok=True)
         settings = plan.settings_of(node, wanted, work)
-        write_atomically(node.config, plan.daemon_toml(node, core, settings).encode(), 0o644)
+        pages = tuple(planned.page for planned in plan.layout(wanted, self.root) if planned.page)
+        write_atomically(node.config, plan.daemon_toml(node, core, settings, pages).encode(), 0o644)
 
     def _found(self, core: NodePlan) -> None:
         if files(core).good_for(RENEW_BEFORE_SECONDS, core.name):
@@ -210,7 +215,7 @@ class LocalGrid:
                 if node.log.exists() and node.log.stat().st_size > LONGEST_LOG:
                     node.log.replace(node.log.with_suffix(".log.1"))
                 argv = [sys.executable, "-m", "xos.dixi.dixid", "--config", str(node.config)]
-                nice = 0 if node.role == "core" else plan.NODE_NICE
+                nice = plan.NODE_NICE if node.role == "resource" else 0
                 starting_one = Starting(node.name, argv, log=node.log, env=daemon_environment(), nice=nice)
                 start = stack.enter_context(starting_one)
                 write_atomically(node.record, msgspec.json.encode(start.process))
@@ -345,6 +350,7 @@ class LocalGrid:
             pid=process.pid if process else None,
             services=record.services if record else (),
             log=str(node.log),
+            page=node.page,
         )
 
     async def _known(self, core: NodePlan) -> dict[str, NodeRecord]:

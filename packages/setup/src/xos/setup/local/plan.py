@@ -11,9 +11,11 @@ import msgspec
 
 from xos.setup import roles
 from xos.setup.errors import SetupError
-from xos.setup.roles import DIXI_PORT, FRONT_PORT, HTTPS_PORT, Daemon, Setting, Settings, at
+from xos.setup.roles import DIXI_PORT, FRONT_PORT, HTTPS_PORT, WEB_PORT, Daemon, Setting, Settings, at
 
 MOST_NODES = 100
+WEB_HOST = 200
+"""Last number of the address of VOLife's node."""
 MADE_BY = "`xos-setup local up`, which writes it anew each time"
 
 FIRST_UID = 700_000
@@ -46,6 +48,8 @@ class GridPlan(msgspec.Struct, frozen=True, kw_only=True):
     slots: int = 4
     """Job units that each resource node runs at once."""
     guests: tuple[Guest, ...] = ()
+    web: bool = False
+    """With VOLife, on a node of its own."""
 
 
 class NodePlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +57,7 @@ class NodePlan(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     role: str
-    """``core`` or ``resource``, as its machine certificate says."""
+    """``core``, ``resource`` or ``web``."""
     address: str
     home: Path
     """Its directory, below the grid's root."""
@@ -105,7 +109,13 @@ class NodePlan(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def ports(self) -> tuple[int, ...]:
         """Where it listens at its address."""
-        return (DIXI_PORT, HTTPS_PORT, FRONT_PORT) if self.role == "core" else (DIXI_PORT, HTTPS_PORT)
+        further = {"core": (FRONT_PORT,), "web": (WEB_PORT,)}
+        return (DIXI_PORT, HTTPS_PORT, *further.get(self.role, ()))
+
+    @property
+    def page(self) -> str:
+        """Where browsers find VOLife; empty unless it is here."""
+        return f"https://{at(self.address, WEB_PORT)}" if self.role == "web" else ""
 
 
 def check(plan: GridPlan) -> GridPlan:
@@ -126,7 +136,10 @@ def check(plan: GridPlan) -> GridPlan:
 def layout(plan: GridPlan, root: Path) -> tuple[NodePlan, ...]:
     """The daemons of the grid, the core first."""
     names = ("core", *(f"node{i}" for i in range(1, plan.nodes + 1)))
-    return tuple(
+    web = NodePlan(
+        name="volife", role="web", address=f"{plan.network}.{WEB_HOST}", home=root / "volife", index=WEB_HOST
+    )
+    nodes = tuple(
         NodePlan(
             name=name,
             role="resource" if i else "core",
@@ -137,6 +150,7 @@ def layout(plan: GridPlan, root: Path) -> tuple[NodePlan, ...]:
         )
         for i, name in enumerate(names)
     )
+    return (*nodes, web) if plan.web else nodes
 
 
 NODE_NICE = 10
@@ -145,6 +159,8 @@ NODE_NICE = 10
 
 def settings_of(node: NodePlan, plan: GridPlan, work: Path | None) -> dict[str, Settings]:
     """The settings of a node's services. *work*: where job units work; None leaves that to the node."""
+    if node.role == "web":
+        return {"VOLife": {"address": at(node.address, WEB_PORT)}}
     if node.role == "core":
         return {}
     first = FIRST_UID + node.index * UIDS_OF_NODE
@@ -155,14 +171,15 @@ def settings_of(node: NodePlan, plan: GridPlan, work: Path | None) -> dict[str, 
     return {"ResourceManager": {"slots": plan.slots}, "ExecutionManager": execution}
 
 
-def daemon_toml(node: NodePlan, core: NodePlan, settings: Mapping[str, Settings]) -> str:
-    """The configuration of a node's dixid; *settings* by service name."""
+def daemon_toml(node: NodePlan, core: NodePlan, settings: Mapping[str, Settings], origins: tuple[str, ...] = ()) -> str:
+    """The configuration of a node's dixid; *settings* by service name, *origins* for the core's gateway."""
     return roles.daemon_toml(
         Daemon(
             made_by=MADE_BY,
             node=node.name,
             role=node.role,
             address=node.address,
+            origins=origins if node.role == "core" else (),
             directory="" if node.role == "core" else at(core.address, DIXI_PORT),
             data=node.data.name,
             certificate=node.certificate.name,

@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Every page there is."""
+
+from __future__ import annotations
+
+from xos.volife.pages import home, jobs, me, members, resources, sign_in
+from xos.volife.visit import Page
+
+PAGES: tuple[Page, ...] = (
+    *sign_in.PAGES,
+    *home.PAGES,
+    *me.PAGES,
+    *members.PAGES,
+    *jobs.PAGES,
+    *resources.PAGES,
+)

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Signing in and out.
+
+Whatever the way, VOLife ends up with the same: a short XOS-Certificate of the user's for a key made in this process,
+kept in the memory of their session and nowhere else. By password the CDA issues it at once. By certificate the browser
+shows the user's own to the CDA, over TLS and past VOLife, and brings back a delegation (`CDA.delegate`).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+from aiohttp import web
+
+from xos.common.certificate import make_csr, make_key
+from xos.common.errors import BadKey, XosError
+from xos.common.identity import Kind
+from xos.common.tls import Credential
+from xos.volife import guard
+from xos.volife.errors import BadField, NotForThisSession
+from xos.volife.grid import UserGrid
+from xos.volife.visit import Page, Visit, local_path
+from xos.vom.api import CertificateWish
+from xos.vom.xati import CDAAsync
+
+
+async def show(visit: Visit) -> web.StreamResponse:
+    """The form; for who is signed in already, the way on."""
+    if visit.session.person is not None:
+        return visit.go(local_path(visit.query("next")))
+    session, site = visit.session, visit.site
+    csr = b""
+    if site.door:
+        session.key = session.key or make_key()
+        csr = make_csr(session.key, "volife")
+    return visit.show(
+        "sign_in.html",
+        next=local_path(visit.fields["next"] or visit.query("next")),
+        asked_vo=visit.query("vo"),
+        door=site.door,
+        csr=base64.b64encode(csr).decode(),
+        hours=site.settings.session_hours,
+        oidc=False,
+    )
+
+
+async def sign_in(visit: Visit) -> web.StreamResponse:
+    """By password or certificate."""
+    how = visit.fields.choice("action", ("password", "certificate"))
+    address = visit.request.remote or ""
+    visit.site.limits.guess(address)
+    credential = await (_by_password(visit) if how == "password" else _by_certificate(visit))
+    visit.site.limits.guessed_right(address)
+    return enter(visit, credential, how)
+
+
+def enter(visit: Visit, credential: Credential, how: str) -> web.StreamResponse:
+    """Sign in who *credential* names: a new session, under a new cookie."""
+    site = visit.site
+    grid = UserGrid(site.host.trust, credential, site.finder)
+    session, token = site.sessions.sign_in(visit.session, credential, grid, how)
+    visit.session = session
+    response = visit.go(local_path(visit.fields["next"]))
+    response.headers["Set-Cookie"] = guard.cookie(token)
+    return response
+
+
+async def _by_password(visit: Visit) -> Credential:
+    fields, site = visit.fields, visit.site
+    vo, user, password = fields.line("vo"), fields.line("user"), fields.secret("password")
+    key = make_key()
+    wish = CertificateWish(vo, user, make_csr(key, "volife"), password, site.settings.session_hours)
+    issued = await CDAAsync(site.host.bus).issue(wish)
+    return Credential(issued.certificate, key)
+
+
+async def _by_certificate(visit: Visit) -> Credential:
+    key = visit.session.key
+    if key is None:
+        raise NotForThisSession(detail="none was asked for in this session")
+    try:
+        der = base64.b64decode(visit.fields.line("certificate"), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise BadField(field="Certificate", detail="it is not base64") from error
+    try:
+        visit.site.host.trust.identify(der, kind=Kind.USER)
+        return Credential(der, key)
+    except BadKey as error:
+        raise NotForThisSession(detail="it is for another key") from error
+    except XosError as error:
+        raise NotForThisSession(detail=error.message) from error
+
+
+async def sign_out(visit: Visit) -> web.StreamResponse:
+    """The end: the key is dropped, the cookie taken away."""
+    visit.site.sessions.end(visit.session)
+    response = visit.go("/sign-in")
+    response.headers["Set-Cookie"] = guard.no_cookie()
+    response.headers["Clear-Site-Data"] = '"cache"'
+    return response
+
+
+async def to_sign_in(visit: Visit) -> web.StreamResponse:
+    """Signing out needs its form: an address that is only looked at changes nothing."""
+    return visit.go("/")
+
+
+async def authority(visit: Visit) -> web.StreamResponse:
+    """The VO CA's certificate, for browsers to import."""
+    trust = visit.site.host.trust
+    return web.Response(
+        body=trust.ca_pem(),
+        content_type="application/x-x509-ca-cert",
+        headers={"Content-Disposition": 'attachment; filename="xos-ca.pem"'},
+    )
+
+
+PAGES = (
+    Page(path="/sign-in", get=show, post=sign_in, signed_in=False),
+    Page(path="/sign-out", get=to_sign_in, post=sign_out, signed_in=False),
+    Page(path="/ca.pem", get=authority, signed_in=False),
+)
