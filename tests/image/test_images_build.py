@@ -92,14 +92,22 @@ def test_gpg_finds_the_checksums_signed_by_the_repositorys_key(repo: Repository,
     assert subprocess.run(verify, capture_output=True).returncode != 0
 
 
-def test_an_interrupted_build_leaves_nothing_mounted_and_the_next_goes_on(repo: Repository, tmp_path: Path) -> None:
+def started(command: list[str], line: str) -> subprocess.Popen[str]:
+    """A build that has just said *line*."""
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for said in process.stderr:
+        if said.startswith(f"  {line}"):
+            return process
+    raise AssertionError(f"it ended with {process.wait()} and never said {line!r}")
+
+
+@pytest.mark.parametrize("step", ["core (plain)", "core: tar.zst"])
+def test_an_interrupted_build_leaves_nothing_mounted_and_the_next_goes_on(
+    repo: Repository, tmp_path: Path, step: str
+) -> None:
     before = mounts()
-    command = repo.command(tmp_path, "core", "--format", "tar")
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if line.startswith("  core: xos-core"):
-                break
+    with started(repo.command(tmp_path, "core", "--format", "tar"), step) as process:
         process.send_signal(signal.SIGINT)
         _, told = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -108,6 +116,93 @@ def test_an_interrupted_build_leaves_nothing_mounted_and_the_next_goes_on(repo: 
     assert not (tmp_path / "cache/tmp").exists()
     assert not (tmp_path / "out").exists()
     assert list(repo.build(tmp_path, "core", "--format", "tar").glob("*.tar.zst"))
+
+
+def bare_build(place: Path) -> list[str]:
+    """A build with an empty cache: it begins with the roots."""
+    words = ["build", "core", "--format", "tar", "--flavours", str(TOP / "iso/flavours")]
+    return [sys.executable, "-m", "xos.image.cli", *words, "--cache", str(place / "cache")]
+
+
+def test_a_root_that_was_interrupted_leaves_nothing_mounted(tmp_path: Path) -> None:
+    before = mounts()
+    words = [
+        "build",
+        "core",
+        "--format",
+        "tar",
+        "--flavours",
+        str(TOP / "iso/flavours"),
+        "--cache",
+        str(tmp_path / "cache"),
+    ]
+    with started([sys.executable, "-m", "xos.image.cli", *words], "images root") as process:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert mounts() == before
+    assert list((tmp_path / "cache").glob("roots/*")) == []
+
+
+def test_without_a_network_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XOS_MIRROR", "http://127.0.0.1:9/debian")
+    words = [
+        "build",
+        "core",
+        "--format",
+        "tar",
+        "--flavours",
+        str(TOP / "iso/flavours"),
+        "--cache",
+        str(tmp_path / "cache"),
+    ]
+    done = subprocess.run([sys.executable, "-m", "xos.image.cli", *words], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "could not be fetched" in done.stderr
+    assert "XOS_MIRROR" in done.stderr
+
+
+def test_a_disk_that_becomes_full_is_told_and_the_next_build_goes_on(repo: Repository, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4g", "tmpfs", str(cache)], check=True)
+    try:
+        with started(repo.command(tmp_path, "core", "--format", "tar"), "core (plain)") as process:
+            subprocess.run(["mount", "-o", "remount,size=100m", str(cache)], check=True)
+            _, told = process.communicate(timeout=300)
+        assert process.returncode == 1
+        assert "installing core failed: the disk became full" in told
+        assert not (cache / "trees").exists()
+        subprocess.run(["mount", "-o", "remount,size=4g", str(cache)], check=True)
+        assert list(repo.build(tmp_path, "core", "--format", "tar").glob("*.tar.zst"))
+    finally:
+        subprocess.run(["umount", "--lazy", str(cache)], check=True)
+
+
+def test_an_image_that_finds_no_room_is_not_half_there(repo: Repository, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", str(out)], check=True)
+    try:
+        done = subprocess.run(repo.command(tmp_path, "core", "--format", "tar"), capture_output=True, text=True)
+        assert done.returncode == 1
+        assert "the disk became full" in done.stderr
+        assert list(out.iterdir()) == []
+    finally:
+        subprocess.run(["umount", "--lazy", str(out)], check=True)
+
+
+@pytest.mark.parametrize(("lists", "kind"), [("packages", "RPM"), ("debian", "Debian")])
+def test_a_package_that_is_not_there_is_named(repo: Repository, tmp_path: Path, lists: str, kind: str) -> None:
+    flavours = shutil.copytree(TOP / "iso/flavours", tmp_path / "flavours")
+    declared = flavours / "core.toml"
+    line = f"\n{lists} = ["
+    assert line in declared.read_text()
+    declared.write_text(declared.read_text().replace(line, f'{line}"no-such-{kind.lower()}", ', 1).replace(", ]", "]"))
+    command = [*repo.command(tmp_path, "core", "--format", "tar"), "--flavours", str(flavours)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert f"no-such-{kind.lower()}" in done.stderr
 
 
 def test_a_package_that_was_changed_is_in_no_image(repo: Repository, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from xos.image import cache as caches
-from xos.image.errors import NothingBuilt, NotRoot
+from xos.image.errors import NothingBuilt, NotRoot, WrongMachine
 from xos.image.images import flavours, make, tree
 from xos.image.images.bases import debian
 from xos.image.images.bases.api import INSIDE
@@ -106,6 +106,9 @@ async def test_without_root_or_packages_nothing_is_begun(
         await tree.make_tree(CORE, options.repo, store, print, "plain")
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     with pytest.raises(NotRoot):
+        await make.build(CORE, ("tar",), options, print)
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    with pytest.raises(WrongMachine, match="this machine is aarch64"):
         await make.build(CORE, ("tar",), options, print)
     assert not options.out.exists()
 

@@ -52,6 +52,22 @@ class DiskShort(ImageError):
     hint = "Make room, or set XOS_CACHE to a directory elsewhere"
 
 
+class DiskFull(ImageError):
+    """Raised when the disk became full while a step worked; what it made is removed, what was finished before stays."""
+
+    code = "image.disk-full"
+    template = "{step} failed: the disk became full\n{tail}"
+    hint = "Make room, and give the same command again: it goes on from there; the log is {log}"
+
+
+class WrongMachine(ImageError):
+    """Raised when the builder runs on a processor that it does not build for."""
+
+    code = "image.wrong-machine"
+    template = "this machine is {machine}; packages and images are built for x86_64 on x86_64"
+    hint = "Run it on such a machine, or in a virtual one"
+
+
 class BadSpec(ImageError):
     """Raised when rpm does not understand a spec, or a spec lacks what the builder needs of it."""
 

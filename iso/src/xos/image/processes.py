@@ -10,10 +10,12 @@ from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from xos.image.errors import StepFailed, ToolMissing
+from xos.image.errors import DiskFull, StepFailed, ToolMissing
 from xos.image.progress import tail
 
 TAIL_LINES = 15
+FULL = ("No space left on device", "Disk quota exceeded", "More space needed on the")
+"""What programs (the last: rpm) say when the disk is full."""
 PACKAGES = {
     "mmdebstrap": "mmdebstrap",
     "unshare": "util-linux",
@@ -66,7 +68,7 @@ async def run(
 ) -> bytes:
     """Run a program and return what it wrote to standard output; standard error is appended to *log*.
 
-    When cancelled the program is killed and waited for. Raises `StepFailed`.
+    When cancelled the program is killed and waited for. Raises `StepFailed`, `DiskFull`.
     """
     with log.open("ab") as errors:
         process = await asyncio.create_subprocess_exec(
@@ -86,5 +88,8 @@ async def run(
             await asyncio.shield(process.wait())
             raise
     if process.returncode != 0:
-        raise StepFailed(step=step, status=process.returncode, tail=tail(log, TAIL_LINES), log=str(log))
+        last = tail(log, TAIL_LINES)
+        if any(word in last for word in FULL):
+            raise DiskFull(step=step, tail=last, log=str(log))
+        raise StepFailed(step=step, status=process.returncode, tail=last, log=str(log))
     return out

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 from pathlib import Path
 
 import msgspec
 
 from xos.common.config import load
 from xos.image import roots
-from xos.image.errors import ImageError, NotRoot
+from xos.image.errors import ImageError, NotRoot, WrongMachine
 from xos.image.images.bases.api import INSIDE
 from xos.image.images.flavours import Flavour, Format
 from xos.image.images.formats import FORMATS, ImageFormat
@@ -51,6 +52,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 async def build(flavour: Flavour, formats: tuple[Format, ...], options: Options, say: Say) -> tuple[Path, ...]:
     """Make the images, publish them in ``options.out`` and return their files. Raises `ImageError`."""
+    if (machine := platform.machine()) != "x86_64":
+        raise WrongMachine(machine=machine)
     if os.geteuid() != 0:
         raise NotRoot
     store = Store(options.cache)

@@ -50,6 +50,6 @@ class Base(Protocol):
     async def ground(self, flavour: Flavour, kind: Kind, cache: Path, say: Say) -> Ground:
         """The distribution's own packages, made if they are not in the cache.
 
-        Only this may use the network. Raises `NoNetwork`, `StepFailed`, `NotRoot`, `ToolMissing`.
+        Only this may use the network. Raises `NoNetwork`, `BaseUnreached`, `StepFailed`, `NotRoot`, `ToolMissing`.
         """
         ...

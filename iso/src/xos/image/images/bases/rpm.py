@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from xos.image import roots
-from xos.image.errors import NoNetwork, StepFailed
+from xos.image.errors import ImageError, StepFailed
 from xos.image.images.bases.api import INSIDE, Ground
 from xos.image.images.flavours import Flavour, Kind, RpmRepository, RpmSource
 from xos.image.progress import Say, step, tail
@@ -19,6 +19,14 @@ from xos.image.sandbox import Bind, Sandbox
 
 UNREACHED = ("Could not resolve host", "Failed to download metadata", "Cannot download", "Curl error")
 """What dnf says when a repository cannot be reached, or is none."""
+
+
+class BaseUnreached(ImageError):
+    """Raised when a repository of the distribution cannot be reached, or is none."""
+
+    code = "image.base-unreached"
+    template = "the base of {flavour} could not be fetched\n{tail}"
+    hint = "Check the network and the addresses under [rpm]; the log is {log}"
 
 
 class RpmBase:
@@ -65,7 +73,7 @@ async def _make(name: str, source: RpmSource, tools: Path, home: Path, cache: Pa
         except StepFailed as error:
             last = tail(log, 15)
             if any(word in last for word in UNREACHED):
-                raise NoNetwork(root=name, tail=last, log=str(log)) from error
+                raise BaseUnreached(flavour=name, tail=last, log=str(log)) from error
             raise
     home.parent.mkdir(exist_ok=True)
     shutil.rmtree(home, ignore_errors=True)
