@@ -108,7 +108,7 @@ class World:
 
 def configuration(directory: Path, **settings: Any) -> DaemonConfig:
     files = {"certificate": "machine.pem", "key": "machine.key", "trust": "trust"}
-    hosted = {name: ServiceSettings() for name in ("Directory", "XVOMS", "CDA", "RCA")}
+    hosted = {name: ServiceSettings() for name in ("Directory", "XVOMS", "CDA", "RCA", "Accounting", "Audit", "VOPS")}
     web = ServiceSettings(settings={"address": "127.0.0.1:0", **settings})
     return DaemonConfig(
         node="core",

@@ -14,7 +14,7 @@ from xos.dixi.directory import NodeRecord
 from xos.dixi.hosting import Bus
 from xos.dixi.transports import Endpoint
 from xos.dixi.xati import DirectoryAsync
-from xos.vom.xati import CDAAsync, RCAAsync, XVOMSAsync
+from xos.vom.xati import AccountingAsync, AuditAsync, CDAAsync, RCAAsync, VOPSAsync, XVOMSAsync
 
 FIND_SECONDS = 10.0
 
@@ -45,10 +45,13 @@ class UserGrid:
 
     def __init__(self, trust: Trust, credential: Credential, finder: Finder) -> None:
         self._bus = GridBus(Endpoint(trust, credential), finder)
+        self.accounting = AccountingAsync(self)
+        self.audit = AuditAsync(self)
         self.cda = CDAAsync(self)
         self.jobs = JobManagerAsync(self)
         self.job_directory = JobDirectoryAsync(self)
         self.rca = RCAAsync(self)
+        self.vops = VOPSAsync(self)
         self.xvoms = XVOMSAsync(self)
 
     def caller(self, service: str, node: str | None = None) -> Caller:

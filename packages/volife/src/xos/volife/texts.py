@@ -41,11 +41,11 @@ class Pages:
                 return name
         return SOURCE_LANGUAGE
 
-    def render(self, name: str, language: str, **data: object) -> str:
+    def render(self, name: str, language: str, /, **data: object) -> str:
         """The page *name* filled with *data*."""
         return self._environment(language).get_template(name).render(language=language, **data)
 
-    def say(self, language: str, text: str, **data: object) -> str:
+    def say(self, language: str, text: str, /, **data: object) -> str:
         """One sentence of ours in *language*, filled with *data*; not escaped."""
         return _catalogue(language).gettext(text).format(**data)
 

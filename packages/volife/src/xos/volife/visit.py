@@ -91,11 +91,21 @@ class Visit:
         """A parameter after the question mark; empty when it is not there."""
         return self.request.query.get(name, "")[:500]
 
-    def tell(self, text: str, **data: object) -> None:
+    def number(self, name: str) -> int:
+        """A parameter that is a whole number; 0 when it is not."""
+        text = self.query(name)
+        return int(text) if text.isascii() and text.isdigit() and len(text) < 18 else 0
+
+    @staticmethod
+    def now() -> float:
+        """Unix seconds."""
+        return time.time()
+
+    def tell(self, text: str, /, **data: object) -> None:
         """Say a sentence on the next page."""
         self.session.notices.append(Notice(self.site.pages.say(self.language, text, **data)))
 
-    def show(self, name: str, *, status: int = 200, **data: object) -> web.Response:
+    def show(self, name: str, /, *, status: int = 200, **data: object) -> web.Response:
         """The page from template *name*."""
         error = self.error
         text = self.fragment(name, notices=self.session.take_notices(), error=error, **data)
@@ -103,7 +113,7 @@ class Visit:
             text=text, content_type="text/html", status=status if error is None else max(400, error.http_status)
         )
 
-    def fragment(self, name: str, **data: object) -> str:
+    def fragment(self, name: str, /, **data: object) -> str:
         """A part of a page, as text."""
         person = self.session.person
         return self.site.pages.render(

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from xos.volife.pages import home, jobs, me, members, resources, sign_in
+from xos.volife.pages import home, jobs, me, members, policies, resources, sign_in, usage
 from xos.volife.visit import Page
 
 PAGES: tuple[Page, ...] = (
@@ -13,4 +13,6 @@ PAGES: tuple[Page, ...] = (
     *members.PAGES,
     *jobs.PAGES,
     *resources.PAGES,
+    *policies.PAGES,
+    *usage.PAGES,
 )
