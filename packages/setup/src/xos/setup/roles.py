@@ -16,6 +16,8 @@ HTTPS_PORT = 6743
 """The HTTP/JSON gateway and ``/metrics``."""
 WEB_PORT = 6780
 """Where browsers find VOLife."""
+WEB_DIXI_PORT = 6781
+"""Where other nodes reach VOLife's daemon, which may be on the core's machine."""
 CORE_SERVICES = ("Directory", "XVOMS", "CDA", "RCA", "JobManager", "JobDirectory")
 NODE_SERVICES = ("ResourceManager", "ExecutionManager")
 WEB_SERVICES = ("VOLife",)
@@ -63,9 +65,10 @@ def daemon_toml(daemon: Daemon) -> str:
         f"certificate = {quoted(daemon.certificate)}",
         f"key = {quoted(daemon.key)}",
         f"trust = {quoted(daemon.trust)}",
-        *_listen("dixi", daemon.address, DIXI_PORT),
-        *_listen("https", daemon.address, HTTPS_PORT),
+        *_listen("dixi", daemon.address, WEB_DIXI_PORT if daemon.role == "web" else DIXI_PORT),
     ]
+    if daemon.role != "web":
+        lines += _listen("https", daemon.address, HTTPS_PORT)
     if daemon.origins:
         lines.append(f"origins = {quoted(list(daemon.origins))}")
     if daemon.role == "core":

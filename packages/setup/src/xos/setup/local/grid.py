@@ -344,7 +344,7 @@ class LocalGrid:
         return NodeStatus(
             node.name,
             node.role,
-            f"{node.address}:{roles.DIXI_PORT}",
+            f"{node.address}:{node.ports[0]}",
             running=process is not None,
             registered=process is not None and record is not None,
             pid=process.pid if process else None,

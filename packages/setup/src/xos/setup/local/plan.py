@@ -11,11 +11,9 @@ import msgspec
 
 from xos.setup import roles
 from xos.setup.errors import SetupError
-from xos.setup.roles import DIXI_PORT, FRONT_PORT, HTTPS_PORT, WEB_PORT, Daemon, Setting, Settings, at
+from xos.setup.roles import DIXI_PORT, FRONT_PORT, HTTPS_PORT, WEB_DIXI_PORT, WEB_PORT, Daemon, Setting, Settings, at
 
 MOST_NODES = 100
-WEB_HOST = 200
-"""Last number of the address of VOLife's node."""
 MADE_BY = "`xos-setup local up`, which writes it anew each time"
 
 FIRST_UID = 700_000
@@ -49,7 +47,7 @@ class GridPlan(msgspec.Struct, frozen=True, kw_only=True):
     """Job units that each resource node runs at once."""
     guests: tuple[Guest, ...] = ()
     web: bool = False
-    """With VOLife, on a node of its own."""
+    """With VOLife, in a daemon of its own at the core's address."""
 
 
 class NodePlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,8 +107,9 @@ class NodePlan(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def ports(self) -> tuple[int, ...]:
         """Where it listens at its address."""
-        further = {"core": (FRONT_PORT,), "web": (WEB_PORT,)}
-        return (DIXI_PORT, HTTPS_PORT, *further.get(self.role, ()))
+        if self.role == "web":
+            return (WEB_DIXI_PORT, WEB_PORT)
+        return (DIXI_PORT, HTTPS_PORT, FRONT_PORT) if self.role == "core" else (DIXI_PORT, HTTPS_PORT)
 
     @property
     def page(self) -> str:
@@ -136,9 +135,7 @@ def check(plan: GridPlan) -> GridPlan:
 def layout(plan: GridPlan, root: Path) -> tuple[NodePlan, ...]:
     """The daemons of the grid, the core first."""
     names = ("core", *(f"node{i}" for i in range(1, plan.nodes + 1)))
-    web = NodePlan(
-        name="volife", role="web", address=f"{plan.network}.{WEB_HOST}", home=root / "volife", index=WEB_HOST
-    )
+    web = NodePlan(name="volife", role="web", address=f"{plan.network}.1", home=root / "volife")
     nodes = tuple(
         NodePlan(
             name=name,
