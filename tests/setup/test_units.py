@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 UNITS = Path(__file__).parents[2] / "systemd-units"
-INSTANCES = {"dixid@": ("core", "resource")}
+INSTANCES = {"dixid@": ("core", "resource", "web")}
 """Of templates; whatever drop-in directories there are for them."""
 MOST = 3.0
 """Exposure that needs no reason."""
