@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#define PATIENCE_MS 5000 /* sshd may ask twice for a login */
 #ifndef XOS_SOCKET_PATH
 #define XOS_SOCKET_PATH XOS_AMSD_SOCKET
 #endif
@@ -50,7 +51,7 @@ int main(int argc, char **argv)
     xos_message_add(&request, "certificate", argv[CERTIFICATE]);
     if (argc == ARGUMENTS)
         xos_message_add(&request, "connection", argv[CONNECTION]);
-    answer = xos_amsd_ask(XOS_SOCKET_PATH, &request, XOS_AMSD_PATIENCE_MS, &size);
+    answer = xos_amsd_ask(XOS_SOCKET_PATH, &request, PATIENCE_MS, &size);
     xos_message_free(&request);
     if (answer == NULL) {
         fprintf(stderr, "xos-principals: %.160s: xos-amsd at %s: %m\n", argv[USER], XOS_SOCKET_PATH);

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""VO users log in with stock ssh to stock sshd. Everything is real: sshd, PAM, NSS, xos-amsd, the kernel's keyrings."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.machine import PORT, Machine
+from support.node import identity
+from xos.common import ssh
+from xos.common.authority import Authority
+from xos.common.certificate import make_csr, make_key
+from xos.common.tls import Credential
+
+pytestmark = pytest.mark.timeout(60)
+
+
+@pytest.fixture(scope="module")
+def alice(node: Machine) -> Path:
+    return node.identity_files(node.credential("alice"), "alice")
+
+
+@pytest.fixture(scope="module")
+def carol(node: Machine) -> Path:
+    return node.identity_files(node.credential("carol"), "carol")
+
+
+@pytest.fixture(scope="module")
+def root_key(node: Machine) -> Path:
+    """The key of local root, who has never heard of a VO."""
+    key = node.directory / "root_key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True, timeout=15)
+    place = node.path("/root/.ssh")
+    place.mkdir(mode=0o700, exist_ok=True)
+    (place / "authorized_keys").write_bytes(key.with_suffix(".pub").read_bytes())
+    return key
+
+
+def _refused(node: Machine, key: Path, user: str, *argv: str) -> str:
+    done = node.ssh(key, user, *(argv or ("true",)), check=False)
+    assert done.returncode != 0
+    return done.stderr
+
+
+def test_a_vo_user_is_a_user_of_the_machine(node: Machine, alice: Path) -> None:
+    said = node.ssh(alice, "alice.demo", "id; pwd; stat -c %a .; echo $XOS_USER $XOS_VO; ls -a").stdout.splitlines()
+    assert "(alice.demo)" in said[0]
+    assert "(alice@demo)" in said[0]
+    assert "(users.demo)" in said[0]
+    assert said[1:4] == ["/var/lib/xos/home/alice.demo", "700", "alice demo"]
+    assert ".bashrc" in said[4:]
+
+
+def test_the_session_holds_the_certificate_in_the_kernel_and_cannot_change_it(node: Machine, alice: Path) -> None:
+    script = "k=$(keyctl search @s user xos:alice.demo) && keyctl pipe $k | sha256sum; keyctl update $k forged"
+    said = node.ssh(alice, "alice.demo", script, check=False)
+    der = ssh.parse((alice.parent / "alice-cert.pub").read_text()).extensions[ssh.CARRIED.encode()]
+    assert said.stdout.split()[0] == hashlib.sha256(der).hexdigest()
+    assert "Permission denied" in said.stderr
+
+
+def test_the_credential_vanishes_when_the_certificate_expires(node: Machine) -> None:
+    key = node.identity_files(node.credential("dave", lifetime_s=4), "dave")
+    gone = "n=0; while keyctl search @s user xos:dave.demo && [ $n -lt 80 ]; do n=$((n+1)); sleep 0.1; done"
+    said = node.ssh(key, "dave.demo", f"(keyctl show; {gone}; echo after; keyctl show) 2>&1").stdout
+    before, after = said.split("after")
+    assert "xos:dave.demo" in before
+    assert "xos:dave.demo" not in after
+
+
+def test_a_suspended_user_is_refused_at_the_next_login(node: Machine) -> None:
+    credential = node.credential("erin")
+    key = node.identity_files(credential, "erin")
+    node.ssh(key, "erin.demo", "true")
+    node.va.revoke(credential.identity.serial)
+    assert "Permission denied" in _refused(node, key, "erin.demo")
+    assert "cert.revoked" in node.log("sshd.log")
+
+
+def test_an_expired_certificate_is_refused(node: Machine) -> None:
+    key = node.identity_files(node.credential("alice", at=time.time() - 7200, lifetime_s=60), "old")
+    assert "Permission denied" in _refused(node, key, "alice.demo")
+
+
+def test_another_vos_certificate_for_the_same_name_is_refused(node: Machine) -> None:
+    stranger, key = Authority.create("test VO CA"), make_key()
+    der = stranger.issue_user(make_csr(key, "alice"), identity("alice"), lifetime_s=600)
+    path = node.identity_files(Credential(der, key), "foreign")
+    path.with_name("foreign-cert.pub").write_text(ssh.certify_user(stranger, der))
+    assert "Permission denied" in _refused(node, path, "alice.demo")
+
+
+@pytest.mark.parametrize("name", ["carol.demo", "root", "bob", "alice.other", "alice.demo.demo", "xos"])
+def test_a_certificate_opens_no_other_account(node: Machine, alice: Path, name: str) -> None:
+    assert "Permission denied" in _refused(node, alice, name)
+
+
+def test_a_plain_key_lets_no_vo_user_in_even_where_authorized_keys_names_it(
+    node: Machine, carol: Path, root_key: Path
+) -> None:
+    node.ssh(
+        carol,
+        "carol.demo",
+        f"mkdir -m 700 .ssh; echo '{root_key.with_suffix('.pub').read_text()}' > .ssh/authorized_keys",
+    )
+    said = node.ssh(root_key, "carol.demo", "echo in", check=False)
+    assert said.returncode != 0
+    assert "in" not in said.stdout.split()
+    assert "showed no XOS-Certificate" in said.stdout
+
+
+def test_vo_users_are_kept_apart(node: Machine, alice: Path, carol: Path) -> None:
+    node.ssh(alice, "alice.demo", "echo secret > mine; chmod 644 mine")
+    hold = node.start(
+        "ssh", *node.ssh_options(alice), "-p", str(PORT), "alice.demo@127.0.0.1", "sleep 30", log="hold.log"
+    )
+    try:
+        script = (
+            "for i in $(seq 100); do p=$(pgrep -u alice.demo sleep) && break; sleep 0.1; done; "
+            "cat /var/lib/xos/home/alice.demo/mine; kill -9 $p; keyctl search @s user xos:alice.demo; echo $p"
+        )
+        said = node.ssh(carol, "carol.demo", script, check=False)
+        assert said.stdout.split()[-1].isdigit()
+        assert "secret" not in said.stdout
+        assert said.stderr.count("not permitted") >= 1
+        assert hold.poll() is None
+    finally:
+        hold.kill()
+
+
+def test_files_are_copied_by_scp_sftp_and_rsync(node: Machine, alice: Path) -> None:
+    (node.directory / "sent").write_text("cargo\n")
+    options, home = node.ssh_options(alice), "/var/lib/xos/home/alice.demo"
+    to = "alice.demo@127.0.0.1"
+    node.run("scp", "-q", *options, "-P", str(PORT), str(node.directory / "sent"), f"{to}:by-scp")
+    node.run("sftp", "-q", *options, "-P", str(PORT), "-b", "-", to, stdin=f"put {node.directory / 'sent'} by-sftp\n")
+    shell = " ".join(["ssh", *options, "-p", str(PORT)])
+    node.run("rsync", "-e", shell, str(node.directory / "sent"), f"{to}:by-rsync")
+    for name in ("by-scp", "by-sftp", "by-rsync"):
+        file = node.path(f"{home}/{name}")
+        assert file.read_text() == "cargo\n"
+        assert file.stat().st_uid >= 1_900_000_000
+
+
+def test_root_becomes_a_vo_user_and_a_vo_user_themself_again_but_nobody_else(
+    node: Machine, alice: Path, carol: Path
+) -> None:
+    node.ssh(alice, "alice.demo", "true")
+    assert node.run("su", "-", "alice.demo", "-c", "id -un").stdout.strip() == "alice.demo"
+    again = node.ssh(alice, "alice.demo", "su alice.demo -c 'id -un' </dev/null", check=False)
+    assert again.stdout.strip() == "alice.demo", again.stderr
+    other = node.ssh(carol, "carol.demo", "su alice.demo -c 'id -un' </dev/null", check=False)
+    assert "alice.demo" not in other.stdout
+
+
+def test_a_certificate_of_many_groups_still_fits(node: Machine) -> None:
+    groups = tuple(f"group{number:03}{'x' * 40}" for number in range(60))
+    key = node.identity_files(node.va.credential(identity("grace", "demo", "users", *groups)), "grace")
+    assert "grace.demo" in node.ssh(key, "grace.demo", "id -un").stdout
+
+
+class TestWithoutTheDaemon:
+    """Last: they stop xos-amsd."""
+
+    @pytest.fixture(autouse=True)
+    def _daemon(self, node: Machine) -> Iterator[None]:
+        yield
+        node.path("/run/xos/amsd.sock").unlink(missing_ok=True)
+        node.start_amsd()
+
+    def test_root_logs_in_and_becomes_root_with_amsd_stopped_and_its_table_deleted(
+        self, node: Machine, root_key: Path, alice: Path
+    ) -> None:
+        node.stop_amsd()
+        node.path("/var/lib/xos-accounts/table").unlink()
+        began = time.monotonic()
+        assert node.ssh(root_key, "root", "id -un").stdout.strip() == "root"
+        assert node.run("su", "-", "root", "-c", "id -un").stdout.strip() == "root"
+        assert node.run("pamtester", "-I", "rhost=here", "login", "bob", "acct_mgmt").returncode == 0
+        assert time.monotonic() - began < 10
+        assert _refused(node, alice, "alice.demo")
+
+    def test_a_hung_daemon_delays_nobody_but_vo_users_and_those_not_for_ever(
+        self, node: Machine, root_key: Path, alice: Path
+    ) -> None:
+        node.hang_amsd()
+        try:
+            began = time.monotonic()
+            assert node.ssh(root_key, "root", "id -un").stdout.strip() == "root"
+            assert time.monotonic() - began < 8
+            assert _refused(node, alice, "alice.demo")
+        finally:
+            node.wake_amsd()
+            node.stop_amsd()
+
+
+def test_pam_is_as_it_was_after_the_module_is_taken_out(node: Machine) -> None:
+    """The very last: what the package does when it is removed."""
+    node.run("pam-auth-update", "--package", "--remove", "xos")
+    for name in ("common-auth", "common-account", "common-session", "common-session-noninteractive", "common-password"):
+        assert node.path(f"/etc/pam.d/{name}").read_text() == Path(f"/etc/pam.d/{name}").read_text()
