@@ -34,3 +34,44 @@ class OldKernel(XtreemFsError):
     code = "xtreemfs.old-kernel"
     template = "this kernel speaks FUSE {major}.{minor}; 7.{wanted} is the least"
     hint = "Use Linux 5.4 or later."
+
+
+class CorruptShare(XtreemFsError):
+    """Raised when what an OSD has on disk is not what was written: its checksum says so."""
+
+    code = "xtreemfs.corrupt"
+    template = "file {file_id}: bytes {start} to {end} of this OSD's share are damaged on disk"
+    hint = "Another replica serves the file; xtfs_scrub repairs this one. Look at the disk (smartctl)."
+
+
+class UnknownFile(XtreemFsError):
+    """Raised when an OSD has no share of a file."""
+
+    code = "xtreemfs.unknown-file"
+    template = "this OSD holds nothing of file {file_id}"
+    http_status = 404
+
+
+class BadFileId(XtreemFsError):
+    """Raised when what names a file is no file id."""
+
+    code = "xtreemfs.bad-file-id"
+    template = "{file_id!r} is no file id: 1 to 64 small letters, digits, dashes"
+    http_status = 400
+
+
+class ShareTooLarge(XtreemFsError):
+    """Raised when a read or write lies beyond what a share can hold."""
+
+    code = "xtreemfs.share-too-large"
+    template = "bytes {start} to {end} lie beyond the {most} bytes that a share can hold"
+    http_status = 400
+
+
+class OsdFull(XtreemFsError):
+    """Raised when an OSD has no room; what was there before is unchanged but for the bytes being written."""
+
+    code = "xtreemfs.osd-full"
+    template = "the OSD has no room left: {detail}"
+    hint = "Delete files, or add an OSD."
+    http_status = 507

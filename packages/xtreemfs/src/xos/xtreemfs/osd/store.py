@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The shares that an OSD keeps: two files each, spread over 256 directories of a local file system.
+
+    shares/3f/FILEID.data  FILEID.sums
+
+What is read or written is checked against its sums (`xos.xtreemfs.osd.share`). All calls block; an OSD makes them in
+threads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from xos.common.files import sync_directory
+from xos.xtreemfs.errors import BadFileId, UnknownFile
+from xos.xtreemfs.osd.checksums import BLOCK
+from xos.xtreemfs.osd.share import Share
+
+MOST_OPEN = 1024
+"""Shares that are kept open when nobody uses them."""
+_FILE_ID = re.compile(r"[a-z0-9-]{1,64}")
+
+
+class _Entry:
+    """An open share, and how many use it."""
+
+    def __init__(self, share: Share) -> None:
+        self.share, self.users, self.deleted = share, 0, False
+
+
+class ShareStore:
+    """All shares below one directory. Thread-safe."""
+
+    def __init__(self, root: Path, *, most_open: int = MOST_OPEN) -> None:
+        """Raises `OSError`."""
+        self._root, self._most_open = root / "shares", most_open
+        self._lock = threading.Lock()
+        self._open: OrderedDict[str, _Entry] = OrderedDict()
+        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        sync_directory(root)
+
+    def close(self) -> None:
+        """Sync and close every share. Nothing may be under way. Raises `OSError`."""
+        with self._lock:
+            for entry in self._open.values():
+                entry.share.sync()
+                entry.share.close()
+            self._open.clear()
+
+    @contextmanager
+    def share(self, file_id: str, *, create: bool = False) -> Iterator[Share]:
+        """The share of a file, open. Raises `BadFileId`, `UnknownFile` unless *create*, `OSError`."""
+        entry = self._take(file_id, create=create)
+        try:
+            yield entry.share
+        finally:
+            self._give_back(entry)
+
+    def delete(self, file_id: str) -> bool:
+        """Remove a share, on disk when this returns; whether there was one. Raises `BadFileId`, `OSError`.
+
+        Who is using it goes on with what nobody else will ever see.
+        """
+        data, sums = self._files(file_id)
+        with self._lock:
+            entry = self._open.pop(file_id, None)
+            there = data.exists()
+            # The data last: a crash between the two leaves a share without sums, which can still be deleted.
+            sums.unlink(missing_ok=True)
+            data.unlink(missing_ok=True)
+            if entry is not None:
+                entry.deleted = True
+                if entry.users == 0:
+                    entry.share.close()
+        if there:
+            sync_directory(data.parent)
+        return there
+
+    def file_ids(self) -> Iterator[str]:
+        """Every file that there is a share of, in no order."""
+        for path in self._root.glob("*/*.data"):
+            yield path.name.removesuffix(".data")
+
+    def scrub(self, file_id: str) -> Iterator[tuple[int, bool]]:
+        """Each block's end in the share, and whether it is as it was written. As `share`."""
+        index = 0
+        while True:
+            with self.share(file_id) as share:
+                size = share.size
+                if index * BLOCK >= size:
+                    return
+                sound = share.scrub(index)
+            index += 1
+            yield min(index * BLOCK, size), sound
+
+    def _take(self, file_id: str, *, create: bool) -> _Entry:
+        data, sums = self._files(file_id)
+        with self._lock:
+            entry = self._open.get(file_id)
+            if entry is None:
+                if create and not data.parent.exists():
+                    data.parent.mkdir(mode=0o700)
+                    sync_directory(self._root)
+                try:
+                    entry = _Entry(Share(file_id, data, sums, create=create))
+                except FileNotFoundError as error:
+                    raise UnknownFile(file_id=file_id) from error
+                self._open[file_id] = entry
+            self._open.move_to_end(file_id)
+            entry.users += 1
+            return entry
+
+    def _give_back(self, entry: _Entry) -> None:
+        with self._lock:
+            entry.users -= 1
+            if entry.deleted and entry.users == 0:
+                entry.share.close()
+            spare = self._oldest_unused() if len(self._open) > self._most_open else None
+            if spare is not None:
+                spare.users += 1
+        if spare is None:
+            return
+        # Synced first: a share that is found DIRTY is summed anew, and damage would go unseen.
+        try:
+            spare.share.sync()
+        finally:
+            with self._lock:
+                spare.users -= 1
+                if spare.users == 0:
+                    if not spare.deleted:
+                        del self._open[spare.share.file_id]
+                    spare.share.close()
+
+    def _oldest_unused(self) -> _Entry | None:
+        return next((entry for entry in self._open.values() if entry.users == 0), None)
+
+    def _files(self, file_id: str) -> tuple[Path, Path]:
+        if not _FILE_ID.fullmatch(file_id):
+            raise BadFileId(file_id=file_id[:80])
+        place = self._root / hashlib.blake2b(file_id.encode(), digest_size=1).hexdigest()
+        return place / f"{file_id}.data", place / f"{file_id}.sums"
