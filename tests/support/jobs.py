@@ -15,7 +15,7 @@ import itertools
 import shutil
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,7 @@ from xos.dixi import api as dixi
 from xos.dixi.directory import NodeChange, NodeRecord
 from xos.dixi.errors import ConnectionLost, NotConnected, UnknownService
 from xos.dixi.hosting import Bus
+from xos.vom.api import JobAnswer, JobQuestion
 
 JSDL = """<?xml version="1.0" encoding="UTF-8"?>
 <JobDefinition xmlns="http://schemas.ggf.org/jsdl/2005/11/jsdl">
@@ -270,6 +271,8 @@ class FakeCaller:
         self, method: str, args: tuple[Any, ...], result: Any, *, deadline: float | None = None, retry: bool = False
     ) -> Any:
         name = method.partition(".")[2]
+        if self._service == "VOPS":
+            return await self._grid.decide(*args)
         if self._service == "JobDirectory":
             return await self._grid.record(*args)
         node = self._grid.nodes.get(self._node or "")
@@ -354,19 +357,26 @@ class FakeHost:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+async def _no_vops(_question: JobQuestion) -> JobAnswer:
+    raise UnknownService(service="VOPS", where="")
+
+
 class FakeGrid:
     """Nodes, the Directory, the Job Directory, and the Job Manager under test."""
 
     def __init__(self, people: People, data: Path, template: Path | None = None, **settings: Any) -> None:
         self.people, self.data = people, data
         self.settings = msgspec.convert(
-            {"node_lost_seconds": 60.0, "patience_seconds": 0.0, "reserve_seconds": 0.2, **settings}, Settings
+            {"node_lost_seconds": 60.0, "patience_seconds": 0.0, "reserve_seconds": 0.2, "rulings": False, **settings},
+            Settings,
         )
         self.nodes: dict[str, FakeNode] = {}
         self.listed: dict[str, NodeRecord] = {}
         self.watchers: set[asyncio.Queue[NodeChange | None]] = set()
         self.recorded: dict[str, Placement] = {}
         self._recording = asyncio.Condition()
+        self.decide: Callable[[JobQuestion], Awaitable[JobAnswer]] = _no_vops
+        """What VOPS does when a Job Manager asks it (with the setting ``rulings``)."""
         self.job_directory_error: Exception | None = None
         self.manager: JobManagerService | None = None
         self._back = asyncio.Event()

@@ -188,7 +188,7 @@ class Node:
         self.manager = ListeningManager() if manager is None else manager
         self.bus = NodeBus(name, machine(name), self.manager)
         trust = trust or people.trust
-        settings = {"kill_grace_seconds": 0.3, "spare_bytes": 0} | settings
+        settings = {"kill_grace_seconds": 0.3, "spare_bytes": 0, "rulings": False, "usage": False} | settings
         self.host = NodeHost(people, trust, name, data / "ExecutionManager", self.bus)
         self.resources = ResourceManagerService(
             NodeHost(people, trust, name, data / "ResourceManager", self.bus), ResourceSettings(slots=slots)

@@ -158,6 +158,8 @@ class UnitOrder(msgspec.Struct, array_like=True, frozen=True):
     job: Signed
     manager: str
     """Node of the Job Manager that wants the reports."""
+    ruling: Signed | None = None
+    """What VOPS decided (`xos.vom.api.Ruling`); the node verifies it."""
 
 
 class Chunk(msgspec.Struct, array_like=True, frozen=True):

@@ -111,6 +111,14 @@ class UnitRefused(AemError):
     http_status = 403
 
 
+class RulingNeeded(AemError):
+    """Raised when a unit comes without a ruling of VOPS that still holds; with a new one it may start."""
+
+    code = "aem.ruling-needed"
+    template = "{node} needs a new ruling of VOPS for {unit_id}: {detail}"
+    http_status = 403
+
+
 class NoAccount(AemError):
     """Raised when a node has given away every local account that its administrator set aside for VO users."""
 

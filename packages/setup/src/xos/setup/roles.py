@@ -18,7 +18,7 @@ WEB_PORT = 6780
 """Where browsers find VOLife."""
 WEB_DIXI_PORT = 6781
 """Where other nodes reach VOLife's daemon, which may be on the core's machine."""
-CORE_SERVICES = ("Directory", "XVOMS", "CDA", "RCA", "JobManager", "JobDirectory")
+CORE_SERVICES = ("Directory", "XVOMS", "CDA", "RCA", "VOPS", "Accounting", "Audit", "JobManager", "JobDirectory")
 NODE_SERVICES = ("ResourceManager", "ExecutionManager")
 WEB_SERVICES = ("VOLife",)
 FRONT_SERVICES = ("CDA", "RCA")

@@ -347,6 +347,15 @@ class Tampered(VomError):
     hint = "Keep the database as it is for the auditors, and restore the last good copy beside it to compare."
 
 
+class CertificateRefused(VomError):
+    """Raised when VOPS does not accept the certificate of the user whom it is asked about."""
+
+    code = "vom.certificate-refused"
+    template = "{detail}"
+    hint = "Submit the job again, with a new certificate: run get-xos-cert."
+    http_status = 403
+
+
 class BadRuling(VomError):
     """Raised when what is shown as a ruling of VOPS is none, or none any more."""
 

@@ -7,15 +7,18 @@ import msgspec
 
 from xos.aem import jsdl
 from xos.aem.api import ORDER_PURPOSE, JobOrder, UnitOrder
-from xos.aem.errors import UnitRefused
+from xos.aem.errors import RulingNeeded, UnitRefused
 from xos.aem.execution.staging import problem_with
 from xos.aem.execution.unitdir import is_unit_id
 from xos.aem.ids import job_id_of, unit_id_of
 from xos.aem.jsdl import JobDescription
+from xos.aem.policy import digest_of, is_of, job_context
 from xos.common.errors import XosError
 from xos.common.identity import Identity, Kind
+from xos.common.policy import Action
 from xos.common.signing import verify_signed
 from xos.common.tls import Trust
+from xos.vom.rulings import verify as verify_ruling
 
 _order = msgspec.msgpack.Decoder(JobOrder)
 
@@ -34,11 +37,12 @@ def read_job(order: UnitOrder) -> tuple[JobOrder, JobDescription]:
     return job, jsdl.parse(job.jsdl)
 
 
-def check_order(order: UnitOrder, trust: Trust, *, node: str, at: float) -> Checked:
-    """What an order is about, once it is beyond doubt at *at* (Unix seconds). Raises `UnitRefused`.
+def check_order(order: UnitOrder, trust: Trust, *, node: str, at: float, rulings: bool) -> Checked:
+    """What an order is about, once it is beyond doubt at *at* (Unix seconds). Raises `UnitRefused`, `RulingNeeded`.
 
     Signature and certificate (not expired, not revoked, a user's) are verified; VO, job id, unit id and the number of
-    units must be those that follow from the signed order; the job must not name other nodes alone.
+    units must be those that follow from the signed order; the job must not name other nodes alone. With *rulings*, VOPS
+    must have allowed just this order of this user here.
     """
 
     def refused(detail: str) -> UnitRefused:
@@ -65,4 +69,25 @@ def check_order(order: UnitOrder, trust: Trust, *, node: str, at: float) -> Chec
         raise refused("the job does not want this node")
     if problem := problem_with(job.files, description):
         raise refused(problem)
+    if rulings:
+        _check_ruling(order, Checked(owner, job, description), trust, node=node, at=at)
     return Checked(owner, job, description)
+
+
+def _check_ruling(order: UnitOrder, checked: Checked, trust: Trust, *, node: str, at: float) -> None:
+    """Raise `UnitRefused` when VOPS did not allow it, `RulingNeeded` when there is no ruling that holds (any more)."""
+    if order.ruling is None:
+        raise RulingNeeded(node=node, unit_id=order.unit_id, detail="there is none")
+    try:
+        ruling = verify_ruling(order.ruling, trust, at=at)
+    except XosError as error:
+        raise RulingNeeded(node=node, unit_id=order.unit_id, detail=error.message) from error
+    owner, detail = checked.owner, ""
+    if (ruling.subject, ruling.vo, ruling.action) != (str(owner), owner.vo, Action.RUN_JOB):
+        detail = f"VOPS has ruled on {ruling.action.value} of {ruling.subject}"
+    elif ruling.digest != digest_of(order.job) or not is_of(ruling.job, job_context(checked.description, checked.job)):
+        detail = "VOPS has ruled on another job"
+    elif node not in ruling.nodes:
+        detail = "VOPS does not allow it here"
+    if detail:
+        raise UnitRefused(node=node, unit_id=order.unit_id, detail=detail)

@@ -33,6 +33,7 @@ from xos.aem.execution.settings import ExecutionSettings
 from xos.aem.execution.task import KILLED as KILLED_MARK
 from xos.aem.execution.tombstones import CLEANED, KILLED, Stone, Tombstones
 from xos.aem.execution.unitdir import Accepted, UnitDirs, is_unit_id, read_accepted, read_facts, unit_of
+from xos.aem.execution.usage import UsageReporter, record_of
 from xos.aem.jsdl import JobDescription
 from xos.aem.xati import ResourceManagerAsync
 from xos.common.errors import StorageBroken, StorageFull, XosError
@@ -41,6 +42,7 @@ from xos.common.identity import Identity, Kind
 from xos.common.log import get_logger
 from xos.dixi.api import current_call
 from xos.dixi.hosting import Host, Hosted
+from xos.vom.api import UsageRecord
 
 log = get_logger("xos.aem.execution")
 
@@ -48,6 +50,8 @@ TOPIC = "aem.unit"
 """A `Unit` is published there at each change."""
 ADMIN = "VOAdmin"
 CLEAN_SECONDS = 600.0
+REPORT, USAGE = "report", "usage"
+"""What is owed to the Job Manager and to Accounting."""
 _THREADS = 4
 """For fsyncs; the kernel commits what waits together."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 30.0
@@ -62,10 +66,12 @@ T = TypeVar("T")
 class Live:
     """A unit that has not ended, or whose end no Job Manager has acknowledged yet."""
 
-    __slots__ = ("accepted", "description", "followers", "pause", "unit")
+    __slots__ = ("accepted", "description", "followers", "owes", "pause", "submitted", "unit")
 
-    def __init__(self, accepted: Accepted, description: JobDescription, unit: Unit) -> None:
-        self.accepted, self.description, self.unit = accepted, description, unit
+    def __init__(self, accepted: Accepted, description: JobDescription, unit: Unit, submitted: float) -> None:
+        self.accepted, self.description, self.unit, self.submitted = accepted, description, unit, submitted
+        self.owes = {REPORT, USAGE}
+        """Who has not acknowledged its end yet."""
         self.followers: set[asyncio.Event] = set()
         """Set at each change."""
         self.pause = _FIRST_PAUSE
@@ -89,6 +95,7 @@ class ExecutionManagerService(Hosted[ExecutionSettings], ExecutionManager):
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="units")
         self._slots = ResourceManagerAsync(host.bus, host.node)
         self._reporter = Reporter(host.bus, host.spawn, self._acknowledged)
+        self._usage = UsageReporter(host.bus, host.spawn, lambda: host.credential, self._accounted)
         self._lock = -1
         self._accounts: Accounts | None = None
         self._launcher: Launcher | None = None
@@ -113,6 +120,8 @@ class ExecutionManagerService(Hosted[ExecutionSettings], ExecutionManager):
         for directory in sorted(self._dirs.live.iterdir()):
             await self._recover(directory)
         self.host.spawn(self._tend(trash), name="clean")
+        if self.settings.usage:
+            self.host.spawn(self._usage.follow(self._running), name="running")
 
     async def stop(self) -> None:
         """Leave: the units run on."""
@@ -141,12 +150,13 @@ class ExecutionManagerService(Hosted[ExecutionSettings], ExecutionManager):
             log.exception("unit.unreadable", unit=directory.name)
             job, description = _UNREADABLE
         facts = read_facts(directory, accepted)
-        live = Live(accepted, description, unit_of(facts, self.host.node))
+        live = Live(accepted, description, unit_of(facts, self.host.node), job.submitted)
         self._live[directory.name] = live
         log.info("unit.recovered", unit=directory.name, state=live.unit.state.value)
         if live.unit.state is not State.SCHEDULED:
             self._reporter.tell(accepted.order.manager, live.unit)
         if facts.exit is not None:
+            self._account(live)
             return
         await self._hold_anyway(live)
         assert self._launcher is not None  # noqa: S101  # made by start
@@ -190,7 +200,8 @@ class ExecutionManagerService(Hosted[ExecutionSettings], ExecutionManager):
             if live.unit.state.ended and (live.unit.ended or 0.0) < before:
                 log.warning("report.given-up", unit=unit_id, manager=live.accepted.order.manager)
                 self._reporter.forget(live.accepted.order.manager, unit_id)
-                self._acknowledged([live.unit])
+                self._usage.forget(unit_id)
+                self._settle_debt(unit_id, {REPORT, USAGE})
 
     async def _in_pool(self, fn: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, partial(fn, *args))
@@ -200,12 +211,13 @@ class ExecutionManagerService(Hosted[ExecutionSettings], ExecutionManager):
     async def start_unit(self, order: UnitOrder) -> None:
         """See `ExecutionManager.start_unit`.
 
-        Raises `UnitRefused`, `NoSlot`, `DoesNotFit`, `NoAccount`, `StorageFull`, `StorageBroken`.
+        Raises `UnitRefused`, `RulingNeeded`, `NoSlot`, `DoesNotFit`, `NoAccount`, `StorageFull`, `StorageBroken`.
         """
         unit_id = order.unit_id
         if await self._is_known(order):
             return
-        checked = check_order(order, self.host.trust, node=self.host.node, at=time.time())
+        rulings = self.settings.rulings
+        checked = check_order(order, self.host.trust, node=self.host.node, at=time.time(), rulings=rulings)
         coming = self._coming.get(unit_id)
         if coming is None:
             coming = asyncio.create_task(self._take(order, checked), name=f"take {unit_id}")
@@ -247,7 +259,8 @@ class ExecutionManagerService(Hosted[ExecutionSettings], ExecutionManager):
                 log.exception("unit.unkept", unit=unit_id)
                 raise StorageBroken(path=str(self._dirs.live), detail=str(error)) from error
             raise
-        live = Live(accepted, checked.description, Unit(unit_id, self.host.node, State.SCHEDULED))
+        unit = Unit(unit_id, self.host.node, State.SCHEDULED)
+        live = Live(accepted, checked.description, unit, checked.job.submitted)
         self._live[unit_id] = live
         self._publish(live)
         log.info("unit.accepted", unit=unit_id, job=order.job_id, user=accepted.owner, vo=accepted.vo)
@@ -310,6 +323,7 @@ class ExecutionManagerService(Hosted[ExecutionSettings], ExecutionManager):
         await self._release(unit.unit_id)
         self._publish(live)
         self._reporter.tell(live.accepted.order.manager, unit)
+        self._account(live)
         unwanted = [file.name for file in live.description.stage_in if file.delete]
         if unwanted:
             start = self._dirs.home(unit.unit_id) / live.description.working_directory
@@ -327,14 +341,47 @@ class ExecutionManagerService(Hosted[ExecutionSettings], ExecutionManager):
 
     def _publish(self, live: Live) -> None:
         self.host.bus.publish(TOPIC, live.unit)
+        self._usage.changed()
         for follower in live.followers:
             follower.set()
 
     def _acknowledged(self, units: list[Unit]) -> None:
-        """A Job Manager has these ends on disk. They are put away a little later, many at a time."""
+        """A Job Manager has these ends on disk."""
+        for unit in units:
+            self._settle_debt(unit.unit_id, {REPORT})
+
+    def _accounted(self, unit_ids: list[str]) -> None:
+        """Accounting has the records of these units on disk."""
+        for unit_id in unit_ids:
+            self._settle_debt(unit_id, {USAGE})
+
+    def _settle_debt(self, unit_id: str, paid: set[str]) -> None:
+        """When everybody knows of a unit's end, it is put away: a little later, many at a time."""
+        live = self._live.get(unit_id)
+        if live is None or not live.owes & paid:
+            return
+        live.owes -= paid
+        if live.owes:
+            return
         if not self._done:
             self._timer = asyncio.get_running_loop().call_later(_PUT_AWAY_SECONDS, self._put_away_later)
-        self._done += [unit.unit_id for unit in units]
+        self._done.append(unit_id)
+
+    def _account(self, live: Live) -> None:
+        """Tell Accounting what a unit that has ended has used."""
+        record = self._record(live, time.time()) if self.settings.usage else None
+        if record is None:
+            self._settle_debt(live.unit.unit_id, {USAGE})
+        else:
+            self._usage.tell(record)
+
+    def _running(self, now: float) -> list[UsageRecord]:
+        running = [live for live in self._live.values() if live.unit.state is State.RUNNING]
+        return [record for live in running if (record := self._record(live, now)) is not None]
+
+    @staticmethod
+    def _record(live: Live, now: float) -> UsageRecord | None:
+        return record_of(live.accepted, live.description, live.unit, submitted=live.submitted, now=now)
 
     def _put_away_later(self) -> None:
         self._timer = None

@@ -34,6 +34,10 @@ class ExecutionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     """Between SIGTERM and SIGKILL."""
     spare_bytes: Size = 64 * 1024 * 1024
     """No unit is taken when less is free on the disk."""
+    rulings: bool = True
+    """Whether a unit needs a ruling of VOPS that allows it. False only in a grid without VO policies."""
+    usage: bool = True
+    """Whether Accounting is told what units used. False only in a grid without it."""
     keep_days: Seconds = 7.0
     """How long output and records of ended units stay."""
     keep_units: Size = 10_000

@@ -14,15 +14,17 @@ import time
 from collections.abc import Awaitable, Iterable
 
 from xos.aem.api import State, Unit, UnitOrder
-from xos.aem.errors import AemError, NoSlot, UnitRefused
+from xos.aem.errors import AemError, NoSlot, RulingNeeded, UnitRefused
 from xos.aem.jobs.ledger import Ledger
 from xos.aem.jobs.lifecycle import Job, NeverStarted, Refused, Reported, cleaned, job_of
 from xos.aem.jobs.orders import Orders
+from xos.aem.jobs.permits import Permits, is_final
 from xos.aem.jobs.registry import Registry
 from xos.aem.jobs.scheduler import CALL_SECONDS, Spawn, Trouble
 from xos.aem.xati import ExecutionManagerAsync
 from xos.common.errors import InternalError, RemoteError, XosError
 from xos.common.log import get_logger
+from xos.common.signing import Signed
 from xos.dixi.errors import BadArguments
 from xos.dixi.hosting import Bus
 
@@ -30,6 +32,8 @@ log = get_logger("xos.aem.jobs.dispatcher")
 
 ASKED = 500
 """Units in one call of `ExecutionManager.units`."""
+VOPS_PAUSE = 2.0
+"""Seconds until VOPS is asked again when it did not answer."""
 AT_ONCE = 32
 """Calls to one node at a time while it is reconciled."""
 _ABOUT_THE_UNIT = (AemError, BadArguments, InternalError, RemoteError)
@@ -41,16 +45,26 @@ def may_pass(error: XosError) -> bool:
     A node answers with an `AemError` when it will not run this very unit. Everything else (no connection, a certificate
     of one of the two machines, a full disk) is the node's trouble or ours, and the order is sent again later.
     """
-    return isinstance(error, NoSlot) or not isinstance(error, _ABOUT_THE_UNIT)
+    return isinstance(error, NoSlot | RulingNeeded) or not isinstance(error, _ABOUT_THE_UNIT)
 
 
 class Dispatcher:
     """Sends orders to Execution Managers."""
 
     def __init__(
-        self, bus: Bus, node: str, registry: Registry, ledger: Ledger, orders: Orders, *, spawn: Spawn, trouble: Trouble
+        self,
+        bus: Bus,
+        node: str,
+        registry: Registry,
+        ledger: Ledger,
+        orders: Orders,
+        permits: Permits | None,
+        *,
+        spawn: Spawn,
+        trouble: Trouble,
     ) -> None:
-        """*node* is the Job Manager's own, where reports are wanted."""
+        """*node* is the Job Manager's own, where reports are wanted; *permits*: None in a grid without VOPS."""
+        self._permits = permits
         self._bus, self._node, self._registry, self._ledger, self._orders = bus, node, registry, ledger, orders
         self._spawn, self._trouble = spawn, trouble
         self._strays: dict[str, set[str]] = {}
@@ -140,7 +154,14 @@ class Dispatcher:
         job = self._registry.get(job_id)
         if job is None or job.ending is not None or job.units[index].state is not State.SCHEDULED:
             return
-        order = UnitOrder(unit_id, job_id, index, len(job.units), signed, self._node)
+        ruling, problem = await self._ruling(job, unit_id, node)
+        if problem:
+            self._refused(unit_id, node, problem)
+            self.kill_stray(unit_id, node)
+            return
+        if ruling is None and self._permits is not None:
+            return
+        order = UnitOrder(unit_id, job_id, index, len(job.units), signed, self._node, ruling)
         try:
             await ExecutionManagerAsync(self._bus, node).start_unit(order, deadline=CALL_SECONDS)
         except XosError as error:
@@ -150,6 +171,26 @@ class Dispatcher:
             self._refused(unit_id, node, error.message)
             if not isinstance(error, UnitRefused):
                 self.kill_stray(unit_id, node)
+
+    async def _ruling(self, job: Job, unit_id: str, node: str) -> tuple[Signed | None, str]:
+        """The ruling for the job's nodes, or why it may not run; neither when VOPS is away: then it is tried again."""
+        if self._permits is None:
+            return None, ""
+        try:
+            permit = await self._permits.ask(job, [unit.node for unit in job.units])
+        except XosError as error:
+            if is_final(error):
+                return None, f"VO policy: {error.message}"
+            log.warning("ruling.missing", unit=unit_id, code=error.code, detail=error.message)
+            self._spawn(self._start_later(unit_id, node), name=f"ask again {unit_id}")
+            return None, ""
+        if node not in permit.nodes:
+            return None, permit.reason()
+        return permit.ruling, ""
+
+    async def _start_later(self, unit_id: str, node: str) -> None:
+        await asyncio.sleep(VOPS_PAUSE)
+        await self._tried(self._start(unit_id, node), node)
 
     def _refused(self, unit_id: str, node: str, reason: str) -> None:
         self._registry.apply_to_unit(unit_id, Refused(unit_id, node, cleaned(reason), time.time()))

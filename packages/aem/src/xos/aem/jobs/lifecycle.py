@@ -114,6 +114,13 @@ class NeverStarted(msgspec.Struct, frozen=True):
     at: float
 
 
+class Denied(msgspec.Struct, frozen=True):
+    """The policies of the VO do not allow the job."""
+
+    reason: str
+    at: float
+
+
 class NodeLost(msgspec.Struct, frozen=True):
     """A node has been silent for so long that its units are given up."""
 
@@ -130,7 +137,7 @@ class CancelAsked(msgspec.Struct, frozen=True):
     at: float
 
 
-Event = Assigned | Reported | Refused | NeverStarted | NodeLost | CancelAsked
+Event = Assigned | Reported | Refused | NeverStarted | NodeLost | CancelAsked | Denied
 
 
 def new_job(
@@ -186,6 +193,8 @@ def step(job: Job, event: Event) -> Job:
             return _lost(job, node, reason, at)
         case CancelAsked(by, at):
             return _cancelled(job, by, at)
+        case Denied(reason, at):
+            return _denied(job, reason, at)
 
 
 def _assigned(job: Job, nodes: tuple[str, ...]) -> Job:
@@ -220,6 +229,14 @@ def _cancelled(job: Job, by: str, at: float) -> Job:
     if job.ending is not None:
         return job
     ending = msgspec.structs.replace(job, ending=State.CANCELLED, reason=f"cancelled by {by}")
+    return _settled(ending, _withdrawn(job.units, at), at)
+
+
+def _denied(job: Job, reason: str, at: float) -> Job:
+    """Only a job that no node knows of; one that is placed ends by what its nodes say."""
+    if job.ending is not None or job.state is not State.PENDING:
+        return job
+    ending = msgspec.structs.replace(job, ending=State.FAILED, reason=cleaned(reason))
     return _settled(ending, _withdrawn(job.units, at), at)
 
 

@@ -24,6 +24,7 @@ from xos.aem.jobs.ledger import Ledger
 from xos.aem.jobs.lifecycle import CancelAsked, Job
 from xos.aem.jobs.nodes import Pool
 from xos.aem.jobs.orders import Orders
+from xos.aem.jobs.permits import Permits
 from xos.aem.jobs.recorder import Recorder
 from xos.aem.jobs.registry import Registry
 from xos.aem.jobs.reports import Reports
@@ -76,11 +77,13 @@ class JobManagerService(Hosted[Settings], JobManager):
         self._registry = Registry(self._ledger, self._changed)
         self._orders = Orders(self._store)
         self._pool = Pool(self._registry.used)
+        self._permits = Permits(host.bus, self._orders, self._pool) if self.settings.rulings else None
         self._tracker = Tracker(host.bus, self._registry, self._pool, self.settings, spawn=host.spawn)
         self._scheduler = Scheduler(
             host.bus,
             self._registry,
             self._pool,
+            self._permits,
             self.settings,
             spawn=host.spawn,
             trouble=self._tracker.trouble,
@@ -92,6 +95,7 @@ class JobManagerService(Hosted[Settings], JobManager):
             self._registry,
             self._ledger,
             self._orders,
+            self._permits,
             spawn=host.spawn,
             trouble=self._tracker.trouble,
         )
@@ -188,6 +192,8 @@ class JobManagerService(Hosted[Settings], JobManager):
         if after.state.ended:
             self._registry.evict(after)
             self._orders.forget(after.job_id)
+            if self._permits is not None:
+                self._permits.forget(after.job_id)
             self._waiters.ended(after.info())
 
     def _admit(self, job: Job) -> None:

@@ -30,6 +30,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     reserve_seconds: Annotated[float, msgspec.Meta(gt=0)] = 5.0
     """How long slots are held while all units of a job are being placed. After a crash of the Job Manager in that
     moment, they stand idle for so long."""
+    rulings: bool = True
+    """Whether VOPS is asked before a job is placed. False only in a grid without VO policies, nodes being told too."""
     keep_days: Annotated[float, msgspec.Meta(ge=1)] = 30.0
     """How long jobs that have ended are remembered. Longer than any user's certificate is valid: a request that is
     remembered no more must not be shown again."""

@@ -10,7 +10,7 @@ import msgspec
 import sqlalchemy as sa
 from msgspec import Meta
 
-from xos.common.errors import PolicyError, PolicyInvalid
+from xos.common.errors import CertificateError, PolicyError, PolicyInvalid
 from xos.common.identity import Identity, Kind
 from xos.common.log import get_logger
 from xos.common.policy import (
@@ -44,6 +44,7 @@ from xos.vom.callers import authorise
 from xos.vom.core import VomCore
 from xos.vom.errors import (
     BadRequest,
+    CertificateRefused,
     PolicyConflict,
     PolicyForbids,
     PolicyLocksOut,
@@ -230,12 +231,11 @@ class VopsService(Hosted[Settings], VOPS):
         return _verdict(decision, context.time, context)
 
     async def decide_job(self, question: JobQuestion) -> JobAnswer:
-        """See `VOPS.decide_job`. Raises `CertificateError`, `UnknownUser`, `Suspended`, `UnknownVO`, `BadRequest`."""
+        """See `VOPS.decide_job`. Raises `CertificateRefused`, `UnknownUser`, `Suspended`, `BadRequest`."""
         if not 0 < len(question.nodes) <= MOST_NODES or question.action not in (Action.RUN_JOB, Action.RESERVE):
             raise BadRequest(what="question", detail=f"a job or reservation on 1 to {MOST_NODES} nodes")
         now = self.core.now()
-        shown = self.host.trust.identify(question.certificate, kind=Kind.USER, at=now)
-        who = await information.user_now(self.core, shown)
+        who = await self._user(question.certificate, now)
         rules = (await self.sets.of(who.vo)).rules
         job = information.job_now(self.core, who, question.job, now)
         allowed: list[str] = []
@@ -262,11 +262,18 @@ class VopsService(Hosted[Settings], VOPS):
         )
         return JobAnswer(self._signer.sign(ruling, now), ruling.nodes, tuple(denied))
 
+    async def _user(self, certificate: bytes, now: float) -> Identity:
+        """The holder, as the VO knows them now. Raises `CertificateRefused`, `UnknownUser`, `Suspended`."""
+        try:
+            shown = self.host.trust.identify(certificate, kind=Kind.USER, at=now)
+        except CertificateError as error:
+            raise CertificateRefused(detail=error.message) from error
+        return await information.user_now(self.core, shown)
+
     async def decide_login(self, certificate: bytes, node: NodeAttributes, login: LoginContext) -> Verdict:
         """See `VOPS.decide_login`. Raises as `decide_job`."""
         now = self.core.now()
-        shown = self.host.trust.identify(certificate, kind=Kind.USER, at=now)
-        who = await information.user_now(self.core, shown)
+        who = await self._user(certificate, now)
         context = msgspec.structs.replace(login, time=Time.at(now))
         decision = (await self.sets.of(who.vo)).rules.decide(Request(who, Action.LOGIN, node, context))
         self.past.note(past.Asked(who, Action.LOGIN, node, None, context), decision, now)
