@@ -71,7 +71,7 @@ def options(made: argparse.ArgumentParser) -> list[str]:
             value = "" if action.nargs == 0 else rf" \fI{escape(label)}\fR"
             names = ", ".join(rf"\fB{escape(option)}\fR" for option in action.option_strings)
             lines += [".TP", names + value if names else rf"\fI{escape(label)}\fR"]
-            lines.append(escape((action.help or "").replace("%%", "%").replace("%(default)s", str(action.default))))
+            lines.append(escape((action.help or "") % vars(action)))
     return lines
 
 

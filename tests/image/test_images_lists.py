@@ -58,6 +58,8 @@ def test_what_the_packages_say_of_themselves_is_read() -> None:
 
 
 def test_a_manifest_is_read_as_it_was_written() -> None:
+    with pytest.raises(ValueError, match="Invalid enum value"):
+        read_manifest("   ")
     assert manifest([CORE]) == "rpm xos-core 1:0.1.0-1.x noarch\n"
     assert read_manifest(manifest([CORE]))[0].line == CORE.line
 

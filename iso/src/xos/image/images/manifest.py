@@ -49,7 +49,10 @@ def manifest(packages: Iterable[Package]) -> str:
 
 def read_manifest(text: str) -> tuple[Package, ...]:
     """The packages of a `manifest`. Raises `ValueError` at a line that is none."""
-    return tuple(msgspec.convert(_four(line), Package) for line in text.splitlines())
+    try:
+        return tuple(msgspec.convert(_four(line), Package) for line in text.splitlines())
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from error
 
 
 def _four(line: str) -> dict[str, str]:
