@@ -444,3 +444,45 @@ def test_an_agent_renews_with_its_key_and_the_certificate_file_follows(agent: tu
     assert run(home, "xos-vo", "list", env=env).status == 0
     serial = Credential.load(home / "user.pem", home / "user.key", b"open sesame").identity.serial
     assert f"{serial:x}" == renewed.json["serial"]
+
+
+def _ssh_sees(home: Path, env: Mapping[str, str], config: str) -> str:
+    """What stock ssh makes of the configuration."""
+    asked = ["ssh", "-G", "-F", config, "node1"]
+    done = subprocess.run(
+        asked, capture_output=True, text=True, timeout=15, env={**os.environ, **env, "HOME": str(home)}
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_stock_ssh_finds_user_key_certificate_and_hosts_in_one_file(alice: Path) -> None:
+    done = run(alice, "get-xos-cert", "--ssh-config")
+    assert done.out.strip() == str(alice / "ssh_config")
+    seen = _ssh_sees(alice, {}, done.out.strip()).splitlines()
+    assert "user alice.demo" in seen
+    assert f"identityfile {alice}/user.key" in seen
+    assert f"certificatefile {alice}/user-cert.pub" in seen
+    listed = ["ssh-keygen", "-L", "-f", str(alice / "user-cert.pub")]
+    shown = subprocess.run(listed, capture_output=True, text=True, timeout=15, check=True).stdout
+    assert "alice@demo" in shown
+    assert "user certificate" in shown
+    assert (alice / "ssh_known_hosts").read_text().startswith("@cert-authority * ecdsa-sha2-nistp256 ")
+
+
+def test_without_a_certificate_ssh_xos_says_where_to_get_one(core: Core) -> None:
+    done = run(core.home("nobody-at-all"), "get-xos-cert", "--ssh-config")
+    assert done.status == 77
+    assert "get-xos-cert VO USER" in done.err
+
+
+def test_with_an_agent_ssh_asks_it(agent: tuple[Path, dict[str, str]]) -> None:
+    home, env = agent
+    assert run(home, "get-xos-cert", "demo", "alice", stdin=PASSWORD + "\n", env=env).status == 0
+    config = run(home, "get-xos-cert", "--ssh-config", env=env).out.strip()
+    socket = next(
+        line.split()[1] for line in _ssh_sees(home, env, config).splitlines() if line.startswith("identityagent")
+    )
+    listed = subprocess.run(["ssh-add", "-L"], env={**env, "SSH_AUTH_SOCK": socket}, capture_output=True, timeout=15)
+    assert listed.stdout.startswith(b"ecdsa-sha2-nistp256-cert-v01@openssh.com ")
+    assert not (home / "user.key").exists()

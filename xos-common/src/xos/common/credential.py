@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 import stat
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from xos.common.errors import BadCertificate, BadKey, CredentialMissing, KeyExpo
 from xos.common.identity import Identity
 from xos.common.keys import UNREADABLE
 
+_SSH = re.compile(rb"^(ecdsa-sha2-nistp(?:256|384)-cert-v01@openssh\.com [A-Za-z0-9+/=]+)", re.MULTILINE)
+"""An OpenSSH certificate as it stands, one line of text, among the PEM blocks: readers of PEM pass it over."""
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Credential:
@@ -27,6 +31,8 @@ class Credential:
     key: ec.EllipticCurvePrivateKey = dataclasses.field(repr=False)
     chain: tuple[bytes, ...] = ()
     """Intermediate certificates (DER), nearest first; our VO CA needs none."""
+    ssh: str = ""
+    """The OpenSSH certificate for the same key, one line (`xos.common.ssh`); empty: there is none. Not verified."""
 
     def __post_init__(self) -> None:
         try:
@@ -63,8 +69,9 @@ class Credential:
         return self.certificate_pem() + key_pem(self.key, passphrase)
 
     def certificate_pem(self) -> bytes:
-        """Certificate and chain as PEM, without the key."""
-        return b"".join(_pem(der) for der in (self.certificate, *self.chain))
+        """Certificate and chain as PEM, without the key; the OpenSSH certificate after them."""
+        ssh = f"{self.ssh}\n".encode() if self.ssh else b""
+        return b"".join(_pem(der) for der in (self.certificate, *self.chain)) + ssh
 
     def key_pem(self, passphrase: bytes | None) -> bytes:
         """The key as PEM, encrypted when a passphrase is given."""
@@ -73,7 +80,8 @@ class Credential:
     @classmethod
     def _from_parts(cls, certificates: bytes, key: bytes, passphrase: bytes | None) -> Credential:
         first, *rest = split_pem(certificates)
-        return cls(first, load_key(key, passphrase), tuple(rest))
+        ssh = _SSH.search(certificates)
+        return cls(first, load_key(key, passphrase), tuple(rest), ssh[1].decode() if ssh else "")
 
 
 def read_file(path: Path) -> bytes:

@@ -156,6 +156,15 @@ class PassphraseNeeded(VomError):
     exit_status = 2
 
 
+class NoSshCertificate(VomError):
+    """Raised when a user has an XOS-Certificate that no OpenSSH certificate came with."""
+
+    code = "vom.no-ssh-certificate"
+    template = "the certificate of {name} has no OpenSSH certificate beside it"
+    hint = "It may say too much to fit into one: get one with fewer roles, get-xos-cert --role ROLE --renew."
+    exit_status = 77
+
+
 class NothingToRenew(VomError):
     """Raised when the certificate at hand cannot be exchanged for a new one."""
 

@@ -23,6 +23,7 @@ from xos.dixi.agent.protocol import Refusal
 from xos.dixi.agent.registry import Registry
 from xos.dixi.agent.renewal import Captured, keep_renewed, no_input
 from xos.dixi.agent.server import Server
+from xos.dixi.agent.ssh import SshServer
 from xos.dixi.commands import Session, invoke
 from xos.dixi.notify import Notifier
 from xos.dixi.terminal import Input
@@ -68,6 +69,7 @@ class Agent:
         self._notifier = notifier
         self._registry, self._seat, self._protection = registry, seat, protection
         self._server = Server(seat.listener, keeper, registry, self)
+        self._ssh = SshServer(seat.path.with_name("ssh.sock"), lambda: keeper.credential)
 
     def store(self, credential: Credential) -> None:
         """See `AgentKeys.store`."""
@@ -104,6 +106,7 @@ class Agent:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self._server.end)
         try:
+            await self._ssh.start()
             async with asyncio.TaskGroup() as tasks:
                 chores = [
                     tasks.create_task(keep_renewed(lambda: self.keeper.identity, self._renew), name="renewal"),
@@ -113,6 +116,7 @@ class Agent:
                 for chore in chores:
                     chore.cancel()
         finally:
+            await self._ssh.close()
             await self._server.close()
             self.keeper.close()
         return state

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
+from xos.common import ssh
 from xos.common.certificate import load_certificate, make_csr, make_key
 from xos.common.credential import split_pem
 from xos.common.errors import XosError
@@ -18,7 +20,7 @@ from xos.common.tls import Credential, Trust
 from xos.dixi.client import load_client, make_bus
 from xos.dixi.commands import Session
 from xos.vom.api import CertificateWish, Issued
-from xos.vom.cli import _secrets, _show
+from xos.vom.cli import _secrets, _show, _ssh_config
 from xos.vom.errors import BadRequest, NothingToRenew, PassphraseNeeded, UnusableFile
 from xos.vom.xati import CDAAsync
 
@@ -40,11 +42,14 @@ async def run(args: argparse.Namespace, session: Session) -> None:
     """Get a certificate, keep it, and say what it is."""
     if args.no_roles and args.roles:
         raise BadRequest(what="--no-roles", detail="not together with --role")
+    if args.ssh_config:
+        session.out(str(await _ssh_config.run(args, session)))
+        return
     if args.renew:
-        credential, ca = await _renew(args, session)
+        credential, ca = await renew(args, session)
     else:
         credential, ca = await _by_password(args, session)
-    kept = await _keep(args, session, credential, ca)
+    kept = await keep(args, session, credential, ca)
     _report(session, credential.identity, kept)
 
 
@@ -60,10 +65,10 @@ async def _by_password(args: argparse.Namespace, session: Session) -> tuple[Cred
         issued = await CDAAsync(bus).issue(msgspec.structs.replace(wish, password=password))
     finally:
         bus.close()
-    return _checked(trust, Credential(issued.certificate, key), wish, issued)
+    return _checked(trust, key, wish, issued)
 
 
-async def _renew(args: argparse.Namespace, session: Session) -> tuple[Credential, bytes]:
+async def renew(args: argparse.Namespace, session: Session) -> tuple[Credential, bytes]:
     shown = session.credential
     who = shown.identity
     if who.kind is not Kind.USER:
@@ -75,7 +80,7 @@ async def _renew(args: argparse.Namespace, session: Session) -> tuple[Credential
     wish = _wish(args, who.vo, who.name, make_csr(shown.key, who.name), lifetime if args.hours is None else args.hours)
     issued = await CDAAsync(session.bus).issue(wish)
     _, trust = load_client(session.home)
-    return _checked(trust, Credential(issued.certificate, shown.key), wish, issued)
+    return _checked(trust, shown.key, wish, issued)
 
 
 def _wish(args: argparse.Namespace, vo: str, user: str, csr: bytes, hours: float) -> CertificateWish:
@@ -83,15 +88,20 @@ def _wish(args: argparse.Namespace, vo: str, user: str, csr: bytes, hours: float
     return CertificateWish(vo, user, csr, None, hours, args.group, roles)
 
 
-def _checked(trust: Trust, credential: Credential, wish: CertificateWish, issued: Issued) -> tuple[Credential, bytes]:
+def _checked(
+    trust: Trust, key: EllipticCurvePrivateKey, wish: CertificateWish, issued: Issued
+) -> tuple[Credential, bytes]:
     """What came, if it is what was wished for and signed by the CA that we trust."""
+    credential = Credential(issued.certificate, key, ssh=issued.ssh)
+    if issued.ssh and ssh.verify_user(issued.ssh, trust)[1] != issued.certificate:
+        raise BadRequest(what="the CDA's answer", detail="its SSH certificate carries another certificate")
     who = trust.identify(credential.certificate, kind=Kind.USER)
     if (who.vo, who.name) != (wish.vo, wish.user):
         raise BadRequest(what="the CDA's answer", detail=f"it is a certificate of {who}")
     return credential, issued.ca
 
 
-async def _keep(args: argparse.Namespace, session: Session, credential: Credential, ca: bytes) -> Kept:
+async def keep(args: argparse.Namespace, session: Session, credential: Credential, ca: bytes) -> Kept:
     if args.out is not None:
         directory = session.path(args.out)
         key = await _key_pem(args, session, credential)

@@ -28,6 +28,11 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--no-roles", action="store_true", help="none of your roles")
     made.add_argument("--renew", action="store_true", help="by the certificate that you have, for the same key")
+    made.add_argument(
+        "--ssh-config",
+        action="store_true",
+        help="for ssh-xos: renew the certificate if it is time, and print the name of a configuration file for ssh",
+    )
     add_password_file(made)
     add_password_file(made, "--passphrase-file", "key's passphrase")
     made.add_argument("--no-passphrase", action="store_true", help="write the key unencrypted, mode 0600")
