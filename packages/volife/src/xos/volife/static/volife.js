@@ -78,6 +78,7 @@ for (const form of document.querySelectorAll("[data-certificate]")) {
         body: JSON.stringify({ csr: form.dataset.csr, hours: Number(form.dataset.hours) }),
       });
       const issued = await answer.json();
+      if (answer.status === 401) throw new Error(trouble.dataset.none);
       if (!answer.ok) throw Object.assign(new Error(issued.message), { hint: issued.hint });
       form.elements.certificate.value = issued.certificate;
       form.requestSubmit();
