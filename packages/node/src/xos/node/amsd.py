@@ -86,7 +86,7 @@ class Daemon:
         self._state.mkdir(mode=0o755, exist_ok=True)
         store = Store(self._state)
         self._accounts = Accounts(store, config, writer=self._writer, local_ids=local_ids())
-        self._service = Service(self._accounts, store, writer=self._writer, helpers=_helpers())
+        self._service = Service(self._accounts, store, writer=self._writer, helpers=_helpers(), reload=self._read_again)
         publisher = Publisher(self._accounts, self._state / "table")
         scanner = Scanner(self._accounts, self._service.wanted_scan)
         loop.add_signal_handler(signal.SIGHUP, self.reload)
@@ -112,12 +112,14 @@ class Daemon:
             store.close()
 
     def reload(self) -> None:
-        """Read the configuration again; a wrong one leaves the old in force."""
+        """SIGHUP: read the configuration again; a wrong one leaves the old in force."""
         try:
-            config = load_node(self._config_file)
+            self._read_again()
         except XosError as error:
             log.warning("reload.failed", detail=error.message, hint=error.next_step)
-            return
+
+    def _read_again(self) -> None:
+        config = load_node(self._config_file)
         self._accounts.configure(config, local_ids=local_ids())
         self._service.configure(config)
         log.info("reloaded", vos=len(config.vos))

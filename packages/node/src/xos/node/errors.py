@@ -123,3 +123,12 @@ class StateBroken(NodeError):
     code = "node.state-broken"
     template = "the accounts in {path} cannot be used: {detail}"
     hint = "Restore the file from a backup; accounts given out anew could get the files of others."
+
+
+class BadRequest(NodeError):
+    """Raised when a command is asked for something that makes no sense."""
+
+    code = "node.bad-request"
+    template = "{detail}"
+    hint = "See xos-map --help."
+    exit_status = 2

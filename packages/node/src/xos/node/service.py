@@ -24,7 +24,7 @@ from xos.node.config import NodeConfig
 from xos.node.errors import BadMessage, NoCertificate, NotAllowed, TryAgain, UnknownAccount, WrongName
 from xos.node.policy import NodePolicy, this_node
 from xos.node.store import Store
-from xos.node.trust import Trusts, Verified
+from xos.node.trust import Trusts, Verified, prove
 
 log = get_logger("xos.node.service")
 
@@ -44,8 +44,17 @@ class Peer(NamedTuple):
 class Service:
     """What xos-amsd does."""
 
-    def __init__(self, accounts: Accounts, store: Store, *, writer: Executor, helpers: frozenset[int]) -> None:
-        """*helpers*: uids that may ask `authorize`, besides root."""
+    def __init__(
+        self,
+        accounts: Accounts,
+        store: Store,
+        *,
+        writer: Executor,
+        helpers: frozenset[int],
+        reload: Callable[[], None] | None = None,
+    ) -> None:
+        """*helpers*: uids that may ask `authorize`, besides root. *reload* reads the configuration again."""
+        self._reload = reload
         self._accounts, self._store, self._writer = accounts, store, writer
         self._helpers = helpers
         self._boot = _BOOT.read_text().strip()
@@ -63,6 +72,7 @@ class Service:
             "retire": (self._retire, _root),
             "scan": (self._scan, _root),
             "status": (self._status, _root),
+            "reload": (self._read_again, _root),
         }
 
     def configure(self, config: NodeConfig) -> None:
@@ -160,10 +170,10 @@ class Service:
 
     async def _map(self, ask: Fields) -> Fields:
         """The account of whoever signed a job."""
-        from xos.common.policy import Action, JobContext, Request, Time
-
         verified = self._verify(ask)
         if self.policy.is_there:
+            from xos.common.policy import Action, JobContext, Request, Time
+
             told = msgspec.json.decode(ask.get("context", "[]"), type=JobContext) if "context" in ask else JobContext()
             context = msgspec.structs.replace(told, time=Time.at(time.time()))
             self.policy.check(Request(verified.identity, Action.RUN_JOB, this_node(), context))
@@ -183,6 +193,8 @@ class Service:
         user, service = _text(ask, "user"), ask.get("service", "")
         if ask.get("certificate"):
             verified = self._verify(ask)
+            if "challenge" in ask:
+                prove(verified, _text(ask, "challenge"), _bytes(ask, "proof"), user=user)
             self._check_login(verified.identity, service, ask.get("rhost", ""))
             return await self._account_of(verified, user, _number(ask, "uid") if "uid" in ask else None), verified
         account = self._accounts.by_name(user)
@@ -193,11 +205,7 @@ class Service:
         return account, None
 
     def _verify(self, ask: Fields) -> Verified:
-        try:
-            certificate = base64.b64decode(_text(ask, "certificate"), validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise BadMessage(detail="the certificate is not base64") from error
-        return self._trusts.verify(certificate)
+        return self._trusts.verify(_bytes(ask, "certificate"))
 
     def _check_login(self, identity: Identity, service: str, remote: str) -> None:
         if not self.policy.is_there:
@@ -250,6 +258,11 @@ class Service:
         self.wanted_scan.set()
         return {"quarantined": str(len(self._accounts.quarantined()))}
 
+    async def _read_again(self, _: Fields) -> Fields:
+        if self._reload is not None:
+            self._reload()
+        return {}
+
     async def _status(self, _: Fields) -> Fields:
         return {
             "vos": ",".join(self._config.vos),
@@ -290,6 +303,13 @@ def _text(ask: Fields, field: str) -> str:
     if field not in ask:
         raise BadMessage(detail=f"the field {field} is missing")
     return ask[field]
+
+
+def _bytes(ask: Fields, field: str) -> bytes:
+    try:
+        return base64.b64decode(_text(ask, field), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise BadMessage(detail=f"{field} is not base64") from error
 
 
 def _number(ask: Fields, field: str) -> int:

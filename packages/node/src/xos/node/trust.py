@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from xos.common import ssh
 from xos.common.certificate import check_issuer, load_certificate, parse_identity
-from xos.common.errors import CertificateError, XosError
+from xos.common.errors import BadSignature, CertificateError, XosError
 from xos.common.identity import Identity, Kind
 from xos.common.log import get_logger
 from xos.common.trust import Trust
@@ -93,6 +95,25 @@ class Trusts:
         if vo not in self._vos:
             raise UnknownVo(vo=vo or "(none)")
         return self._vos[vo].current()
+
+
+CHALLENGE = "xos-login:"
+"""What is signed at a login begins so: no document, handshake or certificate does."""
+
+
+def prove(verified: Verified, challenge: str, proof: bytes, *, user: str) -> None:
+    """Pass when *proof* (ECDSA with SHA-256, DER) is the certificate's key's signature of *challenge*.
+
+    *challenge* is ``xos-login:HOST:USER:RANDOM``, made for this very login of *user*. Raises `BadSignature`.
+    """
+    key = load_certificate(verified.certificate).public_key()
+    right = challenge.startswith(CHALLENGE) and challenge.split(":")[2:3] == [user]
+    if not right or not isinstance(key, ec.EllipticCurvePublicKey):
+        raise BadSignature(name=str(verified.identity))
+    try:
+        key.verify(proof, challenge.encode(), ec.ECDSA(hashes.SHA256()))
+    except InvalidSignature as error:
+        raise BadSignature(name=str(verified.identity)) from error
 
 
 def _authority(der: bytes, trust: Trust) -> str:
