@@ -9,14 +9,14 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.amsd import Amsd, until
 from support.node import Va, identity
 from xos.node.client import ask
 from xos.node.errors import BadMessage, NotReachable, StateBroken, UnknownAccount
@@ -25,53 +25,12 @@ from xos.node.message import MAX_MESSAGE, decode, encode
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may ask to map accounts")
 
 
-class Amsd:
-    """A daemon and its directory."""
-
-    def __init__(self, root: Path, va: Va) -> None:
-        self.state, self.socket, self.config = root / "accounts", root / "amsd.sock", root / "node.toml"
-        self.log = root / "log"
-        self.process: subprocess.Popen[bytes] | None = None
-        self.configure(
-            f'policy = "{root}/node-policy.cedar"\n[vos.demo]\ntrust = "{va.directory}"\n'
-            "uids = [1900000000, 1900009999]\ngids = [1900010000, 1900010999]\n"
-        )
-
-    def configure(self, text: str) -> None:
-        self.config.write_text(text)
-
-    def start(self) -> None:
-        arguments = ["--config", str(self.config), "--state", str(self.state), "--socket", str(self.socket)]
-        self.socket.unlink(missing_ok=True)
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen([sys.executable, "-m", "xos.node.amsd", *arguments], stderr=log)
-        until(self.socket.exists, self.process)
-
-    def end(self, number: int = signal.SIGTERM) -> int:
-        assert self.process is not None
-        self.process.send_signal(number)
-        return self.process.wait(10)
-
-    def ask(self, **fields: str) -> dict[str, str]:
-        return ask(fields, path=self.socket)
-
-
-def until(true: Callable[[], bool], process: subprocess.Popen[bytes] | None = None) -> None:
-    deadline = time.monotonic() + 15
-    while not true():
-        assert time.monotonic() < deadline
-        assert process is None or process.poll() is None
-        time.sleep(0.01)
-
-
 @pytest.fixture
 def amsd(tmp_path: Path, va: Va) -> Iterator[Amsd]:
-    made = Amsd(tmp_path, va)
+    made = Amsd(tmp_path, va.directory)
     made.start()
     yield made
-    if made.process is not None and made.process.poll() is None:
-        made.process.kill()
-        made.process.wait()
+    made.kill()
 
 
 def mapped(amsd: Amsd, va: Va, name: str) -> str:
@@ -142,11 +101,11 @@ def test_a_user_gets_so_many_connections_and_the_others_theirs(amsd: Amsd) -> No
 def test_a_wrong_configuration_is_told_and_the_old_one_stays(amsd: Amsd) -> None:
     assert amsd.process is not None
     right = amsd.config.read_text()
-    amsd.configure(right.replace("uids", "uidz"))
+    amsd.config.write_text(right.replace("uids", "uidz"))
     amsd.process.send_signal(signal.SIGHUP)
     until(lambda: b"reload.failed" in amsd.log.read_bytes())
     assert amsd.ask(op="status")["vos"] == "demo"
-    amsd.configure("")
+    amsd.config.write_text("")
     amsd.process.send_signal(signal.SIGHUP)
     until(lambda: amsd.ask(op="status")["vos"] == "")
     with pytest.raises(UnknownAccount):

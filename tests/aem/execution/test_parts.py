@@ -18,40 +18,50 @@ from hypothesis import strategies as st
 from support.jobs import People, acting, machine
 from support.units import Node, NodeBus, NodeHost, shell, unit_order
 from xos.aem.api import Needs, State
-from xos.aem.errors import DoesNotFit, NoAccount, NoSlot, UnitRefused, UnknownLauncher, WorkUnreachable
+from xos.aem.errors import DoesNotFit, NoAccount, NoSlot, UnitRefused, UnknownAccounts, UnknownLauncher, WorkUnreachable
 from xos.aem.execution import places, resources, staging
-from xos.aem.execution.accounts import Accounts
+from xos.aem.execution.accounts import Accounts, accounts_named
+from xos.aem.execution.accounts.local import LocalAccounts
 from xos.aem.execution.launcher import launcher_named
 from xos.aem.execution.launcher.process import ProcessLauncher
 from xos.aem.execution.resources import ALWAYS, Facts, ResourceManagerService, misfit
-from xos.aem.execution.settings import ResourceSettings
+from xos.aem.execution.settings import ExecutionSettings, ResourceSettings
 from xos.aem.execution.tombstones import CLEANED, KILLED, Stone, Tombstones
 from xos.aem.execution.unitdir import is_unit_id
+from xos.aem.jsdl import JobDescription
 from xos.common.errors import StorageBroken
+from xos.common.identity import Identity, Kind
 from xos.common.tls import Credential
 
 # --- accounts
 
 
+def local(path: Path, last: int = 5010) -> LocalAccounts:
+    return LocalAccounts(path, ExecutionSettings(first_uid=5000, last_uid=last))
+
+
+def number(accounts: Accounts, user: str, vo: str = "demo") -> int:
+    account = accounts.account(Identity(Kind.USER, user, vo=vo), b"", JobDescription(executable="/bin/true"))
+    assert account.gid == account.uid
+    return account.uid
+
+
 def test_an_account_is_never_given_twice(tmp_path: Path) -> None:
-    path = tmp_path / "accounts"
-    first = Accounts(path, first=5000, last=5003)
-    given_out = [first.account("demo", "alice"), first.account("demo", "bob"), first.account("other", "alice")]
-    assert given_out == [(5000, 5000), (5001, 5001), (5002, 5002)]
-    again = Accounts(path, first=5000, last=5003)
-    assert again.account("demo", "bob") == (5001, 5001)
-    assert again.account("demo", "carol") == (5003, 5003)
+    first = local(tmp_path, 5003)
+    given_out = [number(first, "alice"), number(first, "bob"), number(first, "alice", "other")]
+    assert given_out == [5000, 5001, 5002]
+    again = local(tmp_path, 5003)
+    assert number(again, "bob") == 5001
+    assert number(again, "carol") == 5003
     with pytest.raises(NoAccount, match="5000 to 5003 are in use"):
-        again.account("demo", "dave")
-    raised = Accounts(path, first=5000, last=5010)
-    assert raised.account("demo", "dave") == (5004, 5004)
+        number(again, "dave")
+    assert number(local(tmp_path), "dave") == 5004
 
 
 def test_a_torn_last_line_was_never_an_account(tmp_path: Path) -> None:
     path = tmp_path / "accounts"
     path.write_text("5000 demo alice\n5001 demo b")
-    accounts = Accounts(path, first=5000, last=5010)
-    assert accounts.account("demo", "bob") == (5001, 5001)
+    assert number(local(tmp_path), "bob") == 5001
     assert path.read_text() == "5000 demo alice\n5001 demo bob\n"
 
 
@@ -61,11 +71,11 @@ def test_a_torn_last_line_was_never_an_account(tmp_path: Path) -> None:
 def test_a_damaged_file_of_accounts_is_not_guessed_at(tmp_path: Path, text: str) -> None:
     (tmp_path / "accounts").write_text(text)
     with pytest.raises(StorageBroken, match="is no account"):
-        Accounts(tmp_path / "accounts", first=5000, last=5010)
+        local(tmp_path)
 
 
 def test_an_account_that_cannot_be_written_down_is_not_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    accounts = Accounts(tmp_path / "accounts", first=5000, last=5010)
+    accounts = local(tmp_path)
     with monkeypatch.context() as patch:
 
         def full(_: int) -> None:
@@ -73,9 +83,14 @@ def test_an_account_that_cannot_be_written_down_is_not_given(tmp_path: Path, mon
 
         patch.setattr(os, "fsync", full)
         with pytest.raises(OSError, match="full"):
-            accounts.account("demo", "alice")
+            number(accounts, "alice")
     assert (tmp_path / "accounts").read_text() == ""
-    assert accounts.account("demo", "bob") == (5000, 5000)
+    assert number(accounts, "bob") == 5000
+
+
+def test_accounts_that_do_not_exist_are_told_with_those_that_do() -> None:
+    with pytest.raises(UnknownAccounts, match="there are: local, mapped"):
+        accounts_named("borrowed")
 
 
 # --- tombstones and cleaning

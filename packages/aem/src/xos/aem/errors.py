@@ -145,6 +145,23 @@ class UnknownLauncher(AemError):
     exit_status = 78
 
 
+class AccountRefused(AemError):
+    """Raised when the account mapping service of a node gives the user of a job no account; `detail` says why."""
+
+    code = "aem.account-refused"
+    template = "{detail}"
+    hint = "Ask the node's administrator, or choose other nodes."
+    http_status = 403
+
+
+class UnknownAccounts(AemError):
+    """Raised when a node's configuration names a source of accounts that does not exist."""
+
+    code = "aem.unknown-accounts"
+    template = "no accounts are called {name}; there are: {known}"
+    exit_status = 78
+
+
 class NoOutput(AemError):
     """Raised when a unit has no such stream, or no such file that may be shown."""
 

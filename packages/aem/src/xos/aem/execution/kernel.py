@@ -18,6 +18,10 @@ PR_SET_NO_NEW_PRIVS = 38
 CLONE_INTO_CGROUP = 0x200000000
 _CLONE3 = 435
 """The same number on every architecture."""
+_SESSION_KEYRING = -3
+_JOIN_SESSION_KEYRING, _SETPERM, _SET_TIMEOUT = 1, 5, 15
+_READABLE = 0x0B000000 | 0x003F0000
+"""Possessor: view, read, search; owner: all (linux/keyctl.h)."""
 _CLONE_ARGS = struct.Struct("=11Q")
 
 # PyDLL keeps the GIL during a call: what is called here returns at once, and a clone must not find it released.
@@ -82,6 +86,40 @@ def _clone_into_cgroup(group: int) -> int:
 def _error() -> OSError:
     number = ctypes.get_errno() or errno.EINVAL
     return OSError(number, os.strerror(number))
+
+
+def new_session_keyring() -> None:
+    """A session keyring of this process's alone (keyctl(2)), owned by its effective user. Raises `OSError`."""
+    _keyctl(_JOIN_SESSION_KEYRING, 0, 0, 0)
+
+
+def add_session_key(name: bytes, payload: bytes, seconds: int) -> None:
+    """Put *payload* into the session keyring as a user key, for *seconds*; others than its owner may only read it.
+
+    Raises `OSError`, also where the numbers of the system calls are not known.
+    """
+    add_key = _system_calls()[0]
+    size = ctypes.c_size_t(len(payload))
+    session = ctypes.c_int(_SESSION_KEYRING)
+    key: int = _libc.syscall(ctypes.c_long(add_key), b"user", name, payload, size, session)
+    if key < 0:
+        raise _error()
+    _keyctl(_SET_TIMEOUT, key, seconds, 0)
+    _keyctl(_SETPERM, key, _READABLE, 0)
+
+
+def _keyctl(operation: int, *arguments: int) -> None:
+    values = [ctypes.c_ulong(value) for value in arguments]
+    if _libc.syscall(ctypes.c_long(_system_calls()[1]), ctypes.c_int(operation), *values) < 0:
+        raise _error()
+
+
+def _system_calls() -> tuple[int, int]:
+    """add_key and keyctl, which differ between architectures."""
+    numbers = {"x86_64": (248, 250), "aarch64": (217, 219), "riscv64": (217, 219)}.get(os.uname().machine)
+    if numbers is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    return numbers
 
 
 def set_oom_score(score: int) -> bool:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import resource
 
 from xos.aem.execution.settings import ExecutionSettings
@@ -39,6 +40,10 @@ def task_for(
         output=description.output,
         error=description.error,
         account=accepted.account,
+        groups=list(accepted.groups),
+        credential=base64.b64encode(accepted.order.job.certificate).decode() if accepted.login else "",
+        keyring_name=f"xos:{accepted.login}",
+        expires=float(accepted.expires),
         nice=settings.nice,
         wall_time=_shorter(description.wall_time, settings.longest_seconds),
         grace=settings.kill_grace_seconds,
@@ -56,9 +61,10 @@ def environment_of(
     user = accepted.owner.removesuffix(f"@{accepted.vo}")
     return {
         "PATH": settings.path,
-        "HOME": str(dirs.home(order.unit_id)),
+        "HOME": accepted.account_home or str(dirs.home(order.unit_id)),
         "TMPDIR": str(dirs.scratch(order.unit_id)),
-        "USER": user,
+        "USER": accepted.login or user,
+        **({"LOGNAME": accepted.login} if accepted.login else {}),
         **dict(description.environment),
         "XOS_JOB_ID": order.job_id,
         "XOS_UNIT_ID": order.unit_id,

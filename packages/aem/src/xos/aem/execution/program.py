@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import base64
 import errno
 import os
 import resource
 import signal
+import time
 from collections.abc import Iterator
 from typing import NoReturn
 
@@ -58,7 +60,7 @@ def become(task: Task, shim: int, status: int) -> NoReturn:
         _leave_the_shim(shim, task["nice"])
         streams = _Streams(task)
         streams.open_kept()
-        _drop_to(task["account"], shim)
+        _drop_to(task, shim)
         try:
             os.chdir(task["cwd"])
         except OSError as error:
@@ -94,17 +96,33 @@ def _die_with(shim: int) -> None:
         os._exit(NOT_RUNNABLE)
 
 
-def _drop_to(account: tuple[int, int] | None, shim: int) -> None:
+def _drop_to(task: Task, shim: int) -> None:
     os.umask(0o077)
-    if account is not None:
-        uid, gid = account
-        if uid == 0 or gid == 0:
+    if task["account"] is not None:
+        uid, gid = task["account"]
+        if 0 in (uid, gid, *task["groups"]):
             raise CannotStartError("run", "as root", errno.EPERM)
-        os.setgroups([])
+        os.setgroups(task["groups"])
         os.setresgid(gid, gid, gid)
+        _give_credential(task, uid)
         os.setresuid(uid, uid, uid)
         _die_with(shim)  # changing the user has cleared it
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+
+
+def _give_credential(task: Task, uid: int) -> None:
+    """The user's certificate into a session keyring of the unit's own, as pam_xos does at a login: the key is root's,
+    so that nobody forges one. Where the kernel keeps no keys (containers), a program does without."""
+    seconds = int(task["expires"] - time.time())
+    if not task["credential"] or seconds <= 0:
+        return
+    try:
+        os.setresuid(uid, uid, 0)
+        kernel.new_session_keyring()
+        os.setresuid(0, 0, 0)
+        kernel.add_session_key(task["keyring_name"].encode(), base64.b64decode(task["credential"]), seconds)
+    except OSError:
+        os.setresuid(0, 0, 0)
 
 
 class _Streams:

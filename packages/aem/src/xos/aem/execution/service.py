@@ -21,7 +21,7 @@ import msgspec
 from xos.aem.api import Chunk, ExecutionManager, JobOrder, State, Unit, UnitOrder
 from xos.aem.errors import NotYourUnit, UnitRefused, UnknownUnit
 from xos.aem.execution import kernel, places, staging
-from xos.aem.execution.accounts import Accounts
+from xos.aem.execution.accounts import Accounts, accounts_named
 from xos.aem.execution.follow import Follower
 from xos.aem.execution.launcher import Launcher, launcher_named
 from xos.aem.execution.orders import Checked, check_order, read_job
@@ -107,7 +107,7 @@ class ExecutionManagerService(Hosted[ExecutionSettings], ExecutionManager):
         root, settings, node = self.host.data, self.settings, self.host.node
         self._lock = places.lock(root)
         if os.geteuid() == 0:
-            self._accounts = Accounts(root / "accounts", first=settings.first_uid, last=settings.last_uid)
+            self._accounts = accounts_named(settings.accounts)(root, settings)
         work = places.choose_work(root, settings.work, node, shared=self._accounts is not None)
         self._dirs = UnitDirs(root, work)
         self._dirs.make()
@@ -272,12 +272,24 @@ class ExecutionManagerService(Hosted[ExecutionSettings], ExecutionManager):
             staging.check_space(path, self.settings.spare_bytes)
         owner = checked.owner
         try:
-            account = None if self._accounts is None else self._accounts.account(owner.vo, owner.name)
+            account = None
+            if self._accounts is not None:
+                account = self._accounts.account(owner, order.job.certificate, checked.description)
         except OSError as error:
             if error.errno in staging.FULL:
                 raise StorageFull(path=str(self.host.data)) from error
             raise
-        accepted = Accepted(order, str(owner), owner.vo, account, owner.not_after, time.time(), kernel.boot_id())
+        numbers = None if account is None else (account.uid, account.gid)
+        accepted = Accepted(
+            order,
+            str(owner),
+            owner.vo,
+            numbers,
+            owner.not_after,
+            time.time(),
+            kernel.boot_id(),
+            *((account.groups, account.name, account.home) if account is not None else ()),
+        )
         staging.accept(self._dirs, accepted, checked.job.files, checked.description.working_directory)
         return accepted
 

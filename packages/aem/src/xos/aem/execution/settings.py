@@ -18,9 +18,13 @@ class ExecutionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
 
     launcher: str = "process"
     """What runs them; see `xos.aem.execution.launcher`."""
+    accounts: str = "local"
+    """Whom units run as, when the daemon is root; see `xos.aem.execution.accounts`."""
+    accounts_socket: str = ""
+    """Where xos-amsd answers, for ``accounts = "mapped"``; empty: where it always does."""
     first_uid: Uid = 700_000
     last_uid: Uid = 799_999
-    """The accounts of VO users, when the daemon is root. Nodes that share a machine need ranges of their own."""
+    """The range of ``accounts = "local"``. Nodes that share a machine need ranges of their own."""
     work: str = ""
     """Directory of the units' working directories, which their accounts must be able to enter; empty: the service's own
     directory if they can enter that, else one under /var/lib/xos."""

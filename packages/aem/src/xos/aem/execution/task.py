@@ -48,6 +48,13 @@ class Task(TypedDict):
     """As `output`; the same name as `output` means one file for both."""
     account: tuple[int, int] | None
     """uid and gid to become; None: stay as the daemon is (which is then not root)."""
+    groups: list[int]
+    """Supplementary groups of the account."""
+    credential: str
+    """What the program finds in its session keyring under `keyring_name`: DER in base64; empty: nothing."""
+    keyring_name: str
+    expires: float
+    """Unix seconds: when the credential vanishes."""
     nice: int
     """From 0 (as the daemon) to 19 (only what nobody else wants of the CPUs)."""
     wall_time: float | None

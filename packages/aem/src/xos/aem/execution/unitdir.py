@@ -54,6 +54,12 @@ class Accepted(msgspec.Struct, array_like=True, frozen=True):
     """Unix seconds."""
     boot: str
     """`kernel.boot_id` of then: after a power cut the staged files must be made again."""
+    groups: tuple[int, ...] = ()
+    """Supplementary groups of the account."""
+    login: str = ""
+    """The account's name on this machine, ``alice.demo``; empty: it has none."""
+    account_home: str = ""
+    """The account's home directory; empty: the unit's own takes its place."""
 
 
 class Shim(msgspec.Struct, frozen=True):

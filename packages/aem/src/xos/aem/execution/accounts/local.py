@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The local account of each VO user on this node: a number from a range of the administrator's, never given twice.
+"""Accounts without amsd: a number from a range of the settings, never given twice.
 
-A file keeps them, one line each (``UID VO USER``), synced before an account is used. The account mapping service will
-take its place.
+A file keeps them, one line each (``UID VO USER``), synced before an account is used.
 """
 
 from __future__ import annotations
@@ -13,21 +12,27 @@ import threading
 from pathlib import Path
 
 from xos.aem.errors import NoAccount
+from xos.aem.execution.accounts import Account, Accounts
+from xos.aem.execution.settings import ExecutionSettings
+from xos.aem.jsdl import JobDescription
 from xos.common.errors import StorageBroken
 from xos.common.files import write_atomically
+from xos.common.identity import Identity
 
 _LOWEST = 1000
 """Below are the system's own accounts, root among them."""
 
 
-class Accounts:
-    """The accounts of one node. Thread-safe; blocks for an fsync when an account is new."""
+class LocalAccounts(Accounts, name="local"):
+    """See the module. Blocks for an fsync when an account is new."""
 
-    def __init__(self, path: Path, *, first: int, last: int) -> None:
-        """Accounts kept in *path*, with uids *first* to *last*. Raises `StorageBroken` when it cannot be understood."""
+    def __init__(self, directory: Path, settings: ExecutionSettings) -> None:
+        """Accounts kept in *directory*. Raises `StorageBroken` when they cannot be understood."""
+        super().__init__(directory, settings)
+        first, last = settings.first_uid, settings.last_uid
         if not _LOWEST <= first <= last:
             raise ValueError(f"no accounts between {first} and {last}")
-        self._path, self._first, self._last = path, first, last
+        self._path, self._first, self._last = self._directory / "accounts", first, last
         self._lock = threading.Lock()
         self._uids = self._load()
 
@@ -48,8 +53,9 @@ class Accounts:
             write_atomically(self._path, (whole + newline).encode())
         return uids
 
-    def account(self, vo: str, user: str) -> tuple[int, int]:
-        """uid and gid of *user* of *vo*; never 0. Raises `NoAccount` when the range is used up, and `OSError`."""
+    def account(self, owner: Identity, certificate: bytes, description: JobDescription) -> Account:  # noqa: ARG002
+        """See `Accounts.account`. Raises `NoAccount` when the range is used up, and `OSError`."""
+        vo, user = owner.vo, owner.name
         with self._lock:
             uid = self._uids.get((vo, user))
             if uid is None:
@@ -58,7 +64,7 @@ class Accounts:
                     raise NoAccount(user=user, vo=vo, first=self._first, last=self._last)
                 self._append(f"{uid} {vo} {user}\n")
                 self._uids[vo, user] = uid
-            return uid, uid
+            return Account(uid, uid)
 
     def _append(self, line: str) -> None:
         fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
