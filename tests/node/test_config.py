@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xos.common.errors import ConfigError
-from xos.node.cli._serve import add
 from xos.node.config import load_node
+from xos.node.serving import add
 
 CONFIGURE = Path(__file__).parents[2] / "packages" / "node" / "libexec" / "nss-configure"
 VO = 'trust = "/t"\nuids = [{0}, {1}]\ngids = [{2}, {3}]\n'

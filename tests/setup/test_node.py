@@ -17,6 +17,7 @@ from xos.common.tls import Trust
 from xos.dixi.configuration import load_daemon
 from xos.dixi.errors import NotConnected
 from xos.dixi.transports import Address, Endpoint
+from xos.node.config import load_node
 from xos.setup import machine, roles
 from xos.setup.local.processes import Starting, end
 from xos.setup.machine import WrongAuthority
@@ -111,11 +112,12 @@ def test_secrets_of_a_core_are_its_roots_alone(core: Site) -> None:
 def test_a_word_makes_a_machine_a_node_and_again_changes_nothing(core: Site, machines: Machines) -> None:
     site = machines.site("node1")
     text = core.path(f"{steps.WORDS}/node1").read_text()
-    answers = Answers(role="resource", address="127.44.0.2", resource=Resource(token=text, slots=3))
+    answers = Answers(role="resource", address="127.44.0.2", resource=Resource(token=text, slots=3, vos=("demo",)))
     made = set_up(answers, site, print, machines.start)
     assert (made.node, made.core) == ("node1", f"{CORE_ADDRESS}:6740")
     certificate = site.path("/var/lib/xos/resource/machine.pem").read_bytes()
     assert load_daemon(site.path("/etc/xos/resource.toml")).services["ResourceManager"].settings == {"slots": 3}
+    assert list(load_node(site.path("/etc/xos/node.toml")).vos) == ["demo"]
     assert site.path("/etc/hostname").read_text() == "node1\n"
     assert set_up(answers, site, print, machines.start) == made
     assert site.path("/var/lib/xos/resource/machine.pem").read_bytes() == certificate

@@ -128,11 +128,12 @@ def _run(systems: Systems, base: Root, nodes: Sequence[Node], options: Options, 
         systems.run(node.name, ["systemctl", "restart", node.target])
         systems.run(node.name, ["systemctl", "start", f"dixid@{node.role}.service"])
         say(f"  {node.name}: joined; dixid@{node.role} is ready")
-    return _sample(systems, core, options, say)
+    return _sample(systems, nodes, options, say)
 
 
-def _sample(systems: Systems, core: Node, options: Options, say: Say) -> str:
-    """A VO, a user with an account on the core, and the job."""
+def _sample(systems: Systems, nodes: Sequence[Node], options: Options, say: Say) -> str:
+    """A VO that the resource nodes serve, a user with an account on the core, and the job."""
+    core, *rest = nodes
     setup, home = f"{SETUP}/node-setup", f"/home/{USER}"
     systems.run(core.name, [setup, "admin", core.name])
     systems.run(core.name, [setup, "user", USER, core.name])
@@ -140,6 +141,8 @@ def _sample(systems: Systems, core: Node, options: Options, say: Say) -> str:
     keep = f"umask 077; cat >{home}/password; chown {USER}: {home}/password; cp {home}/password /root/password"
     systems.run(core.name, ["sh", "-c", keep], stdin=f"{secret}\n")
     systems.run(core.name, ["env", "HOME=/root", "xos-vo", "create", VO])
+    for node in rest:
+        systems.run(node.name, ["xos-map", "serve", VO])
     systems.run(core.name, ["env", "HOME=/root", "xos-vo", "add-user", VO, USER, "--password-file", "/root/password"])
     systems.run(core.name, ["sh", "-c", f"cat >{home}/job; chown {USER}: {home}/job"], stdin=options.job.read_text())
 

@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 
 from xos.dixi.commands import Colour, Painted, Session, clean, table
+from xos.node import serving
 from xos.node.api import Account, State
-from xos.node.cli import _policy, _serve
+from xos.node.cli import _policy
 from xos.node.client import ask
 from xos.node.errors import BadRequest, UnknownAccount
 
@@ -147,7 +148,7 @@ async def status(args: argparse.Namespace, session: Session) -> int:
 
 async def serve(args: argparse.Namespace, session: Session) -> int:
     """``serve``."""
-    added = await asyncio.to_thread(_serve.add, args.config, args.vo, args.trust, args.accounts)
+    added = await asyncio.to_thread(serving.add, args.config, args.vo, args.trust, args.accounts)
     await question(args, op="reload")
     if session.json:
         as_json(session, added)

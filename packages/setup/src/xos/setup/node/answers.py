@@ -90,6 +90,8 @@ class Resource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """The join word that ``xos-node token NAME`` prints on the core."""
     slots: Annotated[int, Meta(ge=1, le=1000)] | None = None
     """Job units at once; without it, one for each processor."""
+    vos: tuple[Name, ...] = ()
+    """VOs whose users may use the machine; `xos-map serve` adds others later."""
 
 
 class Client(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

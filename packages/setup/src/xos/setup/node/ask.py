@@ -13,7 +13,7 @@ from xos.setup.asking import Asking
 from xos.setup.errors import SetupError
 from xos.setup.node import answers as known
 from xos.setup.node import system
-from xos.setup.node.answers import Answers, Client, Core, Resource
+from xos.setup.node.answers import Answers, Client, Core
 from xos.vom import word
 
 
@@ -74,7 +74,7 @@ def _resource(answers: Answers, asking: Asking) -> Answers:
     text = asking.line("The word that it printed", check=word.read)
     given = word.read(text)
     slots = asking.line("Job units at once", default=str(answers.resource.slots or ""), optional=True, check=_count)
-    resource = Resource(token=text, slots=int(slots) if slots else None)
+    resource = msgspec.structs.replace(answers.resource, token=text, slots=int(slots) if slots else None)
     asking.summary([("node", given.node), ("core", given.directory), ("slots", slots or "one for each processor")])
     asking.confirm("This machine becomes a resource node.")
     return msgspec.structs.replace(answers, resource=resource)

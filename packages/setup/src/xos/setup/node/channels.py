@@ -29,7 +29,7 @@ CREDENTIAL = "run/credentials/@system/xos.answers"
 KERNEL = "kernel arguments"
 LABELS = ("CIDATA", "cidata")
 PREFIX = "xos."
-LISTS = {"core.nodes", "network.dns"}
+LISTS = {"core.nodes", "network.dns", "resource.vos"}
 """Keys whose values are lists: with commas among kernel arguments."""
 NUMBERS = {"resource.slots"}
 LARGEST = 1 << 20

@@ -44,6 +44,9 @@ def add_parsers(what: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     resource = what.add_parser("resource", parents=[common, given], help="make this machine run jobs of a grid")
     resource.add_argument("--token", metavar="WORD", help="what `xos-node token NAME` printed on the core; -: read it")
     resource.add_argument("--slots", type=int, metavar="N", help="job units at once (one for each processor)")
+    resource.add_argument(
+        "--vo", dest="vos", action="append", metavar="VO", help="let this VO's users use it; may be repeated"
+    )
     client = what.add_parser("client", parents=[common, given], help="give this machine the commands of a grid")
     client.add_argument("--core", metavar="HOST", help="name or address of the core")
     client.add_argument("--ca-fingerprint", metavar="HEX", help="of its CA, as `xos-setup show` prints it on the core")
@@ -127,7 +130,7 @@ def _of_role(args: argparse.Namespace) -> dict[str, Any]:
                 table["administrator_password"] = _first_line(args.password_file)
             return table
         case "resource":
-            table = _only(args, "token", "slots")
+            table = _only(args, "token", "slots", "vos")
             if table.get("token") == "-":
                 table["token"] = sys.stdin.readline().strip()
             return table

@@ -107,6 +107,10 @@ def below(answers: Answers, site: Site, say: Say) -> None:
         system.set_root_password(site, answers.system.root_password_hash)
 
 
+TRUST = Path("/var/lib/xos/resource/trust")
+"""Where the node's daemon keeps CA and revocations current."""
+
+
 def files_of(site: Site, role: str) -> MachineFiles:
     """Where a node's machine certificate is: below what systemd keeps for its daemon."""
     home = site.path(f"/var/lib/xos/{role}")
@@ -142,7 +146,11 @@ def _daemon(site: Site, role: Role, node: str, address: str, directory: str, slo
         key=f"{home}/machine.key",
         trust=f"{home}/trust",
         services=roles.services_of(role),
-        settings={"ResourceManager": {"slots": slots}} if slots is not None else {},
+        settings={
+            # Units run under the accounts that VO users log in to.
+            **({"ExecutionManager": {"accounts": "mapped"}} if role == "resource" else {}),
+            **({"ResourceManager": {"slots": slots}} if slots is not None else {}),
+        },
     )
     site.write(f"/etc/xos/{role}.toml", roles.daemon_toml(daemon))
 
@@ -230,12 +238,25 @@ def _resource(answers: Answers, site: Site, say: Say, start: Start) -> Node:
         say(f"{given.node}: joining the grid of {given.front_door}")
         asyncio.run(machine.join(files, given))
     _daemon(site, "resource", given.node, address, given.directory, answers.resource.slots)
+    _serve(answers.resource.vos, site, say)
     ca = (files.trust / "ca.pem").read_bytes()
     _commands(site, ca, given.directory, given.front_door)
     say("starting the services of the resource node")
     start(site, "resource")
     fingerprint = given.ca_fingerprint.hex()
     return Node(role="resource", node=given.node, address=address, core=given.directory, ca_fingerprint=fingerprint)
+
+
+def _serve(vos: tuple[str, ...], site: Site, say: Say) -> None:
+    """Let the users of *vos* use the machine."""
+    from xos.node.serving import add  # a core need not have it installed
+
+    for vo in vos:
+        add(site.path("/etc/xos/node.toml"), vo, TRUST)
+    if not vos:
+        say("no VO may use this machine yet:  xos-map serve VO")
+    if site.live:
+        site.run(["systemctl", "try-reload-or-restart", "xos-amsd.service"])
 
 
 def _client(answers: Answers, site: Site, say: Say, start: Start) -> Node:

@@ -26,7 +26,7 @@ def free_ranges(config: NodeConfig) -> tuple[Range, Range]:
     raise BadRequest(detail="no numbers are left for another VO")
 
 
-def add(file: Path, vo: str, trust: Path, accounts: str) -> Vo:
+def add(file: Path, vo: str, trust: Path, accounts: str = "user") -> Vo:
     """Append a section for *vo* to *file*; a VO that is there already stays as it is.
 
     Raises `ConfigError`, `BadRequest`, `OSError`; then the file is as before.
