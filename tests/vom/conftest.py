@@ -30,6 +30,8 @@ from xos.vom.core import VomCore
 from xos.vom.founding import found
 from xos.vom.rca import RcaService
 from xos.vom.rca import Settings as RcaSettings
+from xos.vom.registration import RegistrationService
+from xos.vom.registration import Settings as RegistrationSettings
 from xos.vom.vops.service import Settings as VopsSettings
 from xos.vom.vops.service import VopsService
 from xos.vom.xvoms import Settings as XvomsSettings
@@ -89,19 +91,20 @@ class CoreHost:
 
 
 class CoreMachine:
-    """The three services, each with a host of its own as in a daemon, over one directory."""
+    """The services, each with a host of its own as in a daemon, over one directory."""
 
     def __init__(self, directory: Path, credential: Credential, trust: Trust) -> None:
         self.directory = directory
         self.trust = trust
         self.bus = Events()
         self.identity = credential.identity
-        names = ("XVOMS", "CDA", "RCA", "VOPS", "Accounting", "Audit")
+        names = ("XVOMS", "CDA", "RCA", "Registration", "VOPS", "Accounting", "Audit")
         hosts = {name: CoreHost(credential, trust, directory / name, self.bus) for name in names}
         self.hosts = hosts
         self.xvoms = XvomsService(hosts["XVOMS"], XvomsSettings())
         self.cda = CdaService(hosts["CDA"], CdaSettings())
         self.rca = RcaService(hosts["RCA"], RcaSettings())
+        self.registration = RegistrationService(hosts["Registration"], RegistrationSettings())
         self.accounting = AccountingService(hosts["Accounting"], AccountingSettings())
         self.audit = AuditService(hosts["Audit"], AuditSettings())
         self.vops = VopsService(hosts["VOPS"], VopsSettings())
@@ -109,6 +112,7 @@ class CoreMachine:
             self.xvoms,
             self.cda,
             self.rca,
+            self.registration,
             self.vops,
             self.accounting,
             self.audit,

@@ -341,7 +341,7 @@ async def test_expired_certificates_leave_the_database_after_a_day(
 
 
 _USER = User("demo", "alice", "users", ("atlas", "cms"), ("Operator", "VOAdmin"))
-_MEMBER = Member(1, _USER, "", 1)
+_MEMBER = Member(1, _USER, "", 1, 1)
 _WISH = CertificateWish("demo", "alice", b"")
 
 
@@ -363,7 +363,7 @@ def test_what_a_certificate_says_follows_from_user_wish_and_certificate_shown(
 ) -> None:
     shown = None
     if shown_roles is not None:
-        shown = Identity(ANONYMOUS.kind, "alice", "demo", "users", (), shown_roles)
+        shown = Identity(ANONYMOUS.kind, "alice", "demo", "users", ("atlas", "cms", "gone"), shown_roles)
     got = choose(_MEMBER, msgspec.structs.replace(_WISH, **wish), shown)
     assert (got.group, got.groups, got.roles) == expected
 

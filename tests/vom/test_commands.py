@@ -341,7 +341,7 @@ def test_a_user_without_the_role_is_told_who_may(core: Core, admin: Path) -> Non
     assert done.status == 1
     assert done.err.splitlines() == [
         "xos-vo: bob@demo may not list the users of this VO",
-        "        Allowed: a VOAdmin of the VO; the core machine's own certificate.",
+        "        Allowed: a VOAdmin of the VO; a VOManager of the VO; the core machine's own certificate.",
     ]
 
 
@@ -383,7 +383,9 @@ def test_a_token_is_printed_alone_so_that_it_can_be_piped(admin: Path, alice: Pa
     assert (word.node, word.token, word.ca_fingerprint.hex()) == ("node1", told["token"], told["ca_fingerprint"])
     assert word.front_door.startswith("127.0.0.1:")
     refused = run(alice, "xos-node", "token", "node1")
-    assert refused.err.splitlines()[0] == "xos-node: alice@demo may not make join tokens"
+    assert (
+        refused.err.splitlines()[0] == "xos-node: alice@demo may not make join tokens for machines that serve every VO"
+    )
 
 
 def test_no_command_takes_a_secret_as_an_argument() -> None:

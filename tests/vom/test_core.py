@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -171,6 +172,7 @@ async def test_what_was_acknowledged_before_a_kill_is_there_after_it(tmp_path: P
     library = tmp_path / "library"
     library.mkdir()
     (library / "tests_vom_conftest.py").symlink_to(Path(__file__).with_name("conftest.py"))
+    (library / "support").symlink_to(Path(__file__).parents[1] / "support")
     lines = _killed_after(40, CHILD.format(tests=str(library), directory=str(tmp_path / "core")))
     issued = {name: int(serial) for name, serial in lines if name != "suspended"}
     suspended = {name for word, name in lines if word == "suspended"}
@@ -244,7 +246,8 @@ async def test_a_crl_that_cannot_be_renewed_is_tried_again(
             raise StorageFull(path="vom.sqlite")
         return await publish()
 
-    monkeypatch.setattr("xos.vom.core.asyncio.sleep", sleep)
+    # For this module only: the other services of the daemon sleep too.
+    monkeypatch.setattr("xos.vom.core.asyncio", types.SimpleNamespace(**{**vars(asyncio), "sleep": sleep}))
     monkeypatch.setattr(machine.core, "publish_crl", full_at_first)
     with pytest.raises(asyncio.CancelledError):
         await machine.core.keep_fresh()

@@ -27,6 +27,13 @@ GROUP = x509.ObjectIdentifier(f"{_ARC}.7")
 SUBGROUP = x509.ObjectIdentifier(f"{_ARC}.8")
 NODE_NAME = x509.ObjectIdentifier(f"{_ARC}.100.1")
 NODE_ROLES = x509.ObjectIdentifier(f"{_ARC}.100.2")
+NODE_VOS = x509.ObjectIdentifier(f"{_ARC}.100.3")
+NODE_CORES = x509.ObjectIdentifier(f"{_ARC}.100.4")
+NODE_MEMORY = x509.ObjectIdentifier(f"{_ARC}.100.5")
+NODE_ARCHITECTURE = x509.ObjectIdentifier(f"{_ARC}.100.6")
+NODE_SITE = x509.ObjectIdentifier(f"{_ARC}.100.7")
+NODE_FLAVOUR = x509.ObjectIdentifier(f"{_ARC}.100.8")
+CAPABILITIES = x509.ObjectIdentifier(f"{_ARC}.100.9")
 
 ATTRIBUTES = {
     PRIMARY_VO: "GlobalPrimaryVOName",
@@ -39,7 +46,17 @@ ATTRIBUTES = {
     SUBGROUP: "Subgroup",
     NODE_NAME: "NodeName",
     NODE_ROLES: "NodeRoles",
+    NODE_VOS: "NodeVOs",
+    NODE_CORES: "NodeCores",
+    NODE_MEMORY: "NodeMemory",
+    NODE_ARCHITECTURE: "NodeArchitecture",
+    NODE_SITE: "NodeSite",
+    NODE_FLAVOUR: "NodeFlavour",
+    CAPABILITIES: "Capabilities",
 }
+_OF_NODES = frozenset(
+    {NODE_NAME, NODE_ROLES, NODE_VOS, NODE_CORES, NODE_MEMORY, NODE_ARCHITECTURE, NODE_SITE, NODE_FLAVOUR}
+)
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _CAPITAL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -77,8 +94,8 @@ def identity_of(certificate: x509.Certificate, der: bytes) -> Identity:
 
 
 def _user(found: dict[x509.ObjectIdentifier, str]) -> Identity:
-    for oid in (NODE_NAME, NODE_ROLES):
-        if oid in found:
+    for oid in found:
+        if oid in _OF_NODES:
             raise BadCertificate(detail=f"both GlobalUserID and {ATTRIBUTES[oid]}")
     for oid in (PRIMARY_VO, PRIMARY_GROUP):
         if oid not in found:
@@ -97,16 +114,68 @@ def _user(found: dict[x509.ObjectIdentifier, str]) -> Identity:
         groups=groups,
         roles=_names(found, ROLE, capitals=True),
         vos=_names(found, SECONDARY_VOS),
+        capabilities=_names(found, CAPABILITIES, capitals=True),
     )
 
 
 def _machine(found: dict[x509.ObjectIdentifier, str]) -> Identity:
     for oid, name in ATTRIBUTES.items():
-        if oid in found and oid not in {NODE_NAME, NODE_ROLES}:
+        if oid in found and oid not in _OF_NODES:
             raise BadCertificate(detail=f"{name} without a GlobalUserID")
     if NODE_NAME not in found:
         raise BadCertificate(detail="neither GlobalUserID nor NodeName")
-    return Identity(Kind.MACHINE, check_name(found[NODE_NAME], "NodeName"), roles=_names(found, NODE_ROLES))
+    _measures(found)
+    return Identity(
+        Kind.MACHINE,
+        check_name(found[NODE_NAME], "NodeName"),
+        roles=_names(found, NODE_ROLES),
+        vos=_names(found, NODE_VOS),
+    )
+
+
+class Measures(msgspec.Struct, frozen=True):
+    """What a machine's certificate says of the machine itself; 0 and empty: nothing."""
+
+    cores: int = 0
+    memory: int = 0
+    """Bytes."""
+    architecture: str = ""
+    """As ``uname -m`` says."""
+    site: str = ""
+    flavour: str = ""
+
+    def attributes(self) -> dict[x509.ObjectIdentifier, str]:
+        """As they stand in the certificate. Raises `BadCertificate` for what may not."""
+        texts = {NODE_ARCHITECTURE: self.architecture, NODE_SITE: self.site, NODE_FLAVOUR: self.flavour}
+        told = {oid: check_name(text, ATTRIBUTES[oid], capitals=True) for oid, text in texts.items() if text}
+        for oid, number in ((NODE_CORES, self.cores), (NODE_MEMORY, self.memory)):
+            if not 0 <= number < 1 << 62:
+                raise BadCertificate(detail=f"{ATTRIBUTES[oid]} of {number}")
+            if number:
+                told[oid] = str(number)
+        return told
+
+
+def measures_of(certificate: x509.Certificate) -> Measures:
+    """What a machine's *certificate* says of the machine; not verified. Raises `BadCertificate`."""
+    return _measures(attributes_of(certificate))
+
+
+def _measures(found: dict[x509.ObjectIdentifier, str]) -> Measures:
+    names = (NODE_ARCHITECTURE, NODE_SITE, NODE_FLAVOUR)
+    texts = (check_name(found[oid], ATTRIBUTES[oid], capitals=True) if oid in found else "" for oid in names)
+    return Measures(_number(found, NODE_CORES), _number(found, NODE_MEMORY), *texts)
+
+
+def _number(found: dict[x509.ObjectIdentifier, str], oid: x509.ObjectIdentifier) -> int:
+    if oid not in found:
+        return 0
+    if _NUMBER.fullmatch(found[oid]) is None:
+        raise BadCertificate(detail=f"{ATTRIBUTES[oid]} {found[oid][:40]!r} is not a number")
+    return int(found[oid])
+
+
+_NUMBER = re.compile(r"[1-9][0-9]{0,18}")
 
 
 def _names(

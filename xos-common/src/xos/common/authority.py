@@ -15,15 +15,18 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from xos.common.attributes import (
+    CAPABILITIES,
     MAX_ATTRIBUTES,
     NODE_NAME,
     NODE_ROLES,
+    NODE_VOS,
     PRIMARY_GROUP,
     PRIMARY_VO,
     ROLE,
     SECONDARY_GROUPS,
     SECONDARY_VOS,
     USER_ID,
+    Measures,
     check_name,
     groups_told,
     write_utf8_string,
@@ -33,6 +36,7 @@ from xos.common.identity import Identity
 from xos.common.keys import UNREADABLE, check_csr, key_pem, load_key, make_key
 
 BACKDATED_S = 300
+NOTHING = Measures()
 
 
 def new_serial() -> int:
@@ -114,6 +118,7 @@ class Authority:
             PRIMARY_GROUP: check_name(identity.group, "group", capitals=True),
             SECONDARY_GROUPS: ",".join(check_name(group, "group", capitals=True) for group in identity.groups),
             ROLE: ",".join(check_name(role, "role", capitals=True) for role in identity.roles),
+            CAPABILITIES: ",".join(check_name(name, "capability", capitals=True) for name in identity.capabilities),
             **groups_told(identity.group, identity.groups),
         }
         subject = _name(identity.name, identity.vo)
@@ -127,21 +132,48 @@ class Authority:
         addresses: Iterable[str],
         lifetime_s: float,
         *,
+        vos: Iterable[str] = (),
+        measures: Measures = NOTHING,
         serial: int | None = None,
         at: float | None = None,
     ) -> bytes:
         """A machine's certificate (DER): *roles* are ``core``, ``resource``; *addresses* IP addresses or host names.
 
-        Otherwise as `issue_user`.
+        *vos*: those that it belongs to; none is all. Otherwise as `issue_user`.
         """
         values = {
             NODE_NAME: check_name(node, "node"),
             NODE_ROLES: ",".join(check_name(role, "role") for role in roles),
+            NODE_VOS: ",".join(check_name(vo, "VO") for vo in vos),
+            **measures.attributes(),
         }
         also: list[x509.GeneralName] = [x509.DNSName(node)]
         also += [_alternative(address) for address in addresses if address != node]
         names = x509.Extension(x509.SubjectAlternativeName.oid, False, x509.SubjectAlternativeName(also))
         return self._issue(csr, _name(node, "nodes"), values, [_CLIENT_AND_SERVER, names], lifetime_s, serial, at)
+
+    def issue_signer(
+        self, public: ec.EllipticCurvePublicKey, common: str, organisation: str, lifetime_s: float, *, at: float
+    ) -> bytes:
+        """A certificate (DER) for a key that signs statements only: it names nobody, so it opens no door.
+
+        The VO manager's is one: *organisation* is the VO.
+        """
+        builder = x509.CertificateBuilder(
+            self.certificate.subject,
+            _name(common, organisation),
+            public,
+            new_serial(),
+            _when(int(at) - BACKDATED_S),
+            _when(min(int(at + lifetime_s), self._not_after)),
+            [
+                _NOT_A_CA,
+                _SIGNS,
+                x509.Extension(x509.SubjectKeyIdentifier.oid, False, x509.SubjectKeyIdentifier.from_public_key(public)),
+                self._authority_key,
+            ],
+        )
+        return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
 
     def crl(
         self,

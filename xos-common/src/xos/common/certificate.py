@@ -15,6 +15,13 @@ eight are the original's; those under ``1.34.5.0.14.100`` are ours. No GlobalUse
 1.34.5.0.14.8         Subgroup                    users: those groups that have a dot (``physics.atlas``)
 1.34.5.0.14.100.1     NodeName                    machines: the node
 1.34.5.0.14.100.2     NodeRoles                   machines: ``core``, ``resource``
+1.34.5.0.14.100.3     NodeVOs                     machines: the VOs they belong to; none is all
+1.34.5.0.14.100.4     NodeCores                   machines: processor cores, a decimal number
+1.34.5.0.14.100.5     NodeMemory                  machines: bytes of memory, a decimal number
+1.34.5.0.14.100.6     NodeArchitecture            machines: as ``uname -m`` says
+1.34.5.0.14.100.7     NodeSite                    machines: where they stand
+1.34.5.0.14.100.8     NodeFlavour                 machines: ``pc``, ``ssi``, ``mobile``
+1.34.5.0.14.100.9     Capabilities                users: capabilities in the VO
 ====================  ==========================  =====================================================
 
 Group and Subgroup repeat what 4 and 5 say in the form that the original's software reads; they must agree.

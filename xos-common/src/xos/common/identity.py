@@ -34,7 +34,7 @@ class Identity(msgspec.Struct, frozen=True, array_like=True):
     roles: tuple[str, ...] = ()
     """Roles in the VO; ``VOAdmin`` administers it. A machine's: ``core`` or ``resource``."""
     vos: tuple[str, ...] = ()
-    """GlobalSecondaryVONames."""
+    """GlobalSecondaryVONames. A machine's: the VOs that it belongs to; none is all."""
     serial: int = 0
     not_before: int = 0
     """Unix seconds."""
@@ -42,6 +42,8 @@ class Identity(msgspec.Struct, frozen=True, array_like=True):
     """Unix seconds."""
     fingerprint: str = ""
     """SHA-256 of the DER certificate, hex."""
+    capabilities: tuple[str, ...] = ()
+    """What the user may do besides what the roles allow; the VO says what there is."""
 
     def __str__(self) -> str:
         return f"{self.name}@{self.vo}" if self.vo else self.name or self.kind.value

@@ -11,17 +11,28 @@ import msgspec
 DIXI_PORT = 6740
 """Where nodes reach each other (mutual TLS)."""
 FRONT_PORT = 6730
-"""The front door: CDA and RCA, for those who have no certificate yet."""
+"""The front door: CDA, RCA and Registration, for those who have no certificate yet."""
 HTTPS_PORT = 6743
 """The HTTP/JSON gateway and ``/metrics``."""
 WEB_PORT = 6780
 """Where browsers find VOLife."""
 WEB_DIXI_PORT = 6781
 """Where other nodes reach VOLife's daemon, which may be on the core's machine."""
-CORE_SERVICES = ("Directory", "XVOMS", "CDA", "RCA", "VOPS", "Accounting", "Audit", "JobManager", "JobDirectory")
+CORE_SERVICES = (
+    "Directory",
+    "XVOMS",
+    "CDA",
+    "RCA",
+    "Registration",
+    "VOPS",
+    "Accounting",
+    "Audit",
+    "JobManager",
+    "JobDirectory",
+)
 NODE_SERVICES = ("ResourceManager", "ExecutionManager")
 WEB_SERVICES = ("VOLife",)
-FRONT_SERVICES = ("CDA", "RCA")
+FRONT_SERVICES = ("CDA", "RCA", "Registration")
 
 Setting = str | int | float | bool
 Settings = Mapping[str, Setting]

@@ -14,7 +14,7 @@ from xos.common.log import get_logger
 from xos.common.signing import Signed
 from xos.dixi.api import current_call
 from xos.dixi.hosting import Hosted
-from xos.vom import members
+from xos.vom import vos
 from xos.vom.api import Accounting, By, Head, Period, Quota, QuotaState, Usage, UsageRecord
 from xos.vom.callers import authorise
 from xos.vom.core import VomCore
@@ -140,7 +140,7 @@ class AccountingService(Hosted[Settings], Accounting):
         noted = acting(now, "quota-set", vo=wanted.vo, target=target, **limits)
 
         def write(connection: sa.Connection) -> Quota | str | None:
-            if members.find_vo(connection, wanted.vo) is None:
+            if vos.find_vo(connection, wanted.vo) is None:
                 return None
             there = quotas.find(connection, wanted)
             if there is not None and _same_change(there, changed):

@@ -30,10 +30,10 @@ def load_or_create(
     `AuthorityUnreadable` or `AuthorityExposed`.
     """
     place = directory / "ca"
-    passphrase = _passphrase(passphrase_file, env, may_create=not place.exists())
+    secret = passphrase(passphrase_file, env, may_create=not place.exists())
     if not place.exists():
-        _create(place, Authority.create(name, years), passphrase)
-    return _load(place, passphrase)
+        _create(place, Authority.create(name, years), secret)
+    return _load(place, secret)
 
 
 def _load(place: Path, passphrase: bytes) -> Authority:
@@ -60,7 +60,11 @@ def _create(place: Path, authority: Authority, passphrase: bytes) -> None:
     sync_directory(place.parent)
 
 
-def _passphrase(file: Path, env: Mapping[str, str], *, may_create: bool) -> bytes:
+def passphrase(file: Path, env: Mapping[str, str] = os.environ, *, may_create: bool = False) -> bytes:
+    """What protects the CA's key: the systemd credential, else what is in *file*, which may be made if need be.
+
+    Raises `AuthorityUnreadable`, `AuthorityExposed`.
+    """
     given = env.get("CREDENTIALS_DIRECTORY")
     if given and (Path(given) / SYSTEMD_CREDENTIAL).exists():
         found = _read(Path(given) / SYSTEMD_CREDENTIAL)
@@ -68,10 +72,10 @@ def _passphrase(file: Path, env: Mapping[str, str], *, may_create: bool) -> byte
         if may_create and not file.exists():
             write_atomically(file, secrets.token_urlsafe(32).encode() + b"\n", 0o600)
         found = _read_private(file)
-    passphrase = found.rstrip(b"\r\n")
-    if not passphrase:
+    secret = found.rstrip(b"\r\n")
+    if not secret:
         raise AuthorityUnreadable(file=str(file), detail="the passphrase is empty")
-    return passphrase
+    return secret
 
 
 def _read_private(file: Path) -> bytes:

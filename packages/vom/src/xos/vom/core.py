@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Annotated
 
 import msgspec
+import sqlalchemy as sa
 from msgspec import Meta
 
 from xos.common import config
@@ -25,7 +26,7 @@ from xos.common.errors import XosError
 from xos.common.log import get_logger
 from xos.common.migrations import prepare
 from xos.common.storage import Store
-from xos.vom import authority, ledger
+from xos.vom import authority, ledger, requests
 from xos.vom.api import CrlPublished
 from xos.vom.errors import AuthorityUnreadable, VomInUse
 from xos.vom.gate import Gate, Patience
@@ -64,6 +65,7 @@ class VomCore:
         settings: CoreConfig,
         store: Store,
         ca: Authority,
+        secret: bytes,
         lock: int,
         clock: Callable[[], float],
     ) -> None:
@@ -71,6 +73,8 @@ class VomCore:
         self.settings = settings
         self.store = store
         self.authority = ca
+        self.secret = secret
+        """What protects the CA's key, and the VO managers'."""
         self.ca_not_after = int(ca.certificate.not_valid_after_utc.timestamp())
         self.now = clock
         """Unix seconds."""
@@ -99,11 +103,9 @@ class VomCore:
         try:
             store = await _open_store(_database(directory, settings))
             try:
-                await asyncio.to_thread(
-                    prepare, Place.of(_database(directory, settings)), records.METADATA, records.MIGRATIONS
-                )
                 ca = await _authority(directory, settings, store)
-                core = cls(directory, settings, store, ca, lock, clock)
+                secret = authority.passphrase(directory / settings.passphrase_file)
+                core = cls(directory, settings, store, ca, secret, lock, clock)
                 core.meter = await Meter.load(store)
                 await core.publish_crl()
             except BaseException:
@@ -155,7 +157,12 @@ class VomCore:
 
     async def _forget_expired(self) -> None:
         now = int(self.now())
-        await self.store.write(lambda connection: ledger.forget_expired(connection, now))
+
+        def write(connection: sa.Connection) -> None:
+            ledger.forget_expired(connection, now)
+            requests.expire(connection, now)
+
+        await self.store.write(write)
 
     def expiry(self, at: int, lifetime_s: float) -> int:
         """The notAfter of a certificate issued at *at*: none outlives the CA."""

@@ -77,6 +77,127 @@ class UserExists(VomError):
     http_status = 409
 
 
+class ChangedMeanwhile(VomError):
+    """Raised when a change was made from a version that is no longer the present one: nothing is lost, nothing done."""
+
+    code = "vom.changed-meanwhile"
+    template = "{what} was changed meanwhile: version {version}, not {given}"
+    hint = "Look at it again, then repeat the change."
+    http_status = 409
+
+
+class VODissolved(VomError):
+    """Raised when a VO of that name was dissolved: its name is not given to another."""
+
+    code = "vom.dissolved"
+    template = "VO {vo} was dissolved"
+    hint = "Choose another name; `xos-vo archive {vo}` shows what is left."
+    http_status = 410
+
+
+class UnknownArchive(VomError):
+    """Raised when no VO of that name was ever dissolved."""
+
+    code = "vom.unknown-archive"
+    template = "no archive of a VO {vo}"
+    hint = "`xos-vo archives` lists them."
+    http_status = 404
+
+
+class InUse(VomError):
+    """Raised when a group or role cannot be removed since it is still in use."""
+
+    code = "vom.still-used"
+    template = "the {what} {name} of VO {vo} {detail}"
+    hint = "`xos-vo list-users {vo} --{what} {name}` shows who has it."
+    http_status = 409
+
+
+class UnsupportedByVO(VomError):
+    """Raised when a member shall have an attribute or capability that the VO does not support."""
+
+    code = "vom.unsupported"
+    template = "VO {vo} does not support the {what} {name}"
+    hint = "A VOManager can add it: `xos-vo change {vo} --{option}`."
+    http_status = 409
+
+
+class LastManager(VomError):
+    """Raised when a change would leave a VO that its members manage without a manager."""
+
+    code = "vom.last-manager"
+    template = "{user} is the last VOManager of VO {vo}"
+    hint = "Give another member the role VOManager first."
+    http_status = 409
+
+
+class BadImport(VomError):
+    """Raised when a list of members cannot be taken in whole: nothing of it was."""
+
+    code = "vom.bad-import"
+    template = "{count} of the lines cannot be taken in, so none was: {lines}"
+    hint = "Correct these lines and import the whole list again."
+    http_status = 400
+    exit_status = 2
+
+
+class IdentityTaken(VomError):
+    """Raised when an identity elsewhere is linked to another person already."""
+
+    code = "vom.identity-taken"
+    template = "{backend} identity {subject} belongs to somebody else"
+    hint = "Unlink it there first: `xos-vo unlink VO USER {backend} {subject}`."
+    http_status = 409
+
+
+# --- registration ----------------------------------------------------------------------------------------------------
+
+
+class UnknownRequest(VomError):
+    """Raised when there is no such request for membership."""
+
+    code = "vom.unknown-request"
+    template = "no such request for membership"
+    hint = "`xos-vo requests VO` lists those that wait."
+    http_status = 404
+
+
+class RequestDecided(VomError):
+    """Raised when a request for membership was decided otherwise already, or is too old."""
+
+    code = "vom.request-decided"
+    template = "the request of {name} is {state} already"
+    hint = "The person can ask again."
+    http_status = 409
+
+
+class NameTaken(VomError):
+    """Raised when somebody asks for a name that a member, or another who asks, has already."""
+
+    code = "vom.name-taken"
+    template = "the name {name} is taken in VO {vo}"
+    hint = "Choose another name."
+    http_status = 409
+
+
+class TooManyRequests(VomError):
+    """Raised when too many requests for membership come from one address, or wait in one VO."""
+
+    code = "vom.too-many-requests"
+    template = "too many requests for membership {where}"
+    hint = "Try again in {seconds} s."
+    http_status = 429
+
+
+class BadInvitation(VomError):
+    """Raised when an invitation is wrong, used, or too old; which of these is not told."""
+
+    code = "vom.bad-invitation"
+    template = "this invitation is not good (any more)"
+    hint = "An administrator of the VO makes a new one: `xos-vo invite VO USER`."
+    http_status = 401
+
+
 class WeakPassword(VomError):
     """Raised when a new password is too short, too long or the user's own name."""
 
@@ -132,6 +253,60 @@ class Suspended(VomError):
     code = "vom.suspended"
     template = "{user}@{vo} is suspended"
     hint = "An administrator of the VO can `xos-vo resume {vo} {user}`."
+    http_status = 403
+
+
+class MembershipOver(VomError):
+    """Raised when a user asks for a certificate whose membership has an end, and that is past."""
+
+    code = "vom.membership-over"
+    template = "the membership of {user}@{vo} is over"
+    hint = "An administrator of the VO can prolong it: `xos-vo change-user {vo} {user} --expires DATE`."
+    http_status = 403
+
+
+class UnknownBackend(VomError):
+    """Raised when the CDA does not offer that way to prove who one is."""
+
+    code = "vom.unknown-backend"
+    template = "this CDA does not know {backend}"
+    hint = "It knows: {known}."
+    http_status = 404
+
+
+class BackendAway(VomError):
+    """Raised when what a back-end of the CDA asks is away or not set up right; nobody is let in or turned down."""
+
+    code = "vom.backend-away"
+    template = "{backend} cannot tell who you are at present: {detail}"
+    hint = "Try again in a moment, or another way: {known}."
+    http_status = 503
+
+
+class LoginPending(VomError):
+    """Raised while the person has not finished the login at the OpenID provider."""
+
+    code = "vom.login-pending"
+    template = "the login is not finished"
+    hint = "Open the page that was named, then try again."
+    http_status = 428
+
+
+class LoginOver(VomError):
+    """Raised when a login at an OpenID provider was refused, has taken too long, or was never begun here."""
+
+    code = "vom.login-over"
+    template = "this login is over: {detail}"
+    hint = "Begin a new one."
+    http_status = 401
+
+
+class NotLinked(VomError):
+    """Raised when a person has proved who they are elsewhere, and that identity is no member's of the VO."""
+
+    code = "vom.not-linked"
+    template = "{backend} identity {subject} is not {user}@{vo}"
+    hint = "An administrator of the VO can link it: `xos-vo link {vo} {user} {backend} {subject}`."
     http_status = 403
 
 
@@ -245,6 +420,33 @@ class UnknownMachine(VomError):
     template = "{node} has not joined"
     hint = "Join with a token: `xos-node token {node}` on the core."
     http_status = 404
+
+
+class MachinePending(VomError):
+    """Raised when a machine that waits for approval is used as if it were a part of the grid."""
+
+    code = "vom.machine-pending"
+    template = "{node} waits for approval"
+    hint = "On the core: `xos-resource approve {node}`."
+    http_status = 409
+
+
+class MachineKnown(VomError):
+    """Raised when a machine asks to join by the name of one that is part of the grid, or that another key asked for."""
+
+    code = "vom.machine-known"
+    template = "{node} is {state} already, with another key"
+    hint = "Use another name, or a join token for that name: `xos-node token {node}`."
+    http_status = 409
+
+
+class Withdrawn(VomError):
+    """Raised when a machine that was taken out of the grid wants a certificate."""
+
+    code = "vom.withdrawn"
+    template = "{node} was taken out of the grid"
+    hint = "`xos-node token {node}` on the core lets it in again."
+    http_status = 403
 
 
 # --- the authority ---------------------------------------------------------------------------------------------------

@@ -3,15 +3,20 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
+import msgspec
+import sqlalchemy as sa
+
 from xos.common.certificate import check_csr
-from xos.vom import ledger
-from xos.vom.api import Issued
+from xos.vom import ledger, resources
+from xos.vom.api import Issued, Resource
 from xos.vom.core import VomCore
 from xos.vom.machines import check_addresses, sign_machine
 from xos.vom.names import check_name
 from xos.vom.policy import CORE_ROLE
+from xos.vom.resources import Machine
 
 
 async def found(
@@ -29,12 +34,18 @@ async def found(
     through the RCA. May be repeated. Raises `VomInUse` while a daemon has the directory open, `BadName`,
     `BadRequest`, `BadCsr`, and what `VomCore.open` does.
     """
-    machine = ledger.Machine(check_name("node", node), roles, check_addresses(addresses))
+    resource = Resource(check_name("node", node), roles=roles, addresses=check_addresses(addresses), joined=time.time())
     checked = check_csr(csr)
     core = await VomCore.open(directory)
     try:
-        issued, signed = sign_machine(core, checked, machine, int(core.now()), days * 86400)
-        await core.store.write(lambda connection: ledger.keep_machine(connection, machine, signed))
+        issued, signed = sign_machine(core, checked, Machine(resource), int(core.now()), days * 86400)
+        machine = Machine(msgspec.structs.replace(resource, not_after=signed.not_after))
+
+        def write(connection: sa.Connection) -> None:
+            resources.keep(connection, machine)
+            ledger.record_machine(connection, node, signed, 0)
+
+        await core.store.write(write)
         return issued, core.crl.crl
     finally:
         await core.close()

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
-from xos.vom.errors import BadCredentials, BadRequest, PasswordsBusy, TooManyAttempts
+from xos.common.errors import XosError
+from xos.vom.errors import BadCredentials, BadRequest, TooManyAttempts
 from xos.vom.passwords import LONGEST, Passwords
 from xos.vom.throttle import Limit, Throttle, retry_after_ms
 
@@ -39,13 +40,19 @@ class Gate:
 
         Raises `BadCredentials`, `TooManyAttempts` (with the time to wait), `PasswordsBusy`, `BadRequest`.
         """
-        if len(password.encode()) > LONGEST:
-            raise BadRequest(what="password", detail=f"longer than {LONGEST} bytes")
-        key = f"{user}@{vo} {address}"
+        check_length(password)
+        await self.judge(f"{user}@{vo}", address, lambda: self._passwords.matches(kept, password))
+
+    async def judge(self, who: str, address: str, check: Callable[[], Awaitable[bool]]) -> None:
+        """Return when *check* says yes; guesses are counted for *who* at *address*, and for *address*.
+
+        Raises `BadCredentials`, `TooManyAttempts`, and what *check* does, which is no guess then.
+        """
+        key = f"{who} {address}"
         self._charge(key, address)
         try:
-            right = await self._passwords.matches(kept, password)
-        except PasswordsBusy:
+            right = await check()
+        except XosError:
             self._give_back(key, address)
             raise
         if not right:
@@ -68,3 +75,9 @@ class Gate:
         self._users.give_back(key)
         if address:
             self._addresses.give_back(address)
+
+
+def check_length(password: str) -> None:
+    """Raise `BadRequest` for a password that nobody can have."""
+    if len(password.encode("utf-8", "replace")) > LONGEST:
+        raise BadRequest(what="password", detail=f"longer than {LONGEST} bytes")

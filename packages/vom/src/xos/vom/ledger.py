@@ -11,7 +11,8 @@ import enum
 import msgspec
 import sqlalchemy as sa
 
-from xos.vom.store import CERTIFICATES, CRL_NUMBER, JOIN_TOKENS, MACHINES, REVOCATIONS, USERS
+from xos.vom.api import UserState
+from xos.vom.store import CERTIFICATES, CRL_NUMBER, INVITATIONS, JOIN_TOKENS, REVOCATIONS, USERS, VOS
 
 KEPT_AFTER_EXPIRY = 86_400
 """Seconds that an expired certificate, its revocation, or a join token is remembered."""
@@ -33,14 +34,8 @@ class Signed(msgspec.Struct, frozen=True):
     serial: int
     issued: int
     not_after: int
-
-
-class Machine(msgspec.Struct, frozen=True):
-    """A machine that has joined: what its certificates say."""
-
-    node: str
-    roles: tuple[str, ...]
-    addresses: tuple[str, ...]
+    vos: tuple[str, ...] = ()
+    """Further VOs that a user's certificate names."""
 
 
 class Token(msgspec.Struct, frozen=True):
@@ -55,6 +50,8 @@ class Token(msgspec.Struct, frozen=True):
     used: float | None = None
     csr: str | None = None
     certificate: bytes | None = None
+    vo: str = ""
+    """The machine becomes a resource of that VO; empty: of all."""
 
 
 def record_user(connection: sa.Connection, user_id: int, version: int, signed: Signed, shown: int) -> Outcome:
@@ -67,8 +64,26 @@ def record_user(connection: sa.Connection, user_id: int, version: int, signed: S
         return Outcome.CHANGED
     if shown and is_revoked(connection, shown):
         return Outcome.REVOKED
+    if signed.vos and not _is_in(connection, user_id, signed.vos, signed.issued):
+        return Outcome.CHANGED
     _insert(connection, signed, user_id, None)
     return Outcome.RECORDED
+
+
+def _is_in(connection: sa.Connection, user_id: int, vos: tuple[str, ...], now: int) -> bool:
+    """Whether the person is an active member of all *vos*."""
+    account = sa.select(USERS.c.account_id).where(USERS.c.id == user_id).scalar_subquery()
+    found = connection.scalar(
+        sa.select(sa.func.count())
+        .select_from(USERS.join(VOS, USERS.c.vo_id == VOS.c.id))
+        .where(
+            USERS.c.account_id == account,
+            VOS.c.name.in_(vos),
+            USERS.c.state == UserState.ACTIVE.value,
+            sa.or_(USERS.c.expires == 0, USERS.c.expires > now),
+        )
+    )
+    return found == len(vos)
 
 
 _LOCK_USER = sa.select(USERS.c.version).where(USERS.c.id == sa.bindparam("id")).with_for_update(read=True)
@@ -82,6 +97,7 @@ def _insert(connection: sa.Connection, signed: Signed, user_id: int | None, node
         "node": node,
         "issued": signed.issued,
         "not_after": signed.not_after,
+        "vos": f",{','.join(signed.vos)}," if signed.vos else "",
     }
     connection.execute(_INSERT, row)
 
@@ -95,8 +111,23 @@ _REVOKED = sa.select(REVOCATIONS.c.serial).where(REVOCATIONS.c.serial == sa.bind
 
 
 def revoke_user(connection: sa.Connection, user_id: int, now: int) -> int:
-    """Take back every live certificate of a user; how many that were."""
-    return _revoke(connection, CERTIFICATES.c.user_id == user_id, now)
+    """Take back every live certificate of a user, those from other VOs that name this one too; how many that were."""
+    row = connection.execute(
+        sa.select(USERS.c.account_id, VOS.c.name).join_from(USERS, VOS).where(USERS.c.id == user_id)
+    ).one()
+    same = sa.select(USERS.c.id).where(USERS.c.account_id == row.account_id)
+    elsewhere = sa.and_(CERTIFICATES.c.user_id.in_(same), _names(row.name))
+    return _revoke(connection, sa.or_(CERTIFICATES.c.user_id == user_id, elsewhere), now)
+
+
+def revoke_vo(connection: sa.Connection, vo_id: int, vo: str, now: int) -> int:
+    """Take back every live certificate that names *vo*; how many that were."""
+    members = sa.select(USERS.c.id).where(USERS.c.vo_id == vo_id)
+    return _revoke(connection, sa.or_(CERTIFICATES.c.user_id.in_(members), _names(vo)), now)
+
+
+def _names(vo: str) -> sa.ColumnElement[bool]:
+    return CERTIFICATES.c.vos.contains(f",{vo},", autoescape=True)
 
 
 def revoke_machine(connection: sa.Connection, node: str, now: int) -> int:
@@ -140,6 +171,7 @@ def forget_expired(connection: sa.Connection, now: int) -> None:
     connection.execute(CERTIFICATES.delete().where(CERTIFICATES.c.not_after < before))
     connection.execute(REVOCATIONS.delete().where(REVOCATIONS.c.not_after < before))
     connection.execute(JOIN_TOKENS.delete().where(JOIN_TOKENS.c.expires < before))
+    connection.execute(INVITATIONS.delete().where(INVITATIONS.c.expires < before))
 
 
 # --- machines --------------------------------------------------------------------------------------------------------
@@ -160,39 +192,14 @@ def find_token(connection: sa.Connection, digest: str) -> Token | None:
     return None if row is None else Token(**{**row, "addresses": _split(row["addresses"])})
 
 
-def find_machine(connection: sa.Connection, node: str) -> Machine | None:
-    """The machine of that name."""
-    row = connection.execute(sa.select(MACHINES).where(MACHINES.c.node == node)).one_or_none()
-    return None if row is None else Machine(row.node, _split(row.roles), _split(row.addresses))
-
-
-def use_token(
-    connection: sa.Connection, digest: str, csr: str, certificate: bytes, machine: Machine, signed: Signed
-) -> int | None:
-    """Let *machine* join: use the token up, take back what the node of that name had, record the certificate.
-
-    How many certificates were taken back; None: somebody else was first, look again.
-    """
+def use_token(connection: sa.Connection, digest: str, csr: str, certificate: bytes, now: int) -> bool:
+    """Use a join token up; False: somebody else was first, look again."""
     unused = JOIN_TOKENS.update().where(JOIN_TOKENS.c.digest == digest, JOIN_TOKENS.c.used.is_(None))
-    used = connection.execute(unused.values(used=float(signed.issued), csr=csr, certificate=certificate))
-    if used.rowcount != 1:
-        return None
-    revoked = revoke_machine(connection, machine.node, signed.issued)
-    keep_machine(connection, machine, signed)
-    return revoked
-
-
-def keep_machine(connection: sa.Connection, machine: Machine, signed: Signed) -> None:
-    """Enter a machine (or what is new about it) with a certificate of its own."""
-    row = {"roles": ",".join(machine.roles), "addresses": ",".join(machine.addresses)}
-    changed = connection.execute(MACHINES.update().where(MACHINES.c.node == machine.node).values(**row))
-    if changed.rowcount == 0:
-        connection.execute(MACHINES.insert().values(node=machine.node, joined=float(signed.issued), **row))
-    _insert(connection, signed, None, machine.node)
+    return connection.execute(unused.values(used=float(now), csr=csr, certificate=certificate)).rowcount == 1
 
 
 def record_machine(connection: sa.Connection, node: str, signed: Signed, shown: int) -> Outcome:
-    """Record a renewed machine certificate, unless the one *shown* for it (0: none) has been taken back."""
+    """Record a machine's certificate, unless the one *shown* for it (0: none) has been taken back."""
     if shown and is_revoked(connection, shown):
         return Outcome.REVOKED
     _insert(connection, signed, None, node)

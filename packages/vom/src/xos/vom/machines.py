@@ -6,13 +6,17 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 
+import msgspec
 from cryptography import x509
 
-from xos.common.certificate import new_serial
-from xos.vom.api import Issued
+from xos.common.attributes import Measures
+from xos.common.authority import new_serial
+from xos.vom.api import Issued, ResourceAttributes
 from xos.vom.core import VomCore
 from xos.vom.errors import BadRequest, TokenExpired, TokenForeign, TokenUsed, UnknownToken
-from xos.vom.ledger import Machine, Signed, Token
+from xos.vom.ledger import Signed, Token
+from xos.vom.names import check_label
+from xos.vom.resources import Machine
 
 MOST_ADDRESSES = 16
 
@@ -33,6 +37,27 @@ def check_addresses(addresses: tuple[str, ...]) -> tuple[str, ...]:
         except ValueError as error:
             raise BadRequest(what="addresses", detail=f"{address[:80]!r} is not an IP address") from error
     return tuple(dict.fromkeys(found))
+
+
+def check_attributes(attributes: ResourceAttributes) -> ResourceAttributes:
+    """*attributes*, if they may stand in a certificate; else raises `BadRequest`, `BadName`."""
+    for what in ("architecture", "site", "flavour"):
+        if text := getattr(attributes, what):
+            check_label(what, text)
+    for what, most in (("cores", 1 << 20), ("memory", 1 << 60)):
+        if not 0 <= getattr(attributes, what) <= most:
+            raise BadRequest(what=what, detail=f"0 to {most}")
+    return attributes
+
+
+def measured(machine: Machine, attributes: ResourceAttributes | None) -> Machine:
+    """*machine* with what it measures of itself, unless a person has told its attributes; the site stays told."""
+    if attributes is None or machine.pinned:
+        return machine
+    resource = machine.resource
+    site = attributes.site or resource.attributes.site
+    now = msgspec.structs.replace(attributes, site=site, flavour=attributes.flavour or resource.attributes.flavour)
+    return msgspec.structs.replace(machine, resource=msgspec.structs.replace(resource, attributes=now))
 
 
 def judge(token: Token | None, node: str, request: str, now: int) -> Token | bytes:
@@ -59,7 +84,16 @@ def sign_machine(
 ) -> tuple[Issued, Signed]:
     """A certificate for *machine*, not yet on record. *csr* has been checked."""
     signed = Signed(new_serial(), now, core.expiry(now, lifetime_s))
+    resource, told = machine.resource, machine.resource.attributes
     certificate = core.authority.issue_machine(
-        csr, machine.node, machine.roles, machine.addresses, lifetime_s, serial=signed.serial, at=now
+        csr,
+        machine.node,
+        resource.roles,
+        resource.addresses,
+        lifetime_s,
+        vos=resource.vos,
+        measures=Measures(told.cores, told.memory, told.architecture, told.site, told.flavour),
+        serial=signed.serial,
+        at=now,
     )
     return Issued(certificate, core.authority.der, signed.not_after), signed

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""VOs and their members in the database: functions of one connection, for `Store.read` and `Store.write`.
+"""Members of VOs in the database: functions of one connection, for `Store.read` and `Store.write`.
 
-What is refused is returned (None, a value), not raised: a raise would make the store repeat its neighbours' writes.
+They keep and find; who may do what is decided before (`xos.vom.policy`), names are checked before (`xos.vom.names`).
 """
 
 from __future__ import annotations
@@ -9,8 +9,23 @@ from __future__ import annotations
 import msgspec
 import sqlalchemy as sa
 
-from xos.vom.api import VO, Group, User, UserState
-from xos.vom.store import GROUPS, ROLES, USER_GROUPS, USER_ROLES, USERS, VOS
+from xos.vom.accounts import insert_account
+from xos.vom.api import User, UserState
+from xos.vom.labels import label_id
+from xos.vom.store import (
+    ACCOUNTS,
+    CERTIFICATES,
+    GROUPS,
+    IDENTITIES,
+    INVITATIONS,
+    REQUESTS,
+    ROLES,
+    USER_GROUPS,
+    USER_ROLES,
+    USERS,
+    VOS,
+)
+from xos.vom.vos import split, vo_id
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -19,57 +34,46 @@ class Member(msgspec.Struct, frozen=True):
     id: int
     user: User
     password: str
-    """Encoded argon2id hash."""
+    """Encoded argon2id hash; empty: none."""
     version: int
+    account: int
+    """The person's number: the same in all their VOs."""
+
+    def is_active(self, now: float) -> bool:
+        """Whether the user may act at *now* (Unix seconds)."""
+        user = self.user
+        return user.state is UserState.ACTIVE and not 0 < user.expires <= now
 
 
-def insert_vo(connection: sa.Connection, name: str, description: str, now: float) -> None:
-    """Add a VO unless there is one of that name."""
-    if find_vo(connection, name) is None:
-        connection.execute(VOS.insert().values(name=name, description=description, created=now))
+class Filter(msgspec.Struct, frozen=True):
+    """Which members; empty: all."""
+
+    search: str = ""
+    """A part of name, full name or e-mail address."""
+    group: str = ""
+    role: str = ""
 
 
-def find_vo(connection: sa.Connection, name: str) -> VO | None:
-    """The VO of that name."""
-    found = list_vos(connection, (name,))
-    return found[0] if found else None
-
-
-def list_vos(connection: sa.Connection, names: tuple[str, ...] | None) -> list[VO]:
-    """The VOs of those names (None: all), by name."""
-    query = _VOS if names is None else _VOS.where(VOS.c.name.in_(names))
-    return [VO(*row) for row in connection.execute(query)]
-
-
-_VOS = (
-    sa.select(VOS.c.name, VOS.c.description, VOS.c.created, sa.func.count(USERS.c.id))
-    .join_from(VOS, USERS, isouter=True)
-    .group_by(VOS.c.id)
-    .order_by(VOS.c.name)
-)
+ALL = Filter()
 
 
 def find_member(connection: sa.Connection, vo: str, name: str) -> Member | None:
     """The member *name* of *vo* with all groups and roles."""
-    row = connection.execute(_MEMBER, {"vo": vo, "name": name}).one_or_none()
+    row = connection.execute(_MEMBER, {"vo": vo, "name": name}).mappings().one_or_none()
     if row is None:
         return None
-    groups = connection.scalars(_GROUPS_OF, {"user_id": row.id})
-    roles = connection.scalars(_ROLES_OF, {"user_id": row.id})
-    state = UserState(row.state)
-    user = User(vo, name, row.group_name, tuple(groups), tuple(roles), state, row.created)
-    return Member(row.id, user, row.password, row.version)
+    groups = connection.scalars(_GROUPS_OF, {"user_id": row["id"]})
+    roles = connection.scalars(_ROLES_OF, {"user_id": row["id"]})
+    return Member(row["id"], _user(row, groups, roles), row["password"], row["version"], row["account_id"])
 
 
 _USER = sa.select(
-    USERS.c.id,
-    USERS.c.name,
-    USERS.c.password,
-    USERS.c.state,
-    USERS.c.created,
-    USERS.c.version,
-    GROUPS.c.name.label("group_name"),
-).select_from(USERS.join(VOS, USERS.c.vo_id == VOS.c.id).join(GROUPS, USERS.c.group_id == GROUPS.c.id))
+    USERS, ACCOUNTS.c.password, GROUPS.c.name.label("group_name"), VOS.c.name.label("vo_name")
+).select_from(
+    USERS.join(VOS, USERS.c.vo_id == VOS.c.id)
+    .join(GROUPS, USERS.c.group_id == GROUPS.c.id)
+    .join(ACCOUNTS, USERS.c.account_id == ACCOUNTS.c.id)
+)
 _MEMBER = _USER.where(VOS.c.name == sa.bindparam("vo"), USERS.c.name == sa.bindparam("name"))
 _GROUPS_OF = (
     sa.select(GROUPS.c.name)
@@ -83,27 +87,58 @@ _ROLES_OF = (
     .where(USER_ROLES.c.user_id == sa.bindparam("user_id"))
     .order_by(ROLES.c.name)
 )
+_PAIRS = msgspec.json.Decoder(tuple[tuple[str, str], ...])
 
 
-def list_members(connection: sa.Connection, vo: str, after: str, limit: int) -> list[User]:
+def _user(
+    row: sa.RowMapping, groups: sa.ScalarResult[str] | list[str], roles: sa.ScalarResult[str] | list[str]
+) -> User:
+    return User(
+        vo=row["vo_name"],
+        name=row["name"],
+        group=row["group_name"],
+        groups=tuple(groups),
+        roles=tuple(roles),
+        state=UserState(row["state"]),
+        created=row["created"],
+        capabilities=split(row["capabilities"]),
+        attributes=_PAIRS.decode(row["attributes"]),
+        expires=row["expires"],
+        full_name=row["full_name"],
+        email=row["email"],
+        version=row["version"],
+    )
+
+
+def list_members(connection: sa.Connection, vo: str, after: str, limit: int, wanted: Filter = ALL) -> list[User]:
     """Members of *vo* by name, those after *after*: three queries, however many they are."""
     page = _USER.where(VOS.c.name == vo, USERS.c.name > after).order_by(USERS.c.name).limit(limit)
-    rows = connection.execute(page).all()
+    if wanted.search:
+        part = wanted.search.lower()
+        page = page.where(sa.or_(*(sa.func.lower(USERS.c[name]).contains(part, autoescape=True) for name in _SEARCHED)))
+    if wanted.group:
+        further = sa.select(USER_GROUPS.c.user_id).join_from(USER_GROUPS, GROUPS).where(GROUPS.c.name == wanted.group)
+        page = page.where(sa.or_(GROUPS.c.name == wanted.group, USERS.c.id.in_(further)))
+    if wanted.role:
+        having = sa.select(USER_ROLES.c.user_id).join_from(USER_ROLES, ROLES).where(ROLES.c.name == wanted.role)
+        page = page.where(USERS.c.id.in_(having))
+    return _users(connection, page)
+
+
+_SEARCHED = ("name", "full_name", "email")
+
+
+def memberships(connection: sa.Connection, account: int) -> list[User]:
+    """A person in each of their VOs, by the VO's name."""
+    return _users(connection, _USER.where(USERS.c.account_id == account).order_by(VOS.c.name))
+
+
+def _users(connection: sa.Connection, page: sa.Select[tuple[object, ...]]) -> list[User]:
+    rows = connection.execute(page).mappings().all()
     ids = page.with_only_columns(USERS.c.id).subquery()
     groups = _by_user(connection, USER_GROUPS, GROUPS, ids)
     roles = _by_user(connection, USER_ROLES, ROLES, ids)
-    return [
-        User(
-            vo,
-            row.name,
-            row.group_name,
-            tuple(groups.get(row.id, ())),
-            tuple(roles.get(row.id, ())),
-            UserState(row.state),
-            row.created,
-        )
-        for row in rows
-    ]
+    return [_user(row, groups.get(row["id"], []), roles.get(row["id"], [])) for row in rows]
 
 
 def _by_user(connection: sa.Connection, link: sa.Table, named: sa.Table, ids: sa.Subquery) -> dict[int, list[str]]:
@@ -119,68 +154,85 @@ def _by_user(connection: sa.Connection, link: sa.Table, named: sa.Table, ids: sa
     return found
 
 
-def list_groups(connection: sa.Connection, vo: str) -> list[Group]:
-    """The groups of *vo* by name, each with how many have it as primary or further group."""
-    primary = sa.select(sa.func.count()).where(USERS.c.group_id == GROUPS.c.id).scalar_subquery()
-    further = sa.select(sa.func.count()).where(USER_GROUPS.c.group_id == GROUPS.c.id).scalar_subquery()
-    query = (
-        sa.select(GROUPS.c.name, primary + further)
-        .join_from(GROUPS, VOS)
-        .where(VOS.c.name == vo)
-        .order_by(GROUPS.c.name)
-    )
-    return [Group(vo, name, members) for name, members in connection.execute(query)]
+def insert_member(connection: sa.Connection, user: User, password: str, account: int | None = None) -> bool:
+    """Add *user*, and the groups and roles that are new.
 
-
-def insert_member(connection: sa.Connection, user: User, password: str) -> bool:
-    """Add *user* with the encoded hash *password*, and the groups and roles that are new.
-
-    False: there is no such VO. A user of that name that is there already stays as they are.
+    They are the person *account*, or else a new one with the encoded hash *password*. False: there is no such VO.
+    A user of that name that is there already stays as they are.
     """
-    vo_id = connection.scalar(_VO_ID, {"vo": user.vo})
-    if vo_id is None:
+    vo = vo_id(connection, user.vo)
+    if vo is None:
         return False
     if find_member(connection, user.vo, user.name) is not None:
         return True
     row = {
-        "vo_id": vo_id,
+        **_row(connection, vo, user),
+        "vo_id": vo,
         "name": user.name,
-        "password": password,
-        "group_id": _label_id(connection, GROUPS, vo_id, user.group),
+        "account_id": insert_account(connection, password, user.created) if account is None else account,
         "state": user.state.value,
         "created": user.created,
         "version": 1,
     }
     user_id = connection.execute(USERS.insert().returning(USERS.c.id), row).scalar_one()
+    _link(connection, vo, user_id, user)
+    return True
+
+
+def update_member(connection: sa.Connection, member: Member, user: User) -> None:
+    """Keep *user* as what *member* is now; a certificate being issued meanwhile notices by the version."""
+    vo = vo_id(connection, user.vo)
+    if vo is None:
+        return
+    change = USERS.update().where(USERS.c.id == member.id)
+    connection.execute(change.values(**_row(connection, vo, user), version=USERS.c.version + 1))
+    for link in (USER_GROUPS, USER_ROLES):
+        connection.execute(link.delete().where(link.c.user_id == member.id))
+    _link(connection, vo, member.id, user)
+
+
+def _row(connection: sa.Connection, vo: int, user: User) -> dict[str, object]:
+    return {
+        "group_id": label_id(connection, GROUPS, vo, user.group),
+        "capabilities": ",".join(user.capabilities),
+        "attributes": msgspec.json.encode(user.attributes).decode(),
+        "expires": user.expires,
+        "full_name": user.full_name,
+        "email": user.email,
+    }
+
+
+def _link(connection: sa.Connection, vo: int, user_id: int, user: User) -> None:
     for link, column, table, names in (
         (USER_GROUPS, "group_id", GROUPS, user.groups),
         (USER_ROLES, "role_id", ROLES, user.roles),
     ):
         for name in names:
-            label = _label_id(connection, table, vo_id, name)
+            label = label_id(connection, table, vo, name)
             connection.execute(link.insert().values({"user_id": user_id, column: label}))
-    return True
 
 
-_VO_ID = sa.select(VOS.c.id).where(VOS.c.name == sa.bindparam("vo"))
+def delete_members(connection: sa.Connection, users: list[int]) -> None:
+    """Forget users, and persons who are nobody any more. Their certificates must have been revoked."""
+    for start in range(0, len(users), _AT_ONCE):
+        some = users[start : start + _AT_ONCE]
+        accounts = list(connection.scalars(sa.select(USERS.c.account_id).where(USERS.c.id.in_(some))))
+        for table in (USER_GROUPS, USER_ROLES, INVITATIONS, CERTIFICATES):
+            connection.execute(table.delete().where(table.c.user_id.in_(some)))
+        connection.execute(USERS.delete().where(USERS.c.id.in_(some)))
+        nobody = sa.and_(
+            ACCOUNTS.c.id.in_(accounts), ~sa.select(USERS.c.id).where(USERS.c.account_id == ACCOUNTS.c.id).exists()
+        )
+        gone = sa.select(ACCOUNTS.c.id).where(nobody)
+        connection.execute(IDENTITIES.delete().where(IDENTITIES.c.account_id.in_(gone)))
+        connection.execute(REQUESTS.update().where(REQUESTS.c.account_id.in_(gone)).values(account_id=None))
+        connection.execute(ACCOUNTS.delete().where(nobody))
 
 
-def _label_id(connection: sa.Connection, table: sa.Table, vo_id: int, name: str) -> int:
-    """The id of a group or role, which is made if it is new."""
-    found = connection.scalar(sa.select(table.c.id).where(table.c.vo_id == vo_id, table.c.name == name))
-    if found is not None:
-        return int(found)
-    made = table.insert().values(vo_id=vo_id, name=name).returning(table.c.id)
-    return int(connection.execute(made).scalar_one())
+_AT_ONCE = 500
 
 
 def update_state(connection: sa.Connection, user_id: int, state: UserState) -> None:
     """Suspend a user or let them act; a certificate being issued meanwhile notices by the version."""
     change = USERS.update().where(USERS.c.id == user_id, USERS.c.state != state.value)
     connection.execute(change.values(state=state.value, version=USERS.c.version + 1))
-
-
-def update_password(connection: sa.Connection, user_id: int, password: str) -> None:
-    """Keep another encoded hash."""
-    change = USERS.update().where(USERS.c.id == user_id)
-    connection.execute(change.values(password=password, version=USERS.c.version + 1))

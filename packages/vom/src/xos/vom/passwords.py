@@ -59,12 +59,12 @@ class Passwords:
         return await self._run(lambda: str(self._hasher.hash(_prepared(password))))
 
     async def matches(self, kept: str | None, password: str) -> bool:
-        """Whether *password* is the one *kept*; with None (an unknown user) it takes as long, and is False.
+        """Whether *password* is the one *kept*; with none (nobody, or nobody's yet) it takes as long and is False.
 
         Raises `PasswordsBusy`.
         """
-        right = await self._run(lambda: self._verify(self._nobody if kept is None else kept, password))
-        return right and kept is not None
+        right = await self._run(lambda: self._verify(kept or self._nobody, password))
+        return right and bool(kept)
 
     def close(self) -> None:
         """Let go of the threads; what is being worked out ends first."""

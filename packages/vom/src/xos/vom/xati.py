@@ -9,6 +9,8 @@ from xos.common.signing import Signed
 from xos.dixi.stubs import AsyncStub, BlockingStub
 from xos.vom.api import (
     VO,
+    Archive,
+    Backend,
     By,
     CertificateWish,
     Certification,
@@ -16,22 +18,36 @@ from xos.vom.api import (
     Entry,
     Group,
     Head,
+    Imported,
+    Invitation,
     Issued,
     JobAnswer,
     JobQuestion,
     JoinToken,
+    Joining,
     Link,
+    LinkedIdentity,
     Log,
+    Login,
+    MembershipRequest,
+    OpenVO,
     PastRequest,
     Period,
     Policy,
     PolicyCheck,
     Quota,
     QuotaState,
+    RequestState,
+    Resource,
+    ResourceAttributes,
+    ResourceState,
+    Role,
     Usage,
     UsageRecord,
     User,
+    UserChange,
     UserState,
+    VOChange,
     Verdict,
 )
 
@@ -310,6 +326,18 @@ class CDAAsync(AsyncStub):
         result: bytes = await self._caller.call("CDA.revocations", (), bytes, deadline=deadline, retry=True)
         return result
 
+    async def backends(self, *, deadline: float | None = None) -> list[Backend]:
+        """The ways to prove who one is that this CDA offers."""
+        result: list[Backend] = await self._caller.call(
+            "CDA.backends", (), list[Backend], deadline=deadline, retry=True
+        )
+        return result
+
+    async def begin_login(self, backend: str, *, deadline: float | None = None) -> Login:
+        """Begin a login at an OpenID provider (device flow, RFC 8628)."""
+        result: Login = await self._caller.call("CDA.begin_login", (backend,), Login, deadline=deadline)
+        return result
+
 
 class CDAXati(BlockingStub):
     """Credential Distribution Authority: gives users short-lived XOS-Certificates."""
@@ -339,6 +367,16 @@ class CDAXati(BlockingStub):
         result: bytes = self._caller.call("CDA.revocations", (), bytes, deadline=deadline, retry=True)
         return result
 
+    def backends(self, *, deadline: float | None = None) -> list[Backend]:
+        """The ways to prove who one is that this CDA offers."""
+        result: list[Backend] = self._caller.call("CDA.backends", (), list[Backend], deadline=deadline, retry=True)
+        return result
+
+    def begin_login(self, backend: str, *, deadline: float | None = None) -> Login:
+        """Begin a login at an OpenID provider (device flow, RFC 8628)."""
+        result: Login = self._caller.call("CDA.begin_login", (backend,), Login, deadline=deadline)
+        return result
+
 
 class RCAAsync(AsyncStub):
     """Resource Certification Authority: gives machines their certificates."""
@@ -346,25 +384,122 @@ class RCAAsync(AsyncStub):
     service = "RCA"
 
     async def create_token(
-        self, node: str, minutes: float = 60.0, addresses: tuple[str, ...] = (), *, deadline: float | None = None
+        self,
+        node: str,
+        minutes: float = 60.0,
+        addresses: tuple[str, ...] = (),
+        vo: str = "",
+        *,
+        deadline: float | None = None,
     ) -> JoinToken:
-        """A one-time token by which *node* may join; core machines only, since machines belong to every VO.
+        """A one-time token by which *node* may join.
 
-        *addresses* (IP) are certified beside the node's name, for clients such as curl that check them.
+        *addresses* (IP) are certified beside the node's name, for clients such as curl that check them. *vo*: the
+        machine becomes a resource of that VO, whose resource administrators may make such tokens.
         """
         result: JoinToken = await self._caller.call(
-            "RCA.create_token", (node, minutes, addresses), JoinToken, deadline=deadline
+            "RCA.create_token", (node, minutes, addresses, vo), JoinToken, deadline=deadline
         )
         return result
 
-    async def join(self, token: str, node: str, csr: bytes, *, deadline: float | None = None) -> Issued:
+    async def join(
+        self,
+        token: str,
+        node: str,
+        csr: bytes,
+        attributes: ResourceAttributes | None = None,
+        *,
+        deadline: float | None = None,
+    ) -> Issued:
         """A machine certificate for *node*; the token is used up (the same CSR again gets the same certificate)."""
-        result: Issued = await self._caller.call("RCA.join", (token, node, csr), Issued, deadline=deadline, retry=True)
+        result: Issued = await self._caller.call(
+            "RCA.join", (token, node, csr, attributes), Issued, deadline=deadline, retry=True
+        )
         return result
 
-    async def renew(self, csr: bytes, *, deadline: float | None = None) -> Issued:
-        """A new machine certificate for the calling machine."""
-        result: Issued = await self._caller.call("RCA.renew", (csr,), Issued, deadline=deadline, retry=True)
+    async def renew(
+        self, csr: bytes, attributes: ResourceAttributes | None = None, *, deadline: float | None = None
+    ) -> Issued:
+        """A new machine certificate for the calling machine, with what it now measures of itself."""
+        result: Issued = await self._caller.call("RCA.renew", (csr, attributes), Issued, deadline=deadline, retry=True)
+        return result
+
+    async def ask(
+        self,
+        node: str,
+        csr: bytes,
+        addresses: tuple[str, ...] = (),
+        attributes: ResourceAttributes | None = None,
+        *,
+        deadline: float | None = None,
+    ) -> Joining:
+        """Join without a token: wait in the queue.
+
+        The same call again tells how far it is, and brings the certificate.
+        """
+        result: Joining = await self._caller.call(
+            "RCA.ask", (node, csr, addresses, attributes), Joining, deadline=deadline, retry=True
+        )
+        return result
+
+    async def myself(self, *, deadline: float | None = None) -> Resource:
+        """The calling machine as the RCA knows it: when it differs from the certificate, renew."""
+        result: Resource = await self._caller.call("RCA.myself", (), Resource, deadline=deadline, retry=True)
+        return result
+
+    async def list_resources(
+        self,
+        vo: str = "",
+        after: str = "",
+        limit: int = 1000,
+        state: ResourceState | None = None,
+        *,
+        deadline: float | None = None,
+    ) -> list[Resource]:
+        """The machines of a VO (empty: of the grid) by name, those after *after*, at most *limit* (and 1,000)."""
+        result: list[Resource] = await self._caller.call(
+            "RCA.list_resources", (vo, after, limit, state), list[Resource], deadline=deadline, retry=True
+        )
+        return result
+
+    async def resource_info(self, node: str, *, deadline: float | None = None) -> Resource:
+        """One machine."""
+        result: Resource = await self._caller.call(
+            "RCA.resource_info", (node,), Resource, deadline=deadline, retry=True
+        )
+        return result
+
+    async def approve(self, node: str, fingerprint: str = "", *, deadline: float | None = None) -> Resource:
+        """Let a machine that asked into the grid. *fingerprint*: SHA-256 of its public key, to be sure it is that."""
+        result: Resource = await self._caller.call(
+            "RCA.approve", (node, fingerprint), Resource, deadline=deadline, retry=True
+        )
+        return result
+
+    async def withdraw(self, node: str, *, deadline: float | None = None) -> Resource:
+        """Take a machine out of the grid (or refuse it): its certificates are revoked."""
+        result: Resource = await self._caller.call("RCA.withdraw", (node,), Resource, deadline=deadline, retry=True)
+        return result
+
+    async def set_attributes(
+        self, node: str, attributes: ResourceAttributes, version: int = 0, *, deadline: float | None = None
+    ) -> Resource:
+        """Certify other attributes; the machine fetches a new certificate by itself."""
+        result: Resource = await self._caller.call(
+            "RCA.set_attributes", (node, attributes, version), Resource, deadline=deadline
+        )
+        return result
+
+    async def add_to_vo(self, node: str, vo: str, *, deadline: float | None = None) -> Resource:
+        """Make a machine a resource of a VO too."""
+        result: Resource = await self._caller.call("RCA.add_to_vo", (node, vo), Resource, deadline=deadline, retry=True)
+        return result
+
+    async def remove_from_vo(self, node: str, vo: str, *, deadline: float | None = None) -> Resource:
+        """Take a machine out of a VO; it stays in the grid."""
+        result: Resource = await self._caller.call(
+            "RCA.remove_from_vo", (node, vo), Resource, deadline=deadline, retry=True
+        )
         return result
 
     async def certify_host_keys(self, keys: tuple[str, ...], *, deadline: float | None = None) -> tuple[str, ...]:
@@ -384,25 +519,118 @@ class RCAXati(BlockingStub):
     service = "RCA"
 
     def create_token(
-        self, node: str, minutes: float = 60.0, addresses: tuple[str, ...] = (), *, deadline: float | None = None
+        self,
+        node: str,
+        minutes: float = 60.0,
+        addresses: tuple[str, ...] = (),
+        vo: str = "",
+        *,
+        deadline: float | None = None,
     ) -> JoinToken:
-        """A one-time token by which *node* may join; core machines only, since machines belong to every VO.
+        """A one-time token by which *node* may join.
 
-        *addresses* (IP) are certified beside the node's name, for clients such as curl that check them.
+        *addresses* (IP) are certified beside the node's name, for clients such as curl that check them. *vo*: the
+        machine becomes a resource of that VO, whose resource administrators may make such tokens.
         """
         result: JoinToken = self._caller.call(
-            "RCA.create_token", (node, minutes, addresses), JoinToken, deadline=deadline
+            "RCA.create_token", (node, minutes, addresses, vo), JoinToken, deadline=deadline
         )
         return result
 
-    def join(self, token: str, node: str, csr: bytes, *, deadline: float | None = None) -> Issued:
+    def join(
+        self,
+        token: str,
+        node: str,
+        csr: bytes,
+        attributes: ResourceAttributes | None = None,
+        *,
+        deadline: float | None = None,
+    ) -> Issued:
         """A machine certificate for *node*; the token is used up (the same CSR again gets the same certificate)."""
-        result: Issued = self._caller.call("RCA.join", (token, node, csr), Issued, deadline=deadline, retry=True)
+        result: Issued = self._caller.call(
+            "RCA.join", (token, node, csr, attributes), Issued, deadline=deadline, retry=True
+        )
         return result
 
-    def renew(self, csr: bytes, *, deadline: float | None = None) -> Issued:
-        """A new machine certificate for the calling machine."""
-        result: Issued = self._caller.call("RCA.renew", (csr,), Issued, deadline=deadline, retry=True)
+    def renew(
+        self, csr: bytes, attributes: ResourceAttributes | None = None, *, deadline: float | None = None
+    ) -> Issued:
+        """A new machine certificate for the calling machine, with what it now measures of itself."""
+        result: Issued = self._caller.call("RCA.renew", (csr, attributes), Issued, deadline=deadline, retry=True)
+        return result
+
+    def ask(
+        self,
+        node: str,
+        csr: bytes,
+        addresses: tuple[str, ...] = (),
+        attributes: ResourceAttributes | None = None,
+        *,
+        deadline: float | None = None,
+    ) -> Joining:
+        """Join without a token: wait in the queue.
+
+        The same call again tells how far it is, and brings the certificate.
+        """
+        result: Joining = self._caller.call(
+            "RCA.ask", (node, csr, addresses, attributes), Joining, deadline=deadline, retry=True
+        )
+        return result
+
+    def myself(self, *, deadline: float | None = None) -> Resource:
+        """The calling machine as the RCA knows it: when it differs from the certificate, renew."""
+        result: Resource = self._caller.call("RCA.myself", (), Resource, deadline=deadline, retry=True)
+        return result
+
+    def list_resources(
+        self,
+        vo: str = "",
+        after: str = "",
+        limit: int = 1000,
+        state: ResourceState | None = None,
+        *,
+        deadline: float | None = None,
+    ) -> list[Resource]:
+        """The machines of a VO (empty: of the grid) by name, those after *after*, at most *limit* (and 1,000)."""
+        result: list[Resource] = self._caller.call(
+            "RCA.list_resources", (vo, after, limit, state), list[Resource], deadline=deadline, retry=True
+        )
+        return result
+
+    def resource_info(self, node: str, *, deadline: float | None = None) -> Resource:
+        """One machine."""
+        result: Resource = self._caller.call("RCA.resource_info", (node,), Resource, deadline=deadline, retry=True)
+        return result
+
+    def approve(self, node: str, fingerprint: str = "", *, deadline: float | None = None) -> Resource:
+        """Let a machine that asked into the grid. *fingerprint*: SHA-256 of its public key, to be sure it is that."""
+        result: Resource = self._caller.call(
+            "RCA.approve", (node, fingerprint), Resource, deadline=deadline, retry=True
+        )
+        return result
+
+    def withdraw(self, node: str, *, deadline: float | None = None) -> Resource:
+        """Take a machine out of the grid (or refuse it): its certificates are revoked."""
+        result: Resource = self._caller.call("RCA.withdraw", (node,), Resource, deadline=deadline, retry=True)
+        return result
+
+    def set_attributes(
+        self, node: str, attributes: ResourceAttributes, version: int = 0, *, deadline: float | None = None
+    ) -> Resource:
+        """Certify other attributes; the machine fetches a new certificate by itself."""
+        result: Resource = self._caller.call(
+            "RCA.set_attributes", (node, attributes, version), Resource, deadline=deadline
+        )
+        return result
+
+    def add_to_vo(self, node: str, vo: str, *, deadline: float | None = None) -> Resource:
+        """Make a machine a resource of a VO too."""
+        result: Resource = self._caller.call("RCA.add_to_vo", (node, vo), Resource, deadline=deadline, retry=True)
+        return result
+
+    def remove_from_vo(self, node: str, vo: str, *, deadline: float | None = None) -> Resource:
+        """Take a machine out of a VO; it stays in the grid."""
+        result: Resource = self._caller.call("RCA.remove_from_vo", (node, vo), Resource, deadline=deadline, retry=True)
         return result
 
     def certify_host_keys(self, keys: tuple[str, ...], *, deadline: float | None = None) -> tuple[str, ...]:
@@ -414,6 +642,202 @@ class RCAXati(BlockingStub):
             "RCA.certify_host_keys", (keys,), tuple[str, ...], deadline=deadline, retry=True
         )
         return result
+
+
+class RegistrationAsync(AsyncStub):
+    """The front door of the VOs: requests for membership, decisions on them, invitations."""
+
+    service = "Registration"
+
+    async def open_vos(self, *, deadline: float | None = None) -> list[OpenVO]:
+        """The VOs that take requests."""
+        result: list[OpenVO] = await self._caller.call(
+            "Registration.open_vos", (), list[OpenVO], deadline=deadline, retry=True
+        )
+        return result
+
+    async def ask(
+        self,
+        vo: str,
+        name: str,
+        password: str,
+        full_name: str = "",
+        email: str = "",
+        reason: str = "",
+        *,
+        deadline: float | None = None,
+    ) -> MembershipRequest:
+        """Ask to become the member *name*; the *password* counts from the approval on.
+
+        Who shows a certificate of another VO keeps its password (and may leave *password* empty): both memberships
+        are then one person's. The same request again returns the one that waits.
+        """
+        result: MembershipRequest = await self._caller.call(
+            "Registration.ask",
+            (vo, name, password, full_name, email, reason),
+            MembershipRequest,
+            deadline=deadline,
+            retry=True,
+        )
+        return result
+
+    async def status(self, request: str, *, deadline: float | None = None) -> MembershipRequest:
+        """What became of a request."""
+        result: MembershipRequest = await self._caller.call(
+            "Registration.status", (request,), MembershipRequest, deadline=deadline, retry=True
+        )
+        return result
+
+    async def list_requests(
+        self,
+        vo: str,
+        state: RequestState | None = RequestState.PENDING,
+        after: str = "",
+        limit: int = 1000,
+        *,
+        deadline: float | None = None,
+    ) -> list[MembershipRequest]:
+        """The requests of a VO, oldest first, those after the one with the id *after*; administrators only."""
+        result: list[MembershipRequest] = await self._caller.call(
+            "Registration.list_requests",
+            (vo, state, after, limit),
+            list[MembershipRequest],
+            deadline=deadline,
+            retry=True,
+        )
+        return result
+
+    async def approve(
+        self,
+        vo: str,
+        request: str,
+        group: str = "users",
+        groups: tuple[str, ...] = (),
+        roles: tuple[str, ...] = (),
+        *,
+        deadline: float | None = None,
+    ) -> User:
+        """Make the person a member."""
+        result: User = await self._caller.call(
+            "Registration.approve", (vo, request, group, groups, roles), User, deadline=deadline, retry=True
+        )
+        return result
+
+    async def refuse(
+        self, vo: str, request: str, answer: str = "", *, deadline: float | None = None
+    ) -> MembershipRequest:
+        """Do not; *answer* is shown to the person."""
+        result: MembershipRequest = await self._caller.call(
+            "Registration.refuse", (vo, request, answer), MembershipRequest, deadline=deadline, retry=True
+        )
+        return result
+
+    async def invite(self, vo: str, name: str, hours: float = 168.0, *, deadline: float | None = None) -> Invitation:
+        """A code by which a member chooses a (new) password, once; any earlier code is void."""
+        result: Invitation = await self._caller.call(
+            "Registration.invite", (vo, name, hours), Invitation, deadline=deadline
+        )
+        return result
+
+    async def accept(self, vo: str, name: str, code: str, password: str, *, deadline: float | None = None) -> None:
+        """Choose a password by an invitation."""
+        await self._caller.call("Registration.accept", (vo, name, code, password), None, deadline=deadline, retry=True)
+
+
+class RegistrationXati(BlockingStub):
+    """The front door of the VOs: requests for membership, decisions on them, invitations."""
+
+    service = "Registration"
+
+    def open_vos(self, *, deadline: float | None = None) -> list[OpenVO]:
+        """The VOs that take requests."""
+        result: list[OpenVO] = self._caller.call(
+            "Registration.open_vos", (), list[OpenVO], deadline=deadline, retry=True
+        )
+        return result
+
+    def ask(
+        self,
+        vo: str,
+        name: str,
+        password: str,
+        full_name: str = "",
+        email: str = "",
+        reason: str = "",
+        *,
+        deadline: float | None = None,
+    ) -> MembershipRequest:
+        """Ask to become the member *name*; the *password* counts from the approval on.
+
+        Who shows a certificate of another VO keeps its password (and may leave *password* empty): both memberships
+        are then one person's. The same request again returns the one that waits.
+        """
+        result: MembershipRequest = self._caller.call(
+            "Registration.ask",
+            (vo, name, password, full_name, email, reason),
+            MembershipRequest,
+            deadline=deadline,
+            retry=True,
+        )
+        return result
+
+    def status(self, request: str, *, deadline: float | None = None) -> MembershipRequest:
+        """What became of a request."""
+        result: MembershipRequest = self._caller.call(
+            "Registration.status", (request,), MembershipRequest, deadline=deadline, retry=True
+        )
+        return result
+
+    def list_requests(
+        self,
+        vo: str,
+        state: RequestState | None = RequestState.PENDING,
+        after: str = "",
+        limit: int = 1000,
+        *,
+        deadline: float | None = None,
+    ) -> list[MembershipRequest]:
+        """The requests of a VO, oldest first, those after the one with the id *after*; administrators only."""
+        result: list[MembershipRequest] = self._caller.call(
+            "Registration.list_requests",
+            (vo, state, after, limit),
+            list[MembershipRequest],
+            deadline=deadline,
+            retry=True,
+        )
+        return result
+
+    def approve(
+        self,
+        vo: str,
+        request: str,
+        group: str = "users",
+        groups: tuple[str, ...] = (),
+        roles: tuple[str, ...] = (),
+        *,
+        deadline: float | None = None,
+    ) -> User:
+        """Make the person a member."""
+        result: User = self._caller.call(
+            "Registration.approve", (vo, request, group, groups, roles), User, deadline=deadline, retry=True
+        )
+        return result
+
+    def refuse(self, vo: str, request: str, answer: str = "", *, deadline: float | None = None) -> MembershipRequest:
+        """Do not; *answer* is shown to the person."""
+        result: MembershipRequest = self._caller.call(
+            "Registration.refuse", (vo, request, answer), MembershipRequest, deadline=deadline, retry=True
+        )
+        return result
+
+    def invite(self, vo: str, name: str, hours: float = 168.0, *, deadline: float | None = None) -> Invitation:
+        """A code by which a member chooses a (new) password, once; any earlier code is void."""
+        result: Invitation = self._caller.call("Registration.invite", (vo, name, hours), Invitation, deadline=deadline)
+        return result
+
+    def accept(self, vo: str, name: str, code: str, password: str, *, deadline: float | None = None) -> None:
+        """Choose a password by an invitation."""
+        self._caller.call("Registration.accept", (vo, name, code, password), None, deadline=deadline, retry=True)
 
 
 class VOPSAsync(AsyncStub):
@@ -621,13 +1045,14 @@ class VOPSXati(BlockingStub):
 class XVOMSAsync(AsyncStub):
     """The VO database: VOs, users, groups, roles.
 
-    VOs are created by the core machine's own certificate; a VO is administered by that or by its ``VOAdmin`` users.
+    Who may do what is one table: chapter "Who may do what" of the manual. A change that gives the *version* that it
+    was made from is refused when somebody else was faster (`vom.changed-meanwhile`); version 0 takes what comes.
     """
 
     service = "XVOMS"
 
     async def create_vo(self, name: str, description: str = "", *, deadline: float | None = None) -> VO:
-        """Create a VO; creating it again with the same description returns it."""
+        """Create a VO; creating it again with the same description returns it. A user who does is its manager."""
         result: VO = await self._caller.call("XVOMS.create_vo", (name, description), VO, deadline=deadline, retry=True)
         return result
 
@@ -654,11 +1079,22 @@ class XVOMSAsync(AsyncStub):
         return result
 
     async def list_users(
-        self, vo: str, after: str = "", limit: int = 1000, *, deadline: float | None = None
+        self,
+        vo: str,
+        after: str = "",
+        limit: int = 1000,
+        search: str = "",
+        group: str = "",
+        role: str = "",
+        *,
+        deadline: float | None = None,
     ) -> list[User]:
-        """The members of a VO by name, those after *after*, at most *limit* (and 1,000); administrators only."""
+        """The members of a VO by name, those after *after*, at most *limit* (and 1,000); administrators only.
+
+        *search*: a part of the name, full name or e-mail address. *group*, *role*: only those who have it.
+        """
         result: list[User] = await self._caller.call(
-            "XVOMS.list_users", (vo, after, limit), list[User], deadline=deadline, retry=True
+            "XVOMS.list_users", (vo, after, limit, search, group, role), list[User], deadline=deadline, retry=True
         )
         return result
 
@@ -689,17 +1125,130 @@ class XVOMSAsync(AsyncStub):
             "XVOMS.set_password", (vo, name, password, current), None, deadline=deadline, retry=True
         )
 
+    async def vo_info(self, name: str, *, deadline: float | None = None) -> VO:
+        """One VO."""
+        result: VO = await self._caller.call("XVOMS.vo_info", (name,), VO, deadline=deadline, retry=True)
+        return result
+
+    async def change_vo(self, name: str, change: VOChange, version: int = 0, *, deadline: float | None = None) -> VO:
+        """Change a VO: its description, what it supports, whether it takes requests."""
+        result: VO = await self._caller.call("XVOMS.change_vo", (name, change, version), VO, deadline=deadline)
+        return result
+
+    async def dissolve_vo(self, name: str, *, deadline: float | None = None) -> Archive:
+        """Dissolve a VO: its certificates are revoked, its resources leave, every entry goes into the archive.
+
+        The name is never given to another VO. Dissolving it again returns the archive.
+        """
+        result: Archive = await self._caller.call("XVOMS.dissolve_vo", (name,), Archive, deadline=deadline, retry=True)
+        return result
+
+    async def list_archives(self, *, deadline: float | None = None) -> list[Archive]:
+        """The archives of dissolved VOs."""
+        result: list[Archive] = await self._caller.call(
+            "XVOMS.list_archives", (), list[Archive], deadline=deadline, retry=True
+        )
+        return result
+
+    async def archive(self, vo: str, *, deadline: float | None = None) -> bytes:
+        """The archive of a dissolved VO: JSON, with the VO manager's signature and certificate."""
+        result: bytes = await self._caller.call("XVOMS.archive", (vo,), bytes, deadline=deadline, retry=True)
+        return result
+
+    async def change_user(
+        self, vo: str, name: str, change: UserChange, version: int = 0, *, deadline: float | None = None
+    ) -> User:
+        """Change a member. What takes a group, role or capability away revokes the certificates that name it."""
+        result: User = await self._caller.call(
+            "XVOMS.change_user", (vo, name, change, version), User, deadline=deadline
+        )
+        return result
+
+    async def remove_user(self, vo: str, name: str, *, deadline: float | None = None) -> None:
+        """Take a member out of a VO; certificates already issued are revoked."""
+        await self._caller.call("XVOMS.remove_user", (vo, name), None, deadline=deadline, retry=True)
+
+    async def import_users(
+        self, vo: str, text: str, form: str = "csv", dry_run: bool = False, *, deadline: float | None = None
+    ) -> Imported:
+        """Add many members from CSV or LDIF: all, or none with each bad line named (`vom.bad-import`).
+
+        *form*: ``csv`` or ``ldif``. *dry_run*: only check.
+        """
+        result: Imported = await self._caller.call(
+            "XVOMS.import_users", (vo, text, form, dry_run), Imported, deadline=deadline
+        )
+        return result
+
+    async def memberships(self, *, deadline: float | None = None) -> list[User]:
+        """The calling user in each VO that they are a member of."""
+        result: list[User] = await self._caller.call("XVOMS.memberships", (), list[User], deadline=deadline, retry=True)
+        return result
+
+    async def add_group(self, vo: str, name: str, description: str = "", *, deadline: float | None = None) -> Group:
+        """Add a group (and those above it), or change its description."""
+        result: Group = await self._caller.call(
+            "XVOMS.add_group", (vo, name, description), Group, deadline=deadline, retry=True
+        )
+        return result
+
+    async def remove_group(self, vo: str, name: str, *, deadline: float | None = None) -> None:
+        """Remove a group that has neither members nor parts."""
+        await self._caller.call("XVOMS.remove_group", (vo, name), None, deadline=deadline, retry=True)
+
+    async def list_roles(self, vo: str, *, deadline: float | None = None) -> list[Role]:
+        """The roles of a VO."""
+        result: list[Role] = await self._caller.call(
+            "XVOMS.list_roles", (vo,), list[Role], deadline=deadline, retry=True
+        )
+        return result
+
+    async def add_role(self, vo: str, name: str, description: str = "", *, deadline: float | None = None) -> Role:
+        """Add a role, or change its description."""
+        result: Role = await self._caller.call(
+            "XVOMS.add_role", (vo, name, description), Role, deadline=deadline, retry=True
+        )
+        return result
+
+    async def remove_role(self, vo: str, name: str, *, deadline: float | None = None) -> None:
+        """Remove a role that nobody has."""
+        await self._caller.call("XVOMS.remove_role", (vo, name), None, deadline=deadline, retry=True)
+
+    async def link_identity(
+        self, vo: str, name: str, backend: str, subject: str, *, deadline: float | None = None
+    ) -> None:
+        """Let a member prove who they are by a back-end of the CDA besides the password."""
+        await self._caller.call(
+            "XVOMS.link_identity", (vo, name, backend, subject), None, deadline=deadline, retry=True
+        )
+
+    async def unlink_identity(
+        self, vo: str, name: str, backend: str, subject: str, *, deadline: float | None = None
+    ) -> None:
+        """End that."""
+        await self._caller.call(
+            "XVOMS.unlink_identity", (vo, name, backend, subject), None, deadline=deadline, retry=True
+        )
+
+    async def list_identities(self, vo: str, name: str, *, deadline: float | None = None) -> list[LinkedIdentity]:
+        """What a member is linked to."""
+        result: list[LinkedIdentity] = await self._caller.call(
+            "XVOMS.list_identities", (vo, name), list[LinkedIdentity], deadline=deadline, retry=True
+        )
+        return result
+
 
 class XVOMSXati(BlockingStub):
     """The VO database: VOs, users, groups, roles.
 
-    VOs are created by the core machine's own certificate; a VO is administered by that or by its ``VOAdmin`` users.
+    Who may do what is one table: chapter "Who may do what" of the manual. A change that gives the *version* that it
+    was made from is refused when somebody else was faster (`vom.changed-meanwhile`); version 0 takes what comes.
     """
 
     service = "XVOMS"
 
     def create_vo(self, name: str, description: str = "", *, deadline: float | None = None) -> VO:
-        """Create a VO; creating it again with the same description returns it."""
+        """Create a VO; creating it again with the same description returns it. A user who does is its manager."""
         result: VO = self._caller.call("XVOMS.create_vo", (name, description), VO, deadline=deadline, retry=True)
         return result
 
@@ -725,10 +1274,23 @@ class XVOMSXati(BlockingStub):
         )
         return result
 
-    def list_users(self, vo: str, after: str = "", limit: int = 1000, *, deadline: float | None = None) -> list[User]:
-        """The members of a VO by name, those after *after*, at most *limit* (and 1,000); administrators only."""
+    def list_users(
+        self,
+        vo: str,
+        after: str = "",
+        limit: int = 1000,
+        search: str = "",
+        group: str = "",
+        role: str = "",
+        *,
+        deadline: float | None = None,
+    ) -> list[User]:
+        """The members of a VO by name, those after *after*, at most *limit* (and 1,000); administrators only.
+
+        *search*: a part of the name, full name or e-mail address. *group*, *role*: only those who have it.
+        """
         result: list[User] = self._caller.call(
-            "XVOMS.list_users", (vo, after, limit), list[User], deadline=deadline, retry=True
+            "XVOMS.list_users", (vo, after, limit, search, group, role), list[User], deadline=deadline, retry=True
         )
         return result
 
@@ -752,3 +1314,101 @@ class XVOMSXati(BlockingStub):
     ) -> None:
         """Change a password: one's own, by telling the *current* one, or any member's as administrator."""
         self._caller.call("XVOMS.set_password", (vo, name, password, current), None, deadline=deadline, retry=True)
+
+    def vo_info(self, name: str, *, deadline: float | None = None) -> VO:
+        """One VO."""
+        result: VO = self._caller.call("XVOMS.vo_info", (name,), VO, deadline=deadline, retry=True)
+        return result
+
+    def change_vo(self, name: str, change: VOChange, version: int = 0, *, deadline: float | None = None) -> VO:
+        """Change a VO: its description, what it supports, whether it takes requests."""
+        result: VO = self._caller.call("XVOMS.change_vo", (name, change, version), VO, deadline=deadline)
+        return result
+
+    def dissolve_vo(self, name: str, *, deadline: float | None = None) -> Archive:
+        """Dissolve a VO: its certificates are revoked, its resources leave, every entry goes into the archive.
+
+        The name is never given to another VO. Dissolving it again returns the archive.
+        """
+        result: Archive = self._caller.call("XVOMS.dissolve_vo", (name,), Archive, deadline=deadline, retry=True)
+        return result
+
+    def list_archives(self, *, deadline: float | None = None) -> list[Archive]:
+        """The archives of dissolved VOs."""
+        result: list[Archive] = self._caller.call(
+            "XVOMS.list_archives", (), list[Archive], deadline=deadline, retry=True
+        )
+        return result
+
+    def archive(self, vo: str, *, deadline: float | None = None) -> bytes:
+        """The archive of a dissolved VO: JSON, with the VO manager's signature and certificate."""
+        result: bytes = self._caller.call("XVOMS.archive", (vo,), bytes, deadline=deadline, retry=True)
+        return result
+
+    def change_user(
+        self, vo: str, name: str, change: UserChange, version: int = 0, *, deadline: float | None = None
+    ) -> User:
+        """Change a member. What takes a group, role or capability away revokes the certificates that name it."""
+        result: User = self._caller.call("XVOMS.change_user", (vo, name, change, version), User, deadline=deadline)
+        return result
+
+    def remove_user(self, vo: str, name: str, *, deadline: float | None = None) -> None:
+        """Take a member out of a VO; certificates already issued are revoked."""
+        self._caller.call("XVOMS.remove_user", (vo, name), None, deadline=deadline, retry=True)
+
+    def import_users(
+        self, vo: str, text: str, form: str = "csv", dry_run: bool = False, *, deadline: float | None = None
+    ) -> Imported:
+        """Add many members from CSV or LDIF: all, or none with each bad line named (`vom.bad-import`).
+
+        *form*: ``csv`` or ``ldif``. *dry_run*: only check.
+        """
+        result: Imported = self._caller.call(
+            "XVOMS.import_users", (vo, text, form, dry_run), Imported, deadline=deadline
+        )
+        return result
+
+    def memberships(self, *, deadline: float | None = None) -> list[User]:
+        """The calling user in each VO that they are a member of."""
+        result: list[User] = self._caller.call("XVOMS.memberships", (), list[User], deadline=deadline, retry=True)
+        return result
+
+    def add_group(self, vo: str, name: str, description: str = "", *, deadline: float | None = None) -> Group:
+        """Add a group (and those above it), or change its description."""
+        result: Group = self._caller.call(
+            "XVOMS.add_group", (vo, name, description), Group, deadline=deadline, retry=True
+        )
+        return result
+
+    def remove_group(self, vo: str, name: str, *, deadline: float | None = None) -> None:
+        """Remove a group that has neither members nor parts."""
+        self._caller.call("XVOMS.remove_group", (vo, name), None, deadline=deadline, retry=True)
+
+    def list_roles(self, vo: str, *, deadline: float | None = None) -> list[Role]:
+        """The roles of a VO."""
+        result: list[Role] = self._caller.call("XVOMS.list_roles", (vo,), list[Role], deadline=deadline, retry=True)
+        return result
+
+    def add_role(self, vo: str, name: str, description: str = "", *, deadline: float | None = None) -> Role:
+        """Add a role, or change its description."""
+        result: Role = self._caller.call("XVOMS.add_role", (vo, name, description), Role, deadline=deadline, retry=True)
+        return result
+
+    def remove_role(self, vo: str, name: str, *, deadline: float | None = None) -> None:
+        """Remove a role that nobody has."""
+        self._caller.call("XVOMS.remove_role", (vo, name), None, deadline=deadline, retry=True)
+
+    def link_identity(self, vo: str, name: str, backend: str, subject: str, *, deadline: float | None = None) -> None:
+        """Let a member prove who they are by a back-end of the CDA besides the password."""
+        self._caller.call("XVOMS.link_identity", (vo, name, backend, subject), None, deadline=deadline, retry=True)
+
+    def unlink_identity(self, vo: str, name: str, backend: str, subject: str, *, deadline: float | None = None) -> None:
+        """End that."""
+        self._caller.call("XVOMS.unlink_identity", (vo, name, backend, subject), None, deadline=deadline, retry=True)
+
+    def list_identities(self, vo: str, name: str, *, deadline: float | None = None) -> list[LinkedIdentity]:
+        """What a member is linked to."""
+        result: list[LinkedIdentity] = self._caller.call(
+            "XVOMS.list_identities", (vo, name), list[LinkedIdentity], deadline=deadline, retry=True
+        )
+        return result

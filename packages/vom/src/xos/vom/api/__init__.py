@@ -6,8 +6,9 @@ Others import from here only.
 
 from xos.vom.api.accounting import USAGE_PURPOSE, Accounting, By, Period, Quota, QuotaState, Usage, UsageRecord
 from xos.vom.api.audit import HEAD_PURPOSE, Audit, Certification, Entry, Head, Link, Log
-from xos.vom.api.cda import ANYONE, CDA, CRL_TOPIC, CertificateWish, CrlPublished, Issued
-from xos.vom.api.rca import RCA, JoinToken
+from xos.vom.api.cda import ANYONE, CDA, CRL_TOPIC, Backend, CertificateWish, CrlPublished, Issued, Login
+from xos.vom.api.rca import RCA, Joining, JoinToken, Resource, ResourceAttributes, ResourceState
+from xos.vom.api.registration import MembershipRequest, OpenVO, Registration, RequestState
 from xos.vom.api.vops import (
     RULING_PURPOSE,
     VOPS,
@@ -24,7 +25,20 @@ from xos.vom.api.vops import (
     Ruling,
     Verdict,
 )
-from xos.vom.api.xvoms import VO, XVOMS, Group, User, UserState
+from xos.vom.api.xvoms import (
+    VO,
+    XVOMS,
+    Archive,
+    Group,
+    Imported,
+    Invitation,
+    LinkedIdentity,
+    Role,
+    User,
+    UserChange,
+    UserState,
+    VOChange,
+)
 
 __all__ = [
     "ANYONE",
@@ -39,7 +53,9 @@ __all__ = [
     "VOPS_ROLE",
     "XVOMS",
     "Accounting",
+    "Archive",
     "Audit",
+    "Backend",
     "By",
     "CertificateWish",
     "Certification",
@@ -50,12 +66,19 @@ __all__ = [
     "Entry",
     "Group",
     "Head",
+    "Imported",
+    "Invitation",
     "Issued",
     "JobAnswer",
     "JobQuestion",
     "JoinToken",
+    "Joining",
     "Link",
+    "LinkedIdentity",
     "Log",
+    "Login",
+    "MembershipRequest",
+    "OpenVO",
     "PastRequest",
     "Period",
     "Policy",
@@ -63,10 +86,18 @@ __all__ = [
     "Problem",
     "Quota",
     "QuotaState",
+    "Registration",
+    "RequestState",
+    "Resource",
+    "ResourceAttributes",
+    "ResourceState",
+    "Role",
     "Ruling",
     "Usage",
     "UsageRecord",
     "User",
+    "UserChange",
     "UserState",
+    "VOChange",
     "Verdict",
 ]

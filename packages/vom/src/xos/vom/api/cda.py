@@ -23,11 +23,21 @@ class CertificateWish(msgspec.Struct, array_like=True, frozen=True):
     csr: bytes
     """PKCS#10, DER; its key was made by the client and stays there."""
     password: str | None = None
-    """None: the caller shows a valid XOS-Certificate of the same user instead."""
+    """None: the caller shows a valid XOS-Certificate of the same user instead, or *proof*."""
     hours: float = 12.0
     group: str | None = None
     """Another of the user's groups as primary group."""
     roles: tuple[str, ...] | None = None
+    """None: all the user has."""
+    backend: str = ""
+    """How the user proves who they are (`CDA.backends`); empty: by password, or by the certificate shown."""
+    proof: bytes = b""
+    """What that back-end wants: the id of the `Login`, a Kerberos token."""
+    groups: tuple[str, ...] | None = None
+    """Further groups; None: all the user has."""
+    vos: tuple[str, ...] = ()
+    """Further VOs of the same person that the certificate shall name."""
+    capabilities: tuple[str, ...] | None = None
     """None: all the user has."""
 
 
@@ -42,6 +52,34 @@ class Issued(msgspec.Struct, array_like=True, frozen=True):
     """Unix seconds."""
     ssh: str = ""
     """Users: the OpenSSH certificate for the same key, one line; empty when the certificate is too large for one."""
+
+
+class Backend(msgspec.Struct, array_like=True, frozen=True):
+    """A way to prove to the CDA who one is."""
+
+    name: str
+    """``password``, ``certificate``, ``oidc``, ``kerberos``, ``pam``."""
+    description: str = ""
+    """A sentence for people."""
+    needs: str = ""
+    """``password``, ``certificate``, ``kerberos`` (a token for *service*), ``login`` (`CDA.begin_login` begins it)."""
+    service: str = ""
+    """The Kerberos service principal."""
+
+
+class Login(msgspec.Struct, array_like=True, frozen=True):
+    """A login at an OpenID provider that has begun: the person opens the page, and the wish is tried meanwhile."""
+
+    id: bytes
+    """`CertificateWish.proof`."""
+    url: str
+    """The page to open (``verification_uri_complete`` of RFC 8628 if the provider has it)."""
+    code: str
+    """What to type there, or to compare."""
+    interval: float = 5.0
+    """Seconds between tries."""
+    expires: int = 0
+    """Unix seconds."""
 
 
 class CrlPublished(msgspec.Struct, array_like=True, frozen=True):
@@ -78,4 +116,14 @@ class CDA(Protocol):
     @call(reads=True, allow=ANYONE)
     async def revocations(self) -> bytes:
         """The current CRL (DER, RFC 5280), signed by the VO CA."""
+        ...
+
+    @call(reads=True, allow=ANYONE)
+    async def backends(self) -> list[Backend]:
+        """The ways to prove who one is that this CDA offers."""
+        ...
+
+    @call(allow=ANYONE)
+    async def begin_login(self, backend: str) -> Login:
+        """Begin a login at an OpenID provider (device flow, RFC 8628)."""
         ...

@@ -9,7 +9,7 @@ from collections import OrderedDict
 import msgspec
 
 from xos.common.policy import PolicySet
-from xos.vom import members
+from xos.vom import vos
 from xos.vom.api import Policy
 from xos.vom.core import VomCore
 from xos.vom.errors import UnknownVO
@@ -49,7 +49,7 @@ class Sets:
     async def load(self, vo: str) -> InEffect:
         """Read it; the caller holds the lock. Raises `UnknownVO`, `PolicyError` (only if the engine has changed)."""
         found = await self._core.store.read(
-            lambda c: documents.current(c, vo) if members.find_vo(c, vo) is not None else None
+            lambda c: documents.current(c, vo) if vos.find_vo(c, vo) is not None else None
         )
         if found is None:
             self._locks.pop(vo, None)

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The end of a VO: what goes into its archive, and how every entry goes.
+
+An archive is JSON: ``{"payload": "…", "signature": "base64", "certificate": "PEM"}``. The payload is JSON text itself;
+the signature (ECDSA, SHA-256, DER) covers its UTF-8 and is by the key of the certificate, the VO manager's, which the
+VO CA has signed. Passwords and tokens are not in it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from xos.common.certificate import BadSignature, check_issuer
+from xos.vom import accounts, labels, ledger, members, requests, resources, vos
+from xos.vom.api import VO, Archive, User
+from xos.vom.managers import Manager
+from xos.vom.store import (
+    ARCHIVES,
+    CERTIFICATES,
+    GROUPS,
+    JOIN_TOKENS,
+    MACHINE_VOS,
+    REQUESTS,
+    REVOCATIONS,
+    ROLES,
+    USERS,
+    VOS,
+)
+
+FORMAT = "xos-vo-archive-1"
+EVERY = 1 << 30
+
+
+class Sealed(msgspec.Struct, frozen=True):
+    """An archive as it is kept."""
+
+    payload: str
+    signature: str
+    """Base64."""
+    certificate: str
+    """PEM."""
+
+
+def dissolve(connection: sa.Connection, vo: VO, manager: Manager, now: float, by: str) -> Archive:
+    """Archive *vo* and take out every entry: all in the one transaction of *connection*."""
+    number = vos.vo_id(connection, vo.name)
+    if number is None:
+        raise LookupError(vo.name)
+    content = _seal(_payload(connection, vo, number, now, by), manager)
+    row = {"vo": vo.name, "dissolved": now, "dissolved_by": by, "content": content}
+    ledger.revoke_vo(connection, number, vo.name, int(now))
+    _forget(connection, number, vo.name, now)
+    connection.execute(ARCHIVES.insert().values(**row))
+    return Archive(vo.name, now, by, hashlib.sha256(content).hexdigest(), len(content))
+
+
+def list_archives(connection: sa.Connection) -> list[Archive]:
+    """All, by name."""
+    rows = connection.execute(sa.select(ARCHIVES).order_by(ARCHIVES.c.vo))
+    return [
+        Archive(row.vo, row.dissolved, row.dissolved_by, hashlib.sha256(row.content).hexdigest(), len(row.content))
+        for row in rows
+    ]
+
+
+def find(connection: sa.Connection, vo: str) -> bytes | None:
+    """The archive of *vo*."""
+    return connection.scalar(sa.select(ARCHIVES.c.content).where(ARCHIVES.c.vo == vo))
+
+
+def verify(content: bytes, ca: x509.Certificate) -> dict[str, Any]:
+    """What an archive says, once it is sure that the VO's manager has signed it. Raises `BadSignature`, ``cert.*``."""
+    try:
+        sealed = msgspec.json.decode(content, type=Sealed)
+        certificate = x509.load_pem_x509_certificate(sealed.certificate.encode())
+        signature = base64.b64decode(sealed.signature, validate=True)
+    except ValueError as error:  # msgspec.DecodeError and binascii.Error are ones
+        raise BadSignature(name="nobody: it is no archive") from error
+    check_issuer(certificate, [ca])
+    key = certificate.public_key()
+    name = certificate.subject.rfc4514_string()
+    if not isinstance(key, ec.EllipticCurvePublicKey):
+        raise BadSignature(name=name)
+    try:
+        key.verify(signature, sealed.payload.encode(), ec.ECDSA(hashes.SHA256()))
+        said: dict[str, Any] = msgspec.json.decode(sealed.payload)
+    except (InvalidSignature, msgspec.DecodeError) as error:
+        raise BadSignature(name=name) from error
+    organisation = certificate.subject.get_attributes_for_oid(x509.NameOID.ORGANIZATION_NAME)
+    if [one.value for one in organisation] != [said["vo"]["name"]]:
+        raise BadSignature(name=name)
+    return said
+
+
+def _seal(payload: dict[str, Any], manager: Manager) -> bytes:
+    text = msgspec.json.encode(payload)
+    signature = base64.b64encode(manager.sign(text)).decode()
+    return msgspec.json.encode(Sealed(text.decode(), signature, manager.certificate_pem))
+
+
+def _payload(connection: sa.Connection, vo: VO, number: int, now: float, by: str) -> dict[str, Any]:
+    users = members.list_members(connection, vo.name, "", EVERY)
+    identities = {
+        user.name: [f"{one.backend}:{one.subject}" for one in accounts.list_identities(connection, account)]
+        for user, account in zip(users, _accounts(connection, number), strict=True)
+    }
+    machines = sa.select(MACHINE_VOS.c.node).where(MACHINE_VOS.c.vo_id == number).order_by(MACHINE_VOS.c.node)
+    return {
+        "format": FORMAT,
+        "dissolved": now,
+        "by": by,
+        "vo": {**_fields(vo), "manager": hashlib.sha256(vo.manager).hexdigest()},
+        "groups": [_fields(group) for group in labels.list_groups(connection, vo.name)],
+        "roles": [_fields(role) for role in labels.list_roles(connection, vo.name)],
+        "users": [_person(user, identities[user.name]) for user in users],
+        "requests": [_fields(one) for one in requests.list_(connection, vo.name, None, "", EVERY)],
+        "resources": list(connection.scalars(machines)),
+        "certificates": _certificates(connection, number),
+    }
+
+
+def _person(user: User, identities: list[str]) -> dict[str, Any]:
+    return {**_fields(user), "attributes": dict(user.attributes), "identities": identities}
+
+
+def _accounts(connection: sa.Connection, number: int) -> list[int]:
+    return list(connection.scalars(sa.select(USERS.c.account_id).where(USERS.c.vo_id == number).order_by(USERS.c.name)))
+
+
+def _certificates(connection: sa.Connection, number: int) -> list[dict[str, Any]]:
+    """Those of which something is known still."""
+    query = (
+        sa.select(USERS.c.name, CERTIFICATES.c.serial, CERTIFICATES.c.issued, CERTIFICATES.c.not_after)
+        .add_columns(REVOCATIONS.c.revoked)
+        .select_from(
+            CERTIFICATES.join(USERS, CERTIFICATES.c.user_id == USERS.c.id).join(
+                REVOCATIONS, REVOCATIONS.c.serial == CERTIFICATES.c.serial, isouter=True
+            )
+        )
+        .where(USERS.c.vo_id == number)
+        .order_by(CERTIFICATES.c.issued, CERTIFICATES.c.serial)
+    )
+    return [
+        {"user": row.name, "serial": f"{row.serial:x}", "issued": row.issued, "not_after": row.not_after}
+        | ({} if row.revoked is None else {"revoked": row.revoked})
+        for row in connection.execute(query)
+    ]
+
+
+def _fields(value: msgspec.Struct) -> dict[str, Any]:
+    return msgspec.structs.asdict(value)
+
+
+def _forget(connection: sa.Connection, number: int, vo: str, now: float) -> None:
+    connection.execute(REQUESTS.delete().where(REQUESTS.c.vo_id == number))
+    members.delete_members(connection, list(connection.scalars(sa.select(USERS.c.id).where(USERS.c.vo_id == number))))
+    for table in (GROUPS, ROLES):
+        connection.execute(table.delete().where(table.c.vo_id == number))
+    for node in list(connection.scalars(sa.select(MACHINE_VOS.c.node).where(MACHINE_VOS.c.vo_id == number))):
+        resources.remove_from_vo(connection, node, number, now)
+    connection.execute(JOIN_TOKENS.delete().where(JOIN_TOKENS.c.vo == vo))
+    connection.execute(VOS.delete().where(VOS.c.id == number))
