@@ -15,15 +15,15 @@ from xos.image import cache as caches
 from xos.image import roots
 from xos.image.errors import NothingBuilt, NotRoot
 from xos.image.grid.plan import Node, files, layout
-from xos.image.grid.systems import INSIDE, Systems
+from xos.image.grid.systems import Systems
 from xos.image.processes import together
 from xos.image.progress import Say, step
 from xos.image.roots import Root
 from xos.image.sandbox import Bind, Sandbox
 
-SETUP = "/usr/libexec/xos-grid"
 VO, USER = "demo", "alice"
 JOB_SECONDS = 120.0
+SETUP_SECONDS = 180.0
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,7 +86,7 @@ async def _install_one(node: Node, nodes: Sequence[Node], base: Root, options: O
         root=base.path,
         scratch=place,
         kept=True,
-        binds=(Bind(options.repo, "/repo"), Bind(INSIDE, SETUP)),
+        binds=(Bind(options.repo, "/repo"),),
     )
     given = place / "files"
     for name, content in files(node, nodes).items():
@@ -104,15 +104,9 @@ async def _install_one(node: Node, nodes: Sequence[Node], base: Root, options: O
         "systemctl enable systemd-networkd systemd-networkd-wait-online",
         "systemctl mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer man-db.timer",
     ]
-    if node.role == "core":
-        script.append(f"{SETUP}/node-setup found {node.name} {node.address}")
     log = options.state / f"{node.name}-install.log"
     bound = sandbox.also(Bind(given, "/given"))
     await bound.run(["bash", "-c", "\n".join(script)], step=f"installing {node.name}", log=log)
-    setup = place / "upper" / SETUP.removeprefix("/")
-    setup.mkdir(parents=True, exist_ok=True)
-    (setup / "node-setup").write_bytes((INSIDE / "node-setup").read_bytes())
-    (setup / "node-setup").chmod(0o755)
 
 
 def _run(systems: Systems, base: Root, nodes: Sequence[Node], options: Options, say: Say) -> str:
@@ -120,29 +114,25 @@ def _run(systems: Systems, base: Root, nodes: Sequence[Node], options: Options, 
     systems.start(base.path, options.repo, nodes)
     for node in nodes:
         say(f"  {node.name} ({node.address}): {systems.wait_for(node)}")
-    setup = f"{SETUP}/node-setup"
+    words = [word for node in rest for word in ("--node", node.name)]
+    core_setup = ["xos-setup", "core", "--hostname", core.name, "--address", core.address, "--vo", VO, *words]
+    systems.run(core.name, core_setup, seconds=SETUP_SECONDS)
+    say(f"  {core.name}: VO {VO}; dixid@core is ready")
     for node in rest:
-        token = systems.run(core.name, [setup, "token", node.name, node.address])
-        systems.run(node.name, [setup, "join", node.name, node.address, core.name], stdin=token)
-        # At boot its service was passed over, for want of a configuration; the second waits until that is ready.
-        systems.run(node.name, ["systemctl", "restart", node.target])
-        systems.run(node.name, ["systemctl", "start", f"dixid@{node.role}.service"])
+        word = systems.run(core.name, ["cat", f"/root/xos-join-words/{node.name}"])
+        node_setup = ["xos-setup", "resource", "--address", node.address, "--vo", VO, "--token", "-"]
+        systems.run(node.name, node_setup, stdin=word, seconds=SETUP_SECONDS)
         say(f"  {node.name}: joined; dixid@{node.role} is ready")
-    return _sample(systems, nodes, options, say)
+    return _sample(systems, core, options, say)
 
 
-def _sample(systems: Systems, nodes: Sequence[Node], options: Options, say: Say) -> str:
-    """A VO that the resource nodes serve, a user with an account on the core, and the job."""
-    core, *rest = nodes
-    setup, home = f"{SETUP}/node-setup", f"/home/{USER}"
-    systems.run(core.name, [setup, "admin", core.name])
-    systems.run(core.name, [setup, "user", USER, core.name])
+def _sample(systems: Systems, core: Node, options: Options, say: Say) -> str:
+    """A user with an account on the core, and the job."""
+    home = f"/home/{USER}"
+    systems.run(core.name, ["useradd", "--create-home", USER])
     secret = secrets.token_urlsafe(18)
     keep = f"umask 077; cat >{home}/password; chown {USER}: {home}/password; cp {home}/password /root/password"
     systems.run(core.name, ["sh", "-c", keep], stdin=f"{secret}\n")
-    systems.run(core.name, ["env", "HOME=/root", "xos-vo", "create", VO])
-    for node in rest:
-        systems.run(node.name, ["xos-map", "serve", VO])
     systems.run(core.name, ["env", "HOME=/root", "xos-vo", "add-user", VO, USER, "--password-file", "/root/password"])
     systems.run(core.name, ["sh", "-c", f"cat >{home}/job; chown {USER}: {home}/job"], stdin=options.job.read_text())
 
