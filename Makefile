@@ -19,7 +19,7 @@ SOURCES := xos-common/src packages/*/src iso/src
 C_FILES := $(wildcard packages/*/command/*.c kernel-modules/*/*.c)
 CHECKS := lint types imports gen-check c unit scenario conformance system
 
-.PHONY: help prepare run stop test check lint format types imports gen gen-check c unit scenario conformance system bench docs image-tools install-image-tools rpms repo iso image grid grid-stop image-test clean distclean
+.PHONY: help prepare run stop test check lint format types imports gen gen-check c unit scenario conformance system bench docs image-tools install-image-tools rpms repo iso image grid grid-stop image-test vm clean distclean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -64,7 +64,7 @@ c: prepare ## C sources compile without a warning
 	@for file in $(C_FILES); do echo "gcc -fanalyzer $$file"; gcc -std=c17 -O2 -Wall -Wextra -Wshadow -Werror -fanalyzer -fsyntax-only $$file || exit 1; done
 
 unit: prepare ## tests without daemons (T=path or -k expression: only those)
-	@$(BIN)/pytest -q -m "not slow" --ignore=tests/scenario --ignore=tests/conformance --ignore=tests/system $(T)
+	@$(BIN)/pytest -q -m "not slow" --ignore=tests/scenario --ignore=tests/conformance --ignore=tests/system --ignore=tests/vm $(T)
 
 scenario: prepare ## tests with real daemons, killed and restarted
 	@$(BIN)/pytest -q tests/scenario $(T)
@@ -107,6 +107,12 @@ grid-stop: ## end the containers of `make grid` and remove all of them
 
 image-test: prepare image-tools ## the slow tests: packages and repositories built and installed for real (needs root)
 	@$(BIN)/pytest -q -m slow tests/image $(T)
+
+vm: repo ## machines in QEMU: installed from the ISO, begun from an image, linked; a job runs (needs root)
+	@$(BOOTSTRAP)/prepare --tests
+	@$(BIN)/xos-image build core --format iso
+	@$(BIN)/xos-image build resource --format qcow2
+	@$(BIN)/pytest -q -m "vm and not slow" tests/vm $(T)
 
 clean: stop ## remove what was built here, and the grid of `make run` with its state
 	@if [ -x $(BIN)/xos-setup ]; then $(BIN)/xos-setup local destroy --root $(GRID) --yes; fi

@@ -4,13 +4,25 @@
 import contextlib
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from xos.common.errors import ConfigError, XosError
 from xos.setup.node import channels
-from xos.setup.node.answers import Answers, BadAnswer, from_file
+from xos.setup.node.answers import (
+    Answers,
+    BadAnswer,
+    Client,
+    Core,
+    Install,
+    Network,
+    Resource,
+    System,
+    from_file,
+)
+from xos.setup.node.manual import ANSWER_FILE
 from xos.vom.api import JoinToken
 from xos.vom.word import of_token
 
@@ -182,3 +194,21 @@ def test_a_volume_may_simply_hold_the_file(tmp_path: Path) -> None:
     found = channels.from_volume(tmp_path, "volume")
     assert found is not None
     assert found.answers.hostname == "core1"
+
+
+def test_the_manual_knows_every_key() -> None:
+    told = ANSWER_FILE.splitlines()
+    tables: dict[str, type[msgspec.Struct]] = {
+        "network": Network,
+        "system": System,
+        "core": Core,
+        "resource": Resource,
+        "client": Client,
+        "install": Install,
+    }
+    for name, kind in tables.items():
+        at = next(number for number, line in enumerate(told) if line.strip().startswith(f"[{name}]"))
+        below = [line.split(" = ")[0].strip() for line in told[at + 1 :]]
+        assert set(below[: len(kind.__struct_fields__)]) == set(kind.__struct_fields__), name
+    for key in set(Answers.__struct_fields__) - set(tables):
+        assert any(line.strip().startswith(f"{key} = ") for line in told)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from support.localgrid import network
 from xos.common.tls import Trust
 from xos.dixi.configuration import load_daemon
 from xos.dixi.errors import NotConnected
@@ -30,7 +31,8 @@ from xos.vom.errors import TokenUsed
 from xos.vom.xati import XVOMSAsync
 
 UNITS = Path(__file__).parents[2] / "systemd-units/system"
-CORE_ADDRESS = "127.44.0.1"
+NETWORK = network()
+CORE_ADDRESS = f"{NETWORK}.1"
 READY_SECONDS = 60.0
 pytestmark = pytest.mark.timeout(120)
 
@@ -112,7 +114,8 @@ def test_secrets_of_a_core_are_its_roots_alone(core: Site) -> None:
 def test_a_word_makes_a_machine_a_node_and_again_changes_nothing(core: Site, machines: Machines) -> None:
     site = machines.site("node1")
     text = core.path(f"{steps.WORDS}/node1").read_text()
-    answers = Answers(role="resource", address="127.44.0.2", resource=Resource(token=text, slots=3, vos=("demo",)))
+    resource = Resource(token=text, slots=3, vos=("demo",))
+    answers = Answers(role="resource", address=f"{NETWORK}.2", resource=resource)
     made = set_up(answers, site, print, machines.start)
     assert (made.node, made.core) == ("node1", f"{CORE_ADDRESS}:6740")
     certificate = site.path("/var/lib/xos/resource/machine.pem").read_bytes()
@@ -180,15 +183,22 @@ def test_a_client_believes_the_ca_by_its_fingerprint(core: Site, machines: Machi
 
 
 async def test_whoever_answers_at_the_front_door_but_is_no_core_is_told() -> None:
-    async def babble(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def babble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+        ended.set()
+
+    ended = asyncio.Event()
 
     server = await asyncio.start_server(babble, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
         with pytest.raises(NotConnected):
             await machine.fetch_authority(Address("127.0.0.1", port))
+        await ended.wait()
 
 
 def test_a_role_that_is_not_installed_is_refused_before_anything_is_done(tmp_path: Path) -> None:

@@ -58,6 +58,8 @@ class KindUndeclared(ImageError):
 class System(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What a kind of system has beyond the flavour's."""
 
+    packages: tuple[Name, ...] = ()
+    """Of ours, beside the flavour's."""
     debian: tuple[Name, ...] = ()
     units: tuple[Name, ...] = ()
     kernel_options: tuple[KernelOption, ...] = ()
@@ -200,6 +202,7 @@ def show(shown: Flavour) -> str:
     for kind, system in (("live", declared.live), ("disk", declared.disk)):
         if system is not None:
             rows |= {
+                f"{kind}: packages": " ".join(system.packages),
                 f"{kind}: Debian packages": " ".join(system.debian),
                 f"{kind}: units": " ".join(system.units),
                 f"{kind}: kernel options": " ".join(system.kernel_options),

@@ -82,7 +82,7 @@ async def make_tree(flavour: Flavour, repo: Path, store: Store, say: Say, kind: 
         )
         env = {
             "FLAVOUR": flavour.name,
-            "PACKAGES": " ".join(declared.packages),
+            "PACKAGES": " ".join((*declared.packages, *system.packages)),
             "UNITS": " ".join((*declared.units, *system.units)),
             "KIND": kind,
             "ROOT_UUID": root_uuid(key),
@@ -111,7 +111,9 @@ def _key(flavour: Flavour, ground: Ground, repo: Path, when: int, kind: Kind) ->
         FORM,
         ground.key,
         flavour.name,
-        msgspec.json.encode((declared.packages, declared.units, system.units, system.kernel_options)).decode(),
+        msgspec.json.encode(
+            (declared.packages, system.packages, declared.units, system.units, system.kernel_options)
+        ).decode(),
         kind,
         str(when),
         ground.script.read_text(),

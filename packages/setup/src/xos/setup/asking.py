@@ -57,6 +57,10 @@ class Asking:
         if text:
             self._say(textwrap.fill(text, width))
 
+    def tell(self, text: str) -> None:
+        """Say why an answer will not do."""
+        self._say(f"  {text}")
+
     def line(
         self, question: str, *, default: str = "", optional: bool = False, check: Callable[[str], object] | None = None
     ) -> str:
@@ -66,8 +70,8 @@ class Asking:
             given = self._read(f"{question}{shown}: ", question) or default
             if not given and optional:
                 return ""
-            if wrong := "an answer is needed" if not given else _wrong(check, given):
-                self._say(f"  {wrong}")
+            if wrong := "An answer is needed." if not given else _wrong(check, given):
+                self.tell(wrong)
                 continue
             return given
         raise NobodyThere(what=question)
@@ -82,7 +86,7 @@ class Asking:
 
         def known(text: str) -> None:
             if text not in values and text not in numbers:
-                raise ValueError(f"one of 1 to {len(values)}")
+                raise ValueError(f"One of 1 to {len(values)}.")
 
         given = self.line(question, default=default, check=known)
         return given if given in values else numbers[given]
@@ -94,10 +98,10 @@ class Asking:
             first = getpass.getpass(f"{question}{' [none]' if optional else ''}: ", self._out)
             if not first and optional:
                 return ""
-            if wrong := "an answer is needed" if not first else _wrong(check, first):
-                self._say(f"  {wrong}")
+            if wrong := "An answer is needed." if not first else _wrong(check, first):
+                self.tell(wrong)
             elif getpass.getpass("Again: ", self._out) != first:
-                self._say("  These were not the same.")
+                self.tell("These were not the same.")
             else:
                 return first
         raise NobodyThere(what=question)

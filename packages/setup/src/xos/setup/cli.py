@@ -13,7 +13,9 @@ import msgspec
 
 from xos.common.errors import XosError
 from xos.setup.local.grid import GridStatus, LocalGrid
+from xos.setup.node import manual
 from xos.setup.node.command import add_parsers
+from xos.setup.report import report
 
 NOT_UP = 3
 """Exit status of `status` when the grid is down or not complete, as for ``systemctl status``."""
@@ -28,7 +30,12 @@ def default_root() -> Path:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    p = argparse.ArgumentParser(prog="xos-setup", description="Turn this machine into a part of a grid.")
+    p = argparse.ArgumentParser(
+        prog="xos-setup",
+        description="Turn this machine into a part of a grid.",
+        epilog=manual.SETUP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     what = p.add_subparsers(dest="what", required=True, metavar="WHAT")
     add_parsers(what)
     local = what.add_parser("local", help="a whole grid on this machine, on loopback addresses")
@@ -65,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(args.run(args)) if hasattr(args, "run") else _run(args)
     except XosError as error:
-        _report(error, as_json=args.json)
+        report("xos-setup", error, as_json=args.json)
         return error.exit_status
     except OSError as error:
         sys.stderr.write(f"xos-setup: {error.strerror or error}{f': {error.filename}' if error.filename else ''}\n")
@@ -127,16 +134,6 @@ def _show(status: GridStatus, *, as_json: bool) -> None:
         state = "up" if node.running and node.registered else "starting" if node.running else "down"
         line = f"{node.node:<8} {state:<9} {node.address:<18} {node.pid or '-':>8}  {' '.join(node.services)}"
         sys.stdout.write(f"{line.rstrip()}{f'  {node.page}/' if node.page else ''}\n")
-
-
-def _report(error: XosError, *, as_json: bool) -> None:
-    if as_json:
-        fields = {"code": error.code, "message": error.message, "hint": error.next_step, "data": error.data}
-        sys.stderr.write(msgspec.json.encode({"error": fields}).decode() + "\n")
-        return
-    sys.stderr.write(f"xos-setup: {error.message}\n")
-    if error.next_step:
-        sys.stderr.write(f"  hint: {error.next_step}\n")
 
 
 def _confirmed(root: Path) -> bool:

@@ -7,6 +7,7 @@ The key is made here and stays here; only a certificate signing request leaves.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 import time
 from collections.abc import AsyncIterator
@@ -167,7 +168,10 @@ async def fetch_authority(front_door: Address) -> bytes:
                 writer.write(frames.pack_request(1, "CDA.ca", (), int(CONNECT_SECONDS * 1000)))
                 return await _answer(reader)
             finally:
-                writer.close()
+                # Nothing is left to be said: no polite end of TLS that would wait for the other side.
+                writer.transport.abort()
+                with contextlib.suppress(OSError):
+                    await writer.wait_closed()
     except TimeoutError as error:
         detail = f"no answer for {CONNECT_SECONDS:.0f} s"
         raise NotConnected(address=str(front_door), detail=detail) from error

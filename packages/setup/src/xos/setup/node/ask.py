@@ -13,20 +13,34 @@ from xos.setup.asking import Asking
 from xos.setup.errors import SetupError
 from xos.setup.node import answers as known
 from xos.setup.node import system
-from xos.setup.node.answers import Answers, Client, Core
+from xos.setup.node.answers import Answers, BadAnswer, Client, Core
 from xos.vom import word
 
+HOST_NAME = "small letters, digits and -, with dots between its parts"
+NAME = "small letters, digits and . _ -, at most 64"
+PASSWORD = "8 to 200 characters"  # noqa: S105 -- what one may be
+HOST = "a host name or an IP address"
+FINGERPRINT = "64 digits, 0 to 9 and a to f"
 
-def a(kind: Any) -> Callable[[str], object]:
-    """A check that an answer is of a *kind* such as `answers.Name`."""
+
+def a(kind: Any, rule: str) -> Callable[[str], object]:
+    """A check that an answer is of a *kind* such as `answers.Name`; *rule* says what these are."""
 
     def check(text: str) -> None:
         try:
             msgspec.convert(text, kind)
         except msgspec.ValidationError as error:
-            raise ValueError("that will not do: " + str(error).removeprefix("Expected ")) from error
+            raise ValueError(f"That will not do: {rule}.") from error
 
     return check
+
+
+def sensible(answers: Answers) -> None:
+    """Raises `ValueError` for what `answers.check` finds."""
+    try:
+        known.check(answers, "answers")
+    except BadAnswer as error:
+        raise ValueError(str(error.data["detail"])) from error
 
 
 def complete(answers: Answers, asking: Asking) -> Answers:
@@ -46,16 +60,16 @@ def complete(answers: Answers, asking: Asking) -> Answers:
 def _core(answers: Answers, asking: Asking) -> Answers:
     text = "The core holds the VO database, issues certificates and gives jobs to the nodes. A grid has one."
     asking.heading("A core node", text)
-    name = asking.line("Host name", default=answers.hostname or _own_name(), check=a(known.HostName))
+    name = asking.line("Host name", default=answers.hostname or _own_name(), check=a(known.HostName, HOST_NAME))
     address = asking.line("Address at which other machines reach it", default=_own_address(answers), check=_is_own)
-    vo = asking.line("First VO", default=answers.core.vo or "", optional=True, check=a(known.Name))
+    vo = asking.line("First VO", default=answers.core.vo or "", optional=True, check=a(known.Name, NAME))
     person, password = "", ""
     if vo:
         default = answers.core.administrator or ""
-        person = asking.line("Its administrator's name", default=default, optional=True, check=a(known.Name))
+        person = asking.line("Its administrator's name", default=default, optional=True, check=a(known.Name, NAME))
     if person and answers.core.administrator_password is None:
         question = "Their password (without one, one is made up)"
-        password = asking.secret(question, optional=True, check=a(known.Password))
+        password = asking.secret(question, optional=True, check=a(known.Password, PASSWORD))
     core = Core(
         vo=vo or None,
         administrator=person or None,
@@ -84,8 +98,8 @@ def _client(answers: Answers, asking: Asking) -> Answers:
     if answers.client is not None:
         return answers
     asking.heading("A client", "It has the commands. On the core, `xos-setup show` prints both answers.")
-    core = asking.line("Name or address of the core", check=a(known.Host))
-    fingerprint = asking.line("Fingerprint of its CA", check=a(known.Fingerprint))
+    core = asking.line("Name or address of the core", check=a(known.Host, HOST))
+    fingerprint = asking.line("Fingerprint of its CA", check=a(known.Fingerprint, FINGERPRINT))
     return msgspec.structs.replace(answers, client=Client(core=core, ca_fingerprint=fingerprint))
 
 
@@ -104,11 +118,11 @@ def _own_address(answers: Answers) -> str:
 
 
 def _is_own(text: str) -> None:
-    known.check(Answers(address=text), "answers")
+    sensible(Answers(address=text))
     if not system.is_own(text):
-        raise ValueError("this machine does not have that address")
+        raise ValueError("This machine does not have that address.")
 
 
 def _count(text: str) -> None:
     if not text.isdecimal() or not 1 <= int(text) <= 1000:
-        raise ValueError("a number from 1 to 1000")
+        raise ValueError("A number from 1 to 1000.")

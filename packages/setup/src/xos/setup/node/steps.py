@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import secrets
 import socket
 from collections.abc import Callable
@@ -121,6 +122,13 @@ def _unit(site: Site, role: str) -> Path:
     return site.path(f"/usr/lib/systemd/system/xos-{role}.target")
 
 
+def _found_address(answers: Answers, peer: str = system.ELSEWHERE) -> str:
+    """The fixed address if there is one, else the one that DHCP gives, which may take a while. Raises `NoAddress`."""
+    if answers.network is not None:
+        return str(ipaddress.ip_interface(answers.network.address).ip)
+    return system.own_address(peer, seconds=system.ADDRESS_SECONDS)
+
+
 def _name(answers: Answers) -> str:
     return answers.hostname or socket.gethostname()
 
@@ -165,7 +173,7 @@ def _commands(site: Site, ca: bytes, directory: str, front_door: str, gateway: s
 
 
 def _core(answers: Answers, site: Site, say: Say, start: Start) -> Node:
-    name, address = _name(answers), answers.address or system.own_address()
+    name, address = _name(answers), answers.address or _found_address(answers)
     files, home = files_of(site, "core"), _home(site, "core")
     if not files.good_for(RENEW_BEFORE_SECONDS, name):
         say(f"{name}: VO CA and machine certificate")
@@ -233,7 +241,7 @@ def _resource(answers: Answers, site: Site, say: Say, start: Start) -> Node:
     files = files_of(site, "resource")
     _home(site, "resource")
     core = Address.parse(given.directory).host
-    address = answers.address or system.own_address(core)
+    address = answers.address or _found_address(answers, core)
     if not files.good_for(RENEW_BEFORE_SECONDS, given.node):
         say(f"{given.node}: joining the grid of {given.front_door}")
         asyncio.run(machine.join(files, given))

@@ -153,8 +153,19 @@ def is_own(address: str) -> bool:
     return True
 
 
-def own_address(peer: str = ELSEWHERE) -> str:
-    """The address from which this machine would speak to *peer*. Raises `NoAddress`."""
+def own_address(peer: str = ELSEWHERE, *, seconds: float = 0.0) -> str:
+    """The address from which this machine would speak to *peer*, waited for so long. Raises `NoAddress`."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            return _address_towards(peer)
+        except NoAddress:
+            if time.monotonic() >= end:
+                raise
+        time.sleep(POLL_SECONDS)
+
+
+def _address_towards(peer: str) -> str:
     try:
         found = socket.getaddrinfo(peer, 9, type=socket.SOCK_DGRAM)
     except OSError as error:

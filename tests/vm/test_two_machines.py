@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The road of a real site: a core from the ISO, a resource node from the qcow2 image, a cable, a job.
+
+One story in several tests, each goes on from the one before. The ISO and the qcow2 image boot by BIOS, the disk that
+was installed boots by UEFI.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from vm.conftest import hashed, image, new_disk
+from vm.guest import Guest, cable, cd, command, disk, running, seed
+
+PASSWORD = "under the bridge"
+BOOT_SECONDS = 900.0
+INSTALL_SECONDS = 1500.0
+CORE_ANSWERS = """
+role = "core"
+hostname = "core1"
+[network]
+address = "10.88.0.1/24"
+[system]
+root_password_hash = "{hash}"
+[core]
+vo = "demo"
+administrator = "carol"
+nodes = ["node1"]
+[install]
+disk = "/dev/vda"
+then = "poweroff"
+"""
+NODE_ANSWERS = """#cloud-config
+xos:
+  role: resource
+  network:
+    address: 10.88.0.2/24
+  system:
+    root_password_hash: "{hash}"
+  resource:
+    token: {word}
+    slots: 2
+"""
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(3000)]
+
+
+class Story:
+    """What the tests share."""
+
+    def __init__(self, place: Path, stack: contextlib.ExitStack) -> None:
+        self.place, self._stack = place, stack
+        self.disk = place / "core.qcow2"
+        self.core: Guest | None = None
+        self.node: Guest | None = None
+
+    def boot(self, name: str, words: list[str]) -> Guest:
+        return self._stack.enter_context(running(name, words, self.place / f"{name}.log"))
+
+
+@pytest.fixture(scope="module")
+def story(place: Path) -> Iterator[Story]:
+    with contextlib.ExitStack() as stack:
+        yield Story(place, stack)
+
+
+def core_of(story: Story) -> Guest:
+    if story.core is None:
+        pytest.skip("the core does not run")
+    return story.core
+
+
+def test_the_iso_boots_by_bios_and_installs_to_an_empty_disk_with_no_hand_on_it(story: Story) -> None:
+    iso = image("xtreemos-core-x86_64.iso")
+    new_disk(story.disk, "6G")
+    answers = CORE_ANSWERS.format(hash=hashed(PASSWORD))
+    words = command(*cd(iso), *disk(story.disk), answers=answers, memory_mb=2048)
+    with running("install", words, story.place / "install.log") as live:
+        live.until(r"login: ", BOOT_SECONDS)
+        live.ended(INSTALL_SECONDS)
+        assert live.said(r"core is on /dev/vda")
+        # The live system was told to install, not to become a node itself.
+        assert not live.said("VO demo")
+
+
+def test_the_disk_boots_by_uefi_and_is_a_core_that_runs(story: Story) -> None:
+    words = command(*disk(story.disk), *cable(story.place / "cable", 1, first=True), firmware="uefi")
+    core = story.boot("core", words)
+    core.log_in("root", PASSWORD, BOOT_SECONDS)
+    assert core.run("systemctl is-system-running --wait || systemctl --failed --no-legend", 900.0) == "running"
+    assert core.run("systemctl is-active xos-core.target dixid@core.service") == "active\nactive"
+    assert core.run("hostname") == "core1"
+    story.core = core
+
+
+def test_all_that_was_installed_is_as_it_was_packaged(story: Story) -> None:
+    core = core_of(story)
+    assert core.run("rpm -Va 'xos*'", 300.0) == ""
+    installed = core.run("rpm -qa 'xos*'")
+    assert "xos-core-" in installed
+    assert "xos-install" not in installed
+    assert core.run("dpkg-query -W -f '${db:Status-Abbrev} ${Package}\\n' | grep ' live-' || :") == ""
+
+
+def test_nothing_secret_of_the_answers_is_left(story: Story) -> None:
+    core = core_of(story)
+    assert core.run("ls /etc/xos/answers.toml 2>&1 || :").endswith("No such file or directory")
+    assert core.run("stat -c %a /root/xos-join-words/node1 /root/xos-administrator-password") == "600\n600"
+
+
+def test_the_image_with_a_join_word_on_a_cidata_volume_becomes_a_node(story: Story) -> None:
+    core = core_of(story)
+    qcow2 = image("xtreemos-resource-x86_64.qcow2")
+    overlay = new_disk(story.place / "node.qcow2", "6G", like=qcow2)
+    volume = story.place / "seed"
+    volume.mkdir()
+    word = core.run("cat /root/xos-join-words/node1")
+    (volume / "user-data").write_text(NODE_ANSWERS.format(hash=hashed(PASSWORD), word=word))
+    (volume / "meta-data").write_text("instance-id: node1\n")
+    words = command(*disk(overlay), *seed(volume), *cable(story.place / "cable", 2, first=False))
+    node = story.boot("node", words)
+    node.log_in("root", PASSWORD, BOOT_SECONDS)
+    assert node.run("systemctl is-system-running --wait || systemctl --failed --no-legend", 900.0) == "running"
+    assert node.run("systemctl is-active xos-resource.target dixid@resource.service") == "active\nactive"
+    told = json.loads(node.run("xos-setup show --json"))
+    assert (told["node"], told["core"]) == ("node1", "10.88.0.1:6740")
+    story.node = node
+
+
+def test_a_job_submitted_on_the_one_runs_on_the_other(story: Story) -> None:
+    core = core_of(story)
+    if story.node is None:
+        pytest.skip("the node does not run")
+    core.run("useradd --create-home alice")
+    core.run("head -c 15 /dev/urandom | base64 >/root/alice; install -m 600 -o alice /root/alice /home/alice/password")
+    core.run("xos-vo add-user demo alice --password-file /root/alice")
+    core.run("runuser -l alice -c 'get-xos-cert demo alice --password-file password --no-passphrase'")
+    job = core.run("runuser -l alice -c 'xsub -- /bin/cat /etc/hostname'").split()[0]
+    core.run(f"runuser -l alice -c 'xwait {job}'", 300.0)
+    assert "node1" in core.run(f"runuser -l alice -c 'xout {job}'")
