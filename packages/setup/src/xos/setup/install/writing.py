@@ -64,7 +64,7 @@ class Installer:
                 self._partition()
                 with self._mounted(Path(place)) as target:
                     self._copy(target)
-                    with self._entered(target):
+                    with self._entered(target), _no_new_initrd(target):
                         self._packages(target)
                         self._for_disk(target)
                     self._boot(target)
@@ -259,6 +259,16 @@ class Installer:
         else:
             sys.stderr.write(f"xos-install: {text}\n")
         sys.stderr.flush()
+
+
+@contextlib.contextmanager
+def _no_new_initrd(target: Path) -> Iterator[None]:
+    """Meanwhile no package makes an initrd, which takes minutes: the medium's serves until the next kernel."""
+    conf = target / "etc/initramfs-tools/update-initramfs.conf"
+    before = conf.read_text()
+    conf.write_text("update_initramfs=no\n")
+    yield
+    conf.write_text(before)
 
 
 @contextlib.contextmanager
