@@ -5,6 +5,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
+import threading
+import time
 from pathlib import Path
 
 import msgspec
@@ -16,8 +20,18 @@ from xos.setup.asking import Asking, NobodyThere, NotConfirmed
 from xos.setup.install import ask, disks
 from xos.setup.install.command import consoles, for_first_boot, main
 from xos.setup.install.disks import Device, choose, claim, described, parsed, partition, uses
-from xos.setup.install.errors import DiskBusy, DiskSmall, NoMedium, UnknownFlavour, WrongDisk
+from xos.setup.install.errors import (
+    DiskBusy,
+    DiskFull,
+    DiskSmall,
+    Interrupted,
+    NoMedium,
+    StepFailed,
+    UnknownFlavour,
+    WrongDisk,
+)
 from xos.setup.install.medium import Medium
+from xos.setup.install.writing import Installer, Plan, _no_new_initrd, _terminated
 from xos.setup.node.answers import Answers, Core, Install, Network, Resource, System, from_file
 
 from .test_answers import CORE, WORD
@@ -235,3 +249,56 @@ def test_a_pipe_is_nobody_to_ask() -> None:
 def test_a_password_becomes_what_shadow_holds() -> None:
     made = ask.hashed("long enough")
     assert msgspec.convert({"root_password_hash": made}, System).root_password_hash == made
+
+
+@pytest.fixture
+def installer(tmp_path: Path) -> Installer:
+    return Installer(Plan(disk=EMPTY, flavour="core", answers=""), medium(tmp_path), tmp_path / "log")
+
+
+def test_what_programs_say_is_in_the_log_and_what_they_print_is_returned(installer: Installer) -> None:
+    assert installer._do(["sh", "-c", "cat; echo wrong >&2"], stdin="right\n") == "right\n"
+    assert installer.log.read_text() == "$ sh -c cat; echo wrong >&2\nwrong\nright\n"
+
+
+@pytest.mark.parametrize(
+    ("says", "kind"), [("No space left on device", DiskFull), ("no such package", StepFailed), ("", StepFailed)]
+)
+def test_a_step_that_fails_is_told_with_its_last_words(installer: Installer, says: str, kind: type[StepFailed]) -> None:
+    installer.step = "copying the system"
+    with pytest.raises(StepFailed, match="copying the system") as told:
+        installer._do(["sh", "-c", f"echo earlier; echo '{says}' >&2; exit 3"])
+    assert type(told.value) is kind
+    assert says in told.value.message
+
+
+def test_a_shutdown_ends_the_program_that_runs_and_cleans_up(installer: Installer) -> None:
+    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM))
+    began = time.monotonic()
+    timer.start()
+    with pytest.raises(KeyboardInterrupt), _terminated():
+        installer._do(["sleep", "60"])
+    assert time.monotonic() - began < 15
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_an_installation_that_was_interrupted_says_what_the_disk_holds(
+    installer: Installer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt() -> None:
+        installer.step = "partitioning"
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("xos.setup.install.writing.claim", lambda _: None)
+    monkeypatch.setattr(installer, "_partition", interrupt)
+    with pytest.raises(Interrupted, match="while partitioning: /dev/vda holds a part of a system"):
+        installer.run()
+
+
+def test_no_package_makes_an_initrd_meanwhile_but_later(tmp_path: Path) -> None:
+    conf = tmp_path / "etc/initramfs-tools/update-initramfs.conf"
+    conf.parent.mkdir(parents=True)
+    conf.write_text("update_initramfs=yes\n")
+    with _no_new_initrd(tmp_path):
+        assert conf.read_text() == "update_initramfs=no\n"
+    assert conf.read_text() == "update_initramfs=yes\n"
