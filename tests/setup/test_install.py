@@ -35,6 +35,7 @@ from xos.setup.install.writing import Installer, Plan, _no_new_initrd, _terminat
 from xos.setup.node.answers import Answers, Core, Install, Network, Resource, System, from_file
 
 from .test_answers import CORE, WORD
+from .test_asking import asking
 
 GB = 1 << 30
 
@@ -201,18 +202,6 @@ def test_a_wrong_answer_file_is_refused_before_disks_are_looked_at(
         file.write_text(text)
         assert main(["--answers", str(file)]) in (2, 78)
         assert told in capsys.readouterr().err
-
-
-class Screen(io.StringIO):
-    """A terminal: what is typed comes from a list."""
-
-    def isatty(self) -> bool:
-        return True
-
-
-def asking(*lines: str) -> tuple[Asking, Screen]:
-    out = Screen()
-    return Asking(Screen("\n".join([*lines, ""])), out), out
 
 
 def test_the_guided_way_asks_again_and_does_nothing_unless_the_disk_is_typed(
