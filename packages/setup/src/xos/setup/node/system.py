@@ -22,7 +22,7 @@ from xos.setup.node.answers import Network, Role
 Say = Callable[[str], None]
 
 ADDRESS_SECONDS = 60.0
-START_SECONDS = 150.0
+START_SECONDS = 330.0
 POLL_SECONDS = 0.2
 MADE_BY = "xos-setup"
 ELSEWHERE = "192.0.2.1"
