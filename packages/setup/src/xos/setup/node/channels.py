@@ -33,6 +33,7 @@ LISTS = {"core.nodes", "network.dns", "resource.vos"}
 """Keys whose values are lists: with commas among kernel arguments."""
 NUMBERS = {"resource.slots"}
 LARGEST = 1 << 20
+SETTLE_SECONDS = 30
 CLOUD_CONFIG = b"#cloud-config"
 
 
@@ -60,6 +61,9 @@ def find(root: Path = Path("/")) -> Channel | None:
     cmdline = (root / "proc/cmdline").read_text(errors="replace") if (root / "proc/cmdline").exists() else ""
     if tables := kernel_tables(cmdline):
         return Channel(KERNEL, answers.from_tables(tables, KERNEL))
+    if root == Path("/"):
+        # At boot the links by label come as udev gets to them.
+        subprocess.run(["udevadm", "settle", f"--timeout={SETTLE_SECONDS}"], check=False, capture_output=True)
     for label in LABELS:
         device = root / "dev/disk/by-label" / label
         if device.exists():
