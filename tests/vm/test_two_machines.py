@@ -45,6 +45,7 @@ xos:
   resource:
     token: {word}
     slots: 2
+    vos: [demo]
 """
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(3000)]
 

@@ -22,6 +22,7 @@ answer file:
   [resource]
   token = "xos1-..."                 what `xos-node token NAME` printed on the core
   slots = 4                          job units at once (one for each processor)
+  vos = ["demo"]                     VOs whose users may use the machine (xos-map serve VO adds others)
   [client]
   core = "core1.example.org"         name or address of the core
   ca_fingerprint = "..."             as `xos-setup show` prints it on the core
