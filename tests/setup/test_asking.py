@@ -46,8 +46,8 @@ def test_what_is_answered_already_is_offered() -> None:
 
 
 def test_a_resource_node_is_asked_for_the_word_and_told_whose_it_is() -> None:
-    asker, out = asking("xos1-", WORD, "many", "4", "yes")
-    assert complete(Answers(role="resource"), asker).resource == Resource(token=WORD, slots=4)
+    asker, out = asking("xos1-", WORD, "many", "4", "UPPER", "demo other", "yes")
+    assert complete(Answers(role="resource"), asker).resource == Resource(token=WORD, slots=4, vos=("demo", "other"))
     assert "node1" in out.getvalue()
     assert "10.0.0.1:6740" in out.getvalue()
 

@@ -15,7 +15,7 @@ from xos.setup.install.errors import WrongDisk
 from xos.setup.install.medium import Medium
 from xos.setup.node import answers as known
 from xos.setup.node.answers import Answers, Client, Core, Install, Network, Resource, System
-from xos.setup.node.ask import FINGERPRINT, HOST, HOST_NAME, NAME, PASSWORD, a, sensible
+from xos.setup.node.ask import FINGERPRINT, HOST, HOST_NAME, NAME, PASSWORD, a, sensible, served
 from xos.vom import word
 
 MEANINGS = {
@@ -86,7 +86,7 @@ def _node(asking: Asking, flavour: str) -> Answers:
     if flavour == "resource":
         text = asking.line("Join word (on the core: xos-node token NAME)", optional=True, check=word.read)
         if text:
-            return Answers(role=role, resource=Resource(token=text))
+            return Answers(role=role, resource=Resource(token=text, vos=served(asking)))
     else:
         host = asking.line("Name or address of the core", optional=True, check=a(known.Host, HOST))
         if host:

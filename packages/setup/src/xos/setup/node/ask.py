@@ -88,10 +88,23 @@ def _resource(answers: Answers, asking: Asking) -> Answers:
     text = asking.line("The word that it printed", check=word.read)
     given = word.read(text)
     slots = asking.line("Job units at once", default=str(answers.resource.slots or ""), optional=True, check=_count)
-    resource = msgspec.structs.replace(answers.resource, token=text, slots=int(slots) if slots else None)
-    asking.summary([("node", given.node), ("core", given.directory), ("slots", slots or "one for each processor")])
+    vos = served(asking, answers.resource.vos)
+    resource = msgspec.structs.replace(answers.resource, token=text, slots=int(slots) if slots else None, vos=vos)
+    rows = [("node", given.node), ("core", given.directory), ("slots", slots or "one for each processor")]
+    asking.summary([*rows, ("VOs", ", ".join(vos) or "none yet")])
     asking.confirm("This machine becomes a resource node.")
     return msgspec.structs.replace(answers, resource=resource)
+
+
+def served(asking: Asking, offered: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """The VOs whose users may use the machine."""
+
+    def check(text: str) -> None:
+        for name in text.split():
+            a(known.Name, NAME)(name)
+
+    question = "VOs whose users may use it, with blanks between"
+    return tuple(asking.line(question, default=" ".join(offered), optional=True, check=check).split())
 
 
 def _client(answers: Answers, asking: Asking) -> Answers:
