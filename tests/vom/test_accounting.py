@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from xos.common.identity import Identity, Kind
 from xos.common.signing import Signed, sign
 from xos.common.tls import Credential, Trust
+from xos.vom import chains
 from xos.vom.api import USAGE_PURPOSE, By, Log, Period, Quota, UsageRecord
 from xos.vom.errors import BadRequest, BadUsageRecord, Forbidden, QuotaConflict, UnknownVO
 from xos.vom.policy import ADMIN_ROLE
-from xos.vom.records import chain, usage
+from xos.vom.records import usage
 from xos.vom.records.store import USAGE
 
 from .conftest import CoreMachine, acting
@@ -70,7 +71,7 @@ async def test_a_record_is_kept_once_however_often_it_is_handed_in(either_machin
     head = await machine.audit.head(Log.USAGE)
     with acting(machine.identity):
         links = await machine.audit.links(Log.USAGE)
-    assert list(chain.check(Log.USAGE, links, [head])) == []
+    assert list(chains.check(Log.USAGE, links, [head])) == []
 
 
 @pytest.mark.parametrize(

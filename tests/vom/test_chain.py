@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xos.common.identity import Identity, Kind
+from xos.vom import chains
 from xos.vom.api import Entry, Head, Link, Log
 from xos.vom.records import chain, trail
 from xos.vom.records.store import ACTS, CHAIN, METADATA
@@ -26,7 +27,7 @@ def made(count: int, log: Log = Log.AUDIT) -> tuple[list[Link], Head]:
     entries, digest = [], bytes(32)
     for number in range(1, count + 1):
         payload = b"entry %d" % number
-        digest = chain.link_digest(digest, log, number, float(number), payload)
+        digest = chains.link_digest(digest, log, number, float(number), payload)
         entries.append(Link(number, float(number), payload, digest))
     return entries, Head(log, count, digest)
 
@@ -42,8 +43,8 @@ def connection(tmp_path: Path) -> Iterator[sa.Connection]:
 
 def test_a_chain_as_it_was_written_has_no_fault() -> None:
     entries, head = made(5)
-    assert list(chain.check(Log.AUDIT, entries, [head])) == []
-    assert list(chain.check(Log.AUDIT, [], [Head(Log.AUDIT, 0, bytes(32))])) == []
+    assert list(chains.check(Log.AUDIT, entries, [head])) == []
+    assert list(chains.check(Log.AUDIT, [], [Head(Log.AUDIT, 0, bytes(32))])) == []
 
 
 @given(st.data())
@@ -61,7 +62,7 @@ def test_any_flipped_bit_is_found_at_its_entry(data: st.DataObject) -> None:
         flipped[bit // 8] ^= 1 << bit % 8
         changed = msgspec.structs.replace(entry, **{field: bytes(flipped)})
     entries[at] = changed
-    faults = list(chain.check(Log.AUDIT, entries, [head]))
+    faults = list(chains.check(Log.AUDIT, entries, [head]))
     assert faults
     assert faults[0].number == entry.number
 
@@ -70,7 +71,7 @@ def test_any_flipped_bit_is_found_at_its_entry(data: st.DataObject) -> None:
 def test_a_removed_entry_is_found(gone: int) -> None:
     entries, head = made(6)
     del entries[gone]
-    faults = list(chain.check(Log.AUDIT, entries, [head]))
+    faults = list(chains.check(Log.AUDIT, entries, [head]))
     assert faults
     assert "gone" in faults[0].detail or "cut off" in faults[0].detail
 
@@ -81,30 +82,30 @@ def test_a_swapped_pair_is_found(i: int, j: int) -> None:
     one, other = entries[i], entries[j]
     entries[i] = msgspec.structs.replace(other, number=one.number)
     entries[j] = msgspec.structs.replace(one, number=other.number)
-    assert {fault.number for fault in chain.check(Log.AUDIT, entries, [head])} >= {i + 1, j + 1}
+    assert {fault.number for fault in chains.check(Log.AUDIT, entries, [head])} >= {i + 1, j + 1}
 
 
 def test_an_end_that_was_cut_off_is_found_by_a_signed_head_alone() -> None:
     entries, head = made(6)
-    assert list(chain.check(Log.AUDIT, entries[:4])) == []
-    (fault,) = chain.check(Log.AUDIT, entries[:4], [head])
-    assert fault == chain.Fault(4, "the end is cut off: a head was signed over entry 6")
+    assert list(chains.check(Log.AUDIT, entries[:4])) == []
+    (fault,) = chains.check(Log.AUDIT, entries[:4], [head])
+    assert fault == chains.Fault(4, "the end is cut off: a head was signed over entry 6")
 
 
 def test_a_chain_written_anew_does_not_lead_to_the_signed_head() -> None:
     entries, head = made(6)
     forged, digest = list(entries[:3]), entries[2].digest
     for number in (4, 5, 6):
-        digest = chain.link_digest(digest, Log.AUDIT, number, 0.0, b"forged")
+        digest = chains.link_digest(digest, Log.AUDIT, number, 0.0, b"forged")
         forged.append(Link(number, 0.0, b"forged", digest))
-    assert list(chain.check(Log.AUDIT, forged)) == []
-    (fault,) = chain.check(Log.AUDIT, forged, [head])
+    assert list(chains.check(Log.AUDIT, forged)) == []
+    (fault,) = chains.check(Log.AUDIT, forged, [head])
     assert "written anew" in fault.detail
 
 
 def test_entries_of_another_chain_do_not_fit() -> None:
     entries, _ = made(2, Log.USAGE)
-    assert list(chain.check(Log.AUDIT, entries))
+    assert list(chains.check(Log.AUDIT, entries))
 
 
 def test_what_is_appended_is_read_back_whole(connection: sa.Connection) -> None:
@@ -114,7 +115,7 @@ def test_what_is_appended_is_read_back_whole(connection: sa.Connection) -> None:
     assert (first.number, second.number) == (2, 3)
     entries = chain.links(connection, Log.USAGE, 0, 10)
     assert [entry.payload for entry in entries] == [b"a", b"b", b"c"]
-    assert list(chain.check(Log.USAGE, entries, [first, second])) == []
+    assert list(chains.check(Log.USAGE, entries, [first, second])) == []
     assert chain.digest_at(connection, Log.USAGE, 2) == first.digest
     assert chain.digest_at(connection, Log.USAGE, 9) is None
     assert chain.head(connection, Log.USAGE, 4.0) == Head(Log.USAGE, 3, second.digest, 4.0)

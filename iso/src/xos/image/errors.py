@@ -44,6 +44,14 @@ class NoNetwork(ImageError):
     hint = "Check the network, or name a mirror that can be reached: XOS_MIRROR=URL; the log is {log}"
 
 
+class PinnedMissing(ImageError):
+    """Raised when a source that is pinned by its hash could not be fetched, or is not what the hash says."""
+
+    code = "image.pinned-missing"
+    template = "what {file} pins could not be had\n{tail}"
+    hint = "Check the network and pip's settings (PIP_INDEX_URL); nothing else is taken in its place. The log is {log}"
+
+
 class DiskShort(ImageError):
     """Raised when the cache's file system is too full to begin."""
 

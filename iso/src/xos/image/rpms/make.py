@@ -18,6 +18,7 @@ from xos.image.roots import Root
 from xos.image.rpms.base import describe
 from xos.image.rpms.order import all_needs, chosen, direct_needs
 from xos.image.rpms.package import Built, Job, build, with_tools
+from xos.image.rpms.pinned import Pinned, fetch
 from xos.image.rpms.sources import Checkout
 from xos.image.rpms.specs import Spec, read_specs
 from xos.image.sandbox import Sandbox
@@ -106,6 +107,9 @@ async def _build_all(specs: Sequence[Spec], needs: dict[str, frozenset[str]], sh
 
 async def _one(spec: Spec, needed: Sequence[Built], shop: Workshop) -> Built:
     sources = await asyncio.to_thread(shop.checkout.collect, spec.file, spec.sources)
+    pinned: tuple[Pinned, ...] = ()
+    if spec.pinned:
+        pinned = await fetch(shop.options.checkout / spec.pinned, shop.options.cache, shop.say)
     top = f"{spec.name}-{spec.version}"
     job = Job(
         name=spec.name,
@@ -117,9 +121,11 @@ async def _one(spec: Spec, needed: Sequence[Built], shop: Workshop) -> Built:
         lint=shop.lint,
         root=shop.build_root.key,
         needs=tuple((package.name, package.key) for package in needed),
+        pinned=tuple((one.name, one.digest) for one in pinned),
     )
     deps = [path for package in needed for path in package.installable]
-    return await build(job, shop.sandbox, deps, shop.tools_base.rpms, shop.options.cache, shop.say)
+    fetched = [one.path for one in pinned]
+    return await build(job, shop.sandbox, deps, shop.tools_base.rpms, shop.options.cache, shop.say, fetched)
 
 
 def _publish(built: Sequence[Built], out: Path) -> None:

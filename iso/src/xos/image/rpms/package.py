@@ -34,6 +34,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """`Root.key` of the build root."""
     needs: tuple[tuple[str, str], ...] = ()
     """Packages of ours that it is built with: name and key."""
+    pinned: tuple[tuple[str, str], ...] = ()
+    """Sources from elsewhere: name and SHA-256."""
 
     @property
     def key(self) -> str:
@@ -89,7 +91,13 @@ def with_tools(root: Path, scratch: Path) -> Sandbox:
 
 
 async def build(
-    job: Job, sandbox: Sandbox, deps: Iterable[Path], bases: Iterable[Path], cache: Path, say: Say
+    job: Job,
+    sandbox: Sandbox,
+    deps: Iterable[Path],
+    bases: Iterable[Path],
+    cache: Path,
+    say: Say,
+    pinned: Iterable[Path] = (),
 ) -> Built:
     """The packages of *job*, from the cache if its key is there; *deps* are installed before. Raises `StepFailed`."""
     home = cache / "rpms" / f"{job.name}-{job.key}"
@@ -104,6 +112,8 @@ async def build(
         (work / "in" / job.archive).write_bytes(job.sources)
     if job.lint is not None:
         (work / "in/rpmlint.toml").write_bytes(job.lint)
+    for path in pinned:
+        shutil.copy(path, work / "in")
     for path in deps:
         shutil.copy(path, work / "deps")
     for path in bases:

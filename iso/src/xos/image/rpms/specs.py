@@ -24,6 +24,8 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     sources: tuple[str, ...]
     """The macro ``xos_sources``: paths in the checkout that the source archive is made from."""
     changelog: bool
+    pinned: str = ""
+    """The macro ``xos_pinned``: a requirements file in the checkout, of sources to fetch."""
 
     @property
     def file(self) -> Path:
@@ -41,6 +43,7 @@ class _Answer(msgspec.Struct, frozen=True, kw_only=True):
     build_requires: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     changelog: bool = False
+    pinned: str = ""
 
 
 async def read_specs(directory: Path, sandbox: Sandbox, log: Path) -> tuple[Spec, ...]:
@@ -78,4 +81,5 @@ def _spec(found: _Answer, directory: Path) -> Spec:
         build_requires=found.build_requires,
         sources=found.sources,
         changelog=found.changelog,
+        pinned=found.pinned,
     )

@@ -574,3 +574,11 @@ class BadRuling(VomError):
     template = "the ruling of VOPS does not hold: {detail}"
     hint = "The Job Manager must ask VOPS again; if clocks are right and this goes on, look at both."
     http_status = 403
+
+
+class BadHeadFile(VomError):
+    """Raised when a head that was certified from here cannot be read."""
+
+    code = "vom.bad-head-file"
+    template = "{file} is not a certified head: {detail}"
+    hint = "Restore it from a copy; without it only heads that others have certified can be compared."

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -47,6 +47,20 @@ def fields(session: Session, pairs: Iterable[tuple[str, str | Painted]]) -> None
         if cell.colour is not None:
             text = paint(text, cell.colour, wanted=session.colour)
         session.out(f"{name:<{width}}  {text}")
+
+
+def print_table(
+    session: Session,
+    headings: Sequence[str],
+    rows: Iterable[Sequence[str | Painted]],
+    *,
+    right: frozenset[int] = frozenset(),
+) -> None:
+    """Print rows in columns, as wide as the terminal."""
+    from xos.dixi.commands import table
+
+    columns = session.columns if session.is_tty else None
+    session.out(table(headings, rows, columns=columns, colour=session.colour, right=right))
 
 
 def state(user: User) -> Painted:

@@ -16,12 +16,15 @@ import sqlalchemy as sa
 
 from xos.common.errors import XosError
 from xos.common.files import write_atomically
+from xos.common.identity import Kind
 from xos.common.log import get_logger
 from xos.common.signing import Signed, sign, verify_signed
 from xos.common.tls import Credential, Trust
 from xos.dixi.hosting import Host
 from xos.vom.api import HEAD_PURPOSE, Head, Log
 from xos.vom.core import VomCore
+from xos.vom.errors import ForeignHead
+from xos.vom.policy import CORE_ROLE
 from xos.vom.records import chain
 
 SECONDS = 1.0
@@ -51,13 +54,18 @@ def read_head(file: Path, trust: Trust) -> Head | None:
     return open_head(signed, trust)
 
 
-def open_head(signed: Signed, trust: Trust) -> Head:
+def open_head(signed: Signed, trust: Trust, *, by: str = "") -> Head:
     """The head in *signed*, verified as of when it was made. Raises `XosError`, `msgspec.MsgspecError`.
+
+    *by*: who must have signed it; empty: a core machine.
 
     Its certificate has long expired when an old head is looked at: what counts is that it was valid then.
     """
     head = _head.decode(signed.payload)
-    verify_signed(signed, trust, purpose=HEAD_PURPOSE, at=head.at)
+    signer = verify_signed(signed, trust, purpose=HEAD_PURPOSE, at=head.at)
+    right = str(signer) == by if by else signer.kind is Kind.MACHINE and CORE_ROLE in signer.roles
+    if not right:
+        raise ForeignHead(log=head.log.value, detail=f"{signer} has signed it")
     return head
 
 
