@@ -121,6 +121,7 @@ def test_numbers_beyond_cedar_are_held_at_its_borders() -> None:
     [
         ("permit(principal, action, resource)\n when { 1 == };", 2, 14, "unexpected token `}`"),
         ("permit(principal, action, resource);\n\n  perhaps(principal, action, resource);", 3, 3, "perhaps"),
+        ("permit(principal,\n action, colour);", 2, 10, "invalid variable"),
         ("permit(principal, action, resource) when { foo(1) };", 1, 44, "`foo` is not a valid function"),
         ('permit(principal, action == Action::"fly", resource);', 1, 29, "unrecognized action"),
         ('permit(principal,\n action == Action::"login",\n resource) when {\n context.cores < 2 };', 4, 10, "cores"),

@@ -73,11 +73,16 @@ class Grid:
         processes.send(process, signal.SIGKILL)
         processes.end({node: process}, grace_s=5.0)
 
-    def user(self, name: str) -> User:
+    @property
+    def core(self) -> User:
+        """The core machine itself, by its own certificate."""
+        return User(self, self.local.admin)
+
+    def user(self, name: str, roles: tuple[str, ...] = ()) -> User:
         """A member of the VO with a certificate, its key in a file without passphrase."""
         home = self.root / "users" / name
         users.make_home(home, self.local.core)
-        asyncio.run(_enrol(self.local.admin, home, name))
+        asyncio.run(_enrol(self.local.admin, home, name, roles))
         return User(self, home)
 
     def gateway(self, node: str) -> str:
@@ -145,7 +150,7 @@ class User:
         return self.run("xsub", "--units", str(units), "--", "sh", "-c", *words).stdout.strip()
 
 
-async def _enrol(admin: Path, home: Path, name: str) -> None:
+async def _enrol(admin: Path, home: Path, name: str, roles: tuple[str, ...]) -> None:
     secret = users.password(home)
     async with connect(admin) as bus:
         vos = XVOMSAsync(bus)
@@ -153,7 +158,7 @@ async def _enrol(admin: Path, home: Path, name: str) -> None:
             await vos.create_vo(VO, "for tests")
         except VOExists:
             assert VO in [vo.name for vo in await vos.list_vos()]
-        await vos.add_user(VO, name, secret)
+        await vos.add_user(VO, name, secret, roles=roles)
     key = make_key()
     front_door = make_bus(*load_client(home), None)
     issued = await CDAAsync(front_door).issue(CertificateWish(VO, name, make_csr(key, name), secret))

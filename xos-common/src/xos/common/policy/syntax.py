@@ -166,8 +166,8 @@ def find_mistake(document: Document, statement: Statement, complaint: Callable[[
 
 
 def find_quoted(document: Document, statement: Statement, message: str) -> int:
-    """Where in *statement* stands what *message* quotes in backticks; else where the statement begins."""
-    for quoted in re.findall(r"`([^`]{1,200})`", message):
+    """Where in *statement* stands what *message* quotes in backticks or ends with; else where the statement begins."""
+    for quoted in (*re.findall(r"`([^`]{1,200})`", message), *re.findall(r": (\w+)$", message)):
         at = document.text.find(quoted, statement.start, statement.end)
         if at >= 0:
             return at
