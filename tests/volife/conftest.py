@@ -14,6 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from support.dixi import until
 from xos.dixi.configuration import DaemonConfig, Listen, ServiceSettings, Tls
 from xos.dixi.daemon import Daemon
 from xos.setup.machine import MachineFiles, found
@@ -22,6 +23,7 @@ from xos.vom.xati import XVOMSAsync
 
 PASSWORD = "correct horse battery"
 CHEAP = "[password_cost]\npasses = 1\nmemory_kib = 8\n"
+SERVICES = ("Directory", "XVOMS", "CDA", "RCA", "Registration", "Accounting", "Audit", "VOPS")
 TOKEN = re.compile(r'name="csrf" value="([^"]+)"')
 
 
@@ -108,7 +110,10 @@ class World:
 
 def configuration(directory: Path, **settings: Any) -> DaemonConfig:
     files = {"certificate": "machine.pem", "key": "machine.key", "trust": "trust"}
-    hosted = {name: ServiceSettings() for name in ("Directory", "XVOMS", "CDA", "RCA", "Accounting", "Audit", "VOPS")}
+    hosted = {
+        name: ServiceSettings()
+        for name in ("Directory", "XVOMS", "CDA", "RCA", "Registration", "Accounting", "Audit", "VOPS")
+    }
     web = ServiceSettings(settings={"address": "127.0.0.1:0", **settings})
     return DaemonConfig(
         node="core",
@@ -137,6 +142,7 @@ async def world(tmp_path: Path, settings: dict[str, Any]) -> AsyncIterator[World
     await daemon.start()
     made = World(daemon, (await VOLifeAsync(daemon.bus).page()).url)
     await made.xvoms.create_vo("demo", "for tests")
+    await until(lambda: "VOPS" in made.site.offers)
     try:
         yield made
     finally:

@@ -244,7 +244,7 @@ async def test_a_live_page_sends_its_part_whole(world: World) -> None:
         assert stream.content_type == "text/event-stream"
         first = await stream.content.readuntil(b"\n\n")
         assert first.startswith(b"event: part\ndata: ")
-        assert b"No machine is up" in first
+        assert b"No machine serves this VO" in first
 
 
 async def test_a_live_page_ends_with_the_session(world: World) -> None:

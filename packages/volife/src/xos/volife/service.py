@@ -8,6 +8,7 @@ import time
 
 from xos.common.errors import XosError
 from xos.common.log import get_logger
+from xos.dixi.directory import NodeRecord
 from xos.dixi.hosting import Hosted
 from xos.dixi.transports import Address
 from xos.dixi.xati import DirectoryAsync
@@ -20,6 +21,8 @@ from xos.volife.settings import Settings
 from xos.volife.site import Site
 
 TEND_SECONDS = 5.0
+AGAIN_SECONDS = 1.0
+"""Before the Directory is asked again after it went away."""
 
 log = get_logger("xos.volife")
 
@@ -46,6 +49,7 @@ class VolifeService(Hosted[Settings], VOLife):
         self._site = Site(self.host, settings, self._sessions, Limits(time.monotonic))
         await self._server.serve(self._site.application(PAGES))
         self.host.spawn(self._tend(), name="volife-tend")
+        self.host.spawn(self._follow(), name="volife-directory")
 
     async def stop(self) -> None:
         """Close every connection; everybody is signed out."""
@@ -57,14 +61,25 @@ class VolifeService(Hosted[Settings], VOLife):
         return Page(self.settings.url or f"https://{self._server.address}/", self._sessions.people)
 
     async def _tend(self) -> None:
-        """Every few seconds: what services there are, whose session is over, which certificate to show."""
-        directory = DirectoryAsync(self.host.bus)
+        """Every few seconds: whose session is over, which certificate to show."""
         while True:
-            try:
-                self._site.look(await directory.nodes(deadline=TEND_SECONDS))
-            except XosError as error:
-                log.info("directory.away", code=error.code)
             self._sessions.sweep(asyncio.get_running_loop().time())
             if not self.settings.certificate:
                 self._server.renew(self.host.credential)
             await asyncio.sleep(TEND_SECONDS)
+
+    async def _follow(self) -> None:
+        """Hear from the Directory which nodes are up; what was heard last stays while it is away."""
+        directory = DirectoryAsync(self.host.bus)
+        while True:
+            nodes: dict[str, NodeRecord] = {}
+            try:
+                async for change in directory.watch():
+                    if change.up:
+                        nodes[change.node.node] = change.node
+                    else:
+                        nodes.pop(change.node.node, None)
+                    self._site.look(nodes.values())
+            except XosError as error:
+                log.info("directory.away", code=error.code)
+            await asyncio.sleep(AGAIN_SECONDS)

@@ -24,6 +24,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     door: str = ""
     """``https://host:port`` of a gateway that offers the CDA and names our URL under ``origins``: there browsers
     sign in by certificate. Empty: that of the node on which the Directory finds the CDA."""
+    front_door: str = ""
+    """``host:port`` of the core's front door, for join words; empty: port 6730 of the node that hosts the RCA."""
     session_hours: Annotated[float, Meta(gt=0, le=24)] = 8.0
     """Nobody stays signed in for longer."""
     idle_minutes: Annotated[float, Meta(gt=0)] = 30.0

@@ -46,7 +46,6 @@ class Site:
         self.finder = Finder(host.bus)
         self.offers: frozenset[str] = frozenset()
         """The services that the grid has: pages of others are not shown."""
-        self.has_requests = False
         self.nodes: tuple[NodeRecord, ...] = ()
         """The nodes that are up."""
         self._headers = guard.headers(self.door)

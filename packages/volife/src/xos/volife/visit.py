@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from xos.volife.site import Site
 
 Handler = Callable[["Visit"], Awaitable[web.StreamResponse]]
-ADMIN_ROLE = "VOAdmin"
+MANAGER, ADMIN, RESOURCE_ADMIN, CREATOR = "VOManager", "VOAdmin", "ResourceAdmin", "VOCreator"
+"""Roles; see "Who may do what" in the manual."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,10 +74,13 @@ class Visit:
         """The VO in the address."""
         return self.part("vo")
 
-    @property
-    def administers(self) -> bool:
-        """Whether their certificate says that they administer the VO: decides what is shown, never what is allowed."""
-        return self.who.vo == self.request.match_info.get("vo", self.who.vo) and ADMIN_ROLE in self.who.roles
+    def has(self, *roles: str) -> bool:
+        """Whether their certificate says that they have one of *roles* in the VO of the address.
+
+        Decides what is shown, never what is allowed.
+        """
+        here = self.who.vo == self.request.match_info.get("vo", self.who.vo)
+        return here and not set(roles).isdisjoint(self.who.roles)
 
     @property
     def language(self) -> str:
@@ -121,7 +125,10 @@ class Visit:
             self.language,
             **{
                 "who": None if person is None else person.identity,
-                "admin": person is not None and self.administers,
+                "admin": person is not None and self.has(MANAGER, ADMIN),
+                "manager": person is not None and self.has(MANAGER),
+                "resource_admin": person is not None and self.has(MANAGER, RESOURCE_ADMIN),
+                "creator": person is not None and CREATOR in person.identity.roles,
                 "vo": self.request.match_info.get("vo", person.identity.vo if person else ""),
                 "csrf": self.session.csrf,
                 "path": self.request.path,
@@ -129,7 +136,7 @@ class Visit:
                 "filled": self.fields,
                 "now": time.time(),
                 "offers": self.site.offers,
-                "has_requests": self.site.has_requests,
+                "has_requests": "Registration" in self.site.offers,
                 "error": None,
                 **data,
             },

@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
-from xos.volife.pages import home, jobs, me, members, policies, resources, sign_in, usage
+from xos.volife.pages import groups, home, jobs, joining, me, members, policies, resources, sign_in, usage, vos
 from xos.volife.visit import Page
 
 PAGES: tuple[Page, ...] = (
     *sign_in.PAGES,
     *home.PAGES,
     *me.PAGES,
+    *joining.PAGES,
+    *vos.PAGES,
     *members.PAGES,
+    *groups.PAGES,
     *jobs.PAGES,
     *resources.PAGES,
     *policies.PAGES,

@@ -10,17 +10,19 @@ from xos.volife.visit import Page, Visit
 
 async def start(visit: Visit) -> web.StreamResponse:
     """The reader's VOs."""
-    return visit.show("start.html", vos=await visit.grid.xvoms.list_vos())
+    vos = await visit.grid.xvoms.list_vos()
+    others = [user.vo for user in await visit.grid.xvoms.memberships() if user.vo != visit.who.vo]
+    return visit.show("start.html", vos=vos, others=others)
 
 
 async def overview(visit: Visit) -> web.StreamResponse:
     """One VO at a glance."""
     grid = visit.grid
-    found = [vo for vo in await grid.xvoms.list_vos() if vo.name == visit.vo]
+    about = await grid.xvoms.vo_info(visit.vo)
     groups = await grid.xvoms.list_groups(visit.vo)
     jobs = await grid.jobs.list_jobs(True, 5) if "JobManager" in visit.site.offers else []
-    resources = [node for node in visit.site.nodes if "ResourceManager" in node.services]
-    return visit.show("overview.html", about=found[0] if found else None, groups=groups, jobs=jobs, resources=resources)
+    jobs = [job for job in jobs if job.vo == visit.vo]
+    return visit.show("overview.html", about=about, groups=groups, jobs=jobs)
 
 
 PAGES = (

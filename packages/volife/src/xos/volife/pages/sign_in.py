@@ -27,7 +27,8 @@ from xos.vom.xati import CDAAsync
 
 async def show(visit: Visit) -> web.StreamResponse:
     """The form; for who is signed in already, the way on."""
-    if visit.session.person is not None:
+    person = visit.session.person
+    if person is not None and visit.query("vo") in ("", person.identity.vo):
         return visit.go(local_path(visit.query("next")))
     session, site = visit.session, visit.site
     csr = b""
@@ -38,6 +39,7 @@ async def show(visit: Visit) -> web.StreamResponse:
         "sign_in.html",
         next=local_path(visit.fields["next"] or visit.query("next")),
         asked_vo=visit.query("vo"),
+        asked_user=visit.query("user"),
         door=site.door,
         csr=base64.b64encode(csr).decode(),
         hours=site.settings.session_hours,
