@@ -47,6 +47,23 @@ static uint32_t crc32_more(uint32_t crc, const uint8_t *data, size_t size)
     return ~crc;
 }
 
+/* Adler-32 (RFC 1950), as zlib's: a fifth of the time, and enough to know a record that was damaged. */
+static uint32_t adler32(const uint8_t *data, size_t size)
+{
+    uint32_t low = 1, high = 0;
+    while (size > 0) {
+        size_t part = size < 5552 ? size : 5552; /* the sums still fit */
+        size -= part;
+        for (; part > 0; part--) {
+            low += *data++;
+            high += low;
+        }
+        low %= 65521;
+        high %= 65521;
+    }
+    return high << 16 | low;
+}
+
 /* Whether a checksum is right; a fuzzer is let through to what lies behind. */
 static bool sums_agree(uint32_t told, uint32_t found)
 {
@@ -206,7 +223,7 @@ static bool read_record(const struct xos_table *table, uint32_t offset, struct x
     uint32_t size = u32(record + 4), kind = u32(record + 8), n_gids = u32(record + 12);
     if (size < RECORD_HEAD || size > MAX_RECORD || !fits(table->size, offset, size, 1) ||
         n_gids > (size - RECORD_HEAD) / 4 || (kind != XOS_USER && kind != XOS_GROUP) ||
-        !sums_agree(u32(record), crc32_more(0, record + 4, size - 4)))
+        !sums_agree(u32(record), adler32(record + 4, size - 4)))
         return false;
     const uint8_t *at = record + RECORD_HEAD + 4 * n_gids, *end = record + size;
     *entry = (struct xos_entry){

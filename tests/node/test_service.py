@@ -10,10 +10,19 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from support.node import Va, encoded, identity, openssh
 from xos.common.authority import Authority
-from xos.common.errors import CertificateError, CertificateExpired, CertificateForeign, CertificateRevoked, XosError
+from xos.common.errors import (
+    BadSignature,
+    CertificateError,
+    CertificateExpired,
+    CertificateForeign,
+    CertificateRevoked,
+    XosError,
+)
 from xos.node.accounts import Accounts
 from xos.node.config import NodeConfig
 from xos.node.errors import (
@@ -156,6 +165,26 @@ async def test_without_a_certificate_only_root_becomes_somebody_who_was_here(ser
     assert "keyring" not in await service.answer(su, ROOT)
     with pytest.raises(NoCertificate):
         await service.answer({**su, "service": "sshd"}, ROOT)
+
+
+async def test_whoever_shows_a_certificate_proves_that_the_key_is_theirs(service: Service, va: Va) -> None:
+    alice = va.credential(identity("alice"))
+    challenge = "xos-login:node1:alice.demo:0123456789abcdef"
+
+    async def judged(proof: bytes, challenge: str = challenge) -> None:
+        ask = {"op": "account", "service": "login", "user": "alice.demo", "certificate": encoded(alice.certificate)}
+        await service.answer({**ask, "challenge": challenge, "proof": encoded(proof)}, ROOT)
+
+    sha256 = ec.ECDSA(hashes.SHA256())
+    right = alice.key.sign(challenge.encode(), sha256)
+    await judged(right)
+    other = va.credential(identity("alice")).key.sign(challenge.encode(), sha256)
+    for wrong in (b"", b"x", right[:-1], other, alice.key.sign(b"something else", sha256)):
+        with pytest.raises(BadSignature):
+            await judged(wrong)
+    for text in ("a document", "xos-login:node1:bob.demo:0123456789abcdef", ""):
+        with pytest.raises(BadSignature):
+            await judged(alice.key.sign(text.encode(), sha256), text)
 
 
 @pytest.mark.parametrize("op", ["open", "close", "account", "map", "list", "retire", "scan", "status", "authorize"])

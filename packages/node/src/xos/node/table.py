@@ -18,7 +18,7 @@ offset  header (128 bytes)
 92      users by number: count, offset. u32 offsets of records; 100 groups: the same
 ======  ====================================================================================================
 
-A record: u32 CRC-32 of all after it, u32 length, u32 kind (1 user, 2 group), u32 number of gids, u32 id, u32 0, the
+A record: u32 Adler-32 of all after it, u32 length, u32 kind (1 user, 2 group), u32 number of gids, u32 id, u32 0, the
 gids, then strings: of a user the name, its own group's name (also the GECOS field), home, shell; of a group its name.
 Hashes: CRC-32 of a name; `id_hash` of a number. From its bucket an entry is at most `PROBES` further; what finds no
 place there is left to the daemon.
@@ -98,7 +98,7 @@ def record(entry: User | Group) -> bytes:
     padding = -size % 8
     body = _HEAD.pack(0, size + padding, kind, len(gids), number, 0)[4:]
     body += struct.pack(f"<{len(gids)}I", *gids) + text + bytes(padding)
-    return struct.pack("<I", zlib.crc32(body)) + body
+    return struct.pack("<I", zlib.adler32(body)) + body
 
 
 class Builder:

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""VO users on real systems: names, jobs under their accounts, and a machine that never depends on xos-amsd."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from support.systems import Grid, Machine
+
+TABLE = "/var/lib/xos-accounts/table"
+AMSD = "xos-amsd.service"
+
+
+def account(machine: Machine) -> dict[str, Any]:
+    """alice's, which the sample job has made."""
+    (found,) = [each for each in json.loads(machine.run("xos-map list --json")) if each["owner"] == "alice"]
+    return dict(found)
+
+
+@pytest.fixture(params=["node1", "node2"])
+def node(grid: Grid, request: pytest.FixtureRequest) -> Machine:
+    found: Machine = getattr(grid, request.param)
+    return found
+
+
+def test_a_vo_user_is_a_user_of_every_node(node: Machine) -> None:
+    alice = account(node)
+    line = node.run("getent passwd alice.demo").strip()
+    assert line == f"alice.demo:*:{alice['uid']}:{alice['uid']}:alice@demo:/var/lib/xos/home/alice.demo:/bin/bash"
+    assert node.run(f"getent passwd {alice['uid']}").strip() == line
+    shown = node.run("id alice.demo")
+    assert f"uid={alice['uid']}(alice.demo) gid={alice['uid']}(alice@demo)" in shown
+    assert "(users.demo)" in shown
+    assert "alice.demo" not in node.run("getent passwd")
+    assert node.fails("getent passwd nobody.elsewhere").data["status"] == 2
+
+
+def test_a_jobs_processes_and_files_belong_to_the_vo_user(grid: Grid) -> None:
+    job = grid.submit(
+        "id -un; id -Gn; touch ~/made-by-a-job; ls -l ~/made-by-a-job; ps -o user:40= $$; echo $HOME", units=2
+    )
+    grid.alice(["xwait", job])
+    for index in (0, 1):
+        name, groups, listed, owner, home = grid.alice(["xout", job, "--unit", str(index)]).splitlines()
+        assert name == "alice.demo"
+        assert groups.split() == ["alice@demo", "users.demo"]
+        assert listed.split()[2:4] == ["alice.demo", "alice@demo"]
+        assert owner.strip() == "alice.demo"
+        assert home == "/var/lib/xos/home/alice.demo"
+
+
+def test_looking_names_up_gives_no_number_away(node: Machine) -> None:
+    before = node.run("xos-map list --json")
+    first = node.run("getent passwd never-seen.demo")
+    assert node.run("getent passwd never-seen.demo") == first
+    assert node.fails(f"getent passwd {first.split(':')[2]}").data["status"] == 2
+    assert node.run("xos-map list --json") == before
+
+
+def test_with_amsd_dead_and_its_table_gone_root_and_local_users_notice_nothing(node: Machine) -> None:
+    alice = account(node)
+    try:
+        node.run("systemctl stop xos-amsd.socket xos-amsd.service")
+        assert node.run("id -un alice.demo").strip() == "alice.demo"  # from the table
+        node.run(f"rm {TABLE}")
+        for user in ("root", "daemon"):
+            assert node.run(f"time timeout 1 id -un {user}").strip() == user
+        assert node.run("timeout 5 su root -c 'id -u'").strip() == "0"
+        assert node.run(f"timeout 2 stat -c %U {alice['home']}").strip() == "UNKNOWN"
+        assert node.fails("timeout 2 getent passwd alice.demo").data["status"] == 2
+    finally:
+        node.run("systemctl start xos-amsd.socket xos-amsd.service")
+    assert node.run(f"stat -c %U {alice['home']}").strip() == "alice.demo"
+    assert account(node)["uid"] == alice["uid"]
+
+
+def test_a_killed_or_hung_amsd_comes_back_and_knows_everybody(node: Machine) -> None:
+    alice = account(node)
+    for signal in ("KILL", "STOP"):  # the watchdog sees to the latter
+        pid = node.pid(AMSD)
+        node.kill(AMSD, signal)
+        assert node.run("timeout 2 id -u alice.demo").strip() == str(alice["uid"])
+        node.wait_for_another(AMSD, pid)
+        assert account(node)["uid"] == alice["uid"]
+
+
+def test_removing_the_package_leaves_nothing_in_nsswitch_conf(grid: Grid) -> None:
+    node = grid.node2
+    assert "files xos" in node.run("grep ^passwd /etc/nsswitch.conf")
+    alice = account(node)
+    try:
+        node.run("cp /etc/xos/node.toml /root/node.toml; rpm -e --nodeps xos-node")
+        assert node.run("grep -cw xos /etc/nsswitch.conf || true").strip() == "0"
+        assert node.run("id -un root").strip() == "root"
+        assert node.fails("systemctl cat xos-amsd.socket").data["status"] == 1
+    finally:
+        node.run("dnf -q -y install xos-node; cp /root/node.toml /etc/xos/node.toml; rm -f /etc/xos/node.toml.rpm*")
+        node.run("systemctl daemon-reload; systemctl start xos-amsd.socket; systemctl restart xos-amsd.service")
+    assert "files xos" in node.run("grep ^passwd /etc/nsswitch.conf")
+    assert account(node)["uid"] == alice["uid"]
