@@ -14,7 +14,7 @@ import pytest
 from support.node import identity
 from xos.node import scan
 from xos.node.accounts import Accounts
-from xos.node.scan import Scanner, living, local_mounts, owning_files
+from xos.node.scan import Scanner, key_owners, living, local_mounts, owning_files
 
 UID = 1_900_000_055
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files and processes to others")
@@ -47,6 +47,17 @@ def test_owners_of_processes_are_found() -> None:
         process.kill()
         process.wait()
     assert living({UID}) == set()
+
+
+def test_keys_count_but_not_the_empty_keyrings_that_everybody_has() -> None:
+    text = (
+        "    0:    12 11/11 6/1000000 127/25000000\n"
+        " 1000:     2 2/2 2/200 28/20000\n"
+        "1900000000:     2 2/2 2/200 40/20000\n"
+        "1900000001:     3 3/3 3/200 45/20000\n"
+        "1900000002:     2 2/2 2/200 44/20000\n"
+    )
+    assert key_owners(text) == {0, 1_900_000_001, 1_900_000_002}
 
 
 def test_each_file_system_is_looked_at_once_and_no_other_machines() -> None:

@@ -23,6 +23,7 @@ log = get_logger("xos.node.scan")
 LOCAL = frozenset(
     {"bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "mqueue", "overlay", "ramfs", "tmpfs", "xfs", "zfs"}
 )
+_LINK_BYTES = 4
 _IDLE_LOOK_SECONDS = 60.0
 _PROC = Path("/proc")
 
@@ -102,9 +103,25 @@ def _with_processes() -> set[int]:
 
 
 def _with_keys() -> set[int]:
-    """proc-key-users: one line for each user that has keys, ``  UID: …``."""
-    lines = (_PROC / "key-users").read_text().splitlines() if (_PROC / "key-users").exists() else []
-    return {int(line.partition(":")[0]) for line in lines}
+    path = _PROC / "key-users"
+    return key_owners(path.read_text()) if path.exists() else set()
+
+
+def key_owners(text: str) -> set[int]:
+    """Who has keys, from ``/proc/key-users`` (keyrings(7)): ``UID: USES KEYS/… KEYS/MOST BYTES/MOST``.
+
+    The kernel keeps the two keyrings that everybody gets with the first login until it goes down; as long as they are
+    empty they take just the bytes of their names and of the link between them, and mean nothing.
+    """
+    found = set()
+    for line in text.splitlines():
+        uid, _, rest = line.partition(":")
+        counts = rest.split()
+        keys, used = int(counts[2].split("/")[0]), int(counts[3].split("/")[0])
+        empty = len(f"_uid.{uid.strip()}\0_uid_ses.{uid.strip()}\0") + _LINK_BYTES
+        if keys > 2 or used > empty:
+            found.add(int(uid))
+    return found
 
 
 def _with_ipc() -> set[int]:
