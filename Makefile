@@ -15,6 +15,7 @@ export PYTHON
 
 BIN := .venv/bin
 BOOTSTRAP := packages/setup/bootstrap
+SLOWEST := --durations=5 --durations-min=5
 SOURCES := xos-common/src packages/*/src iso/src
 C_FILES := $(wildcard packages/*/command/*.c kernel-modules/*/*.c)
 CHECKS := lint types imports gen-check c unit scenario conformance system
@@ -64,17 +65,17 @@ c: prepare ## C sources compile without a warning
 	@for file in $(C_FILES); do echo "gcc -fanalyzer $$file"; gcc -std=c17 -O2 -Wall -Wextra -Wshadow -Werror -fanalyzer -fsyntax-only $$file || exit 1; done
 
 unit: prepare ## tests without daemons (T=path or -k expression: only those)
-	@$(BIN)/pytest -q -m "not slow" --ignore=tests/scenario --ignore=tests/conformance --ignore=tests/system --ignore=tests/vm $(T)
+	@$(BIN)/pytest -q $(SLOWEST) -m "not slow" --ignore=tests/scenario --ignore=tests/conformance --ignore=tests/system --ignore=tests/vm $(T)
 
 scenario: prepare ## tests with real daemons, killed and restarted
-	@$(BIN)/pytest -q tests/scenario $(T)
+	@$(BIN)/pytest -q $(SLOWEST) tests/scenario $(T)
 
 conformance: prepare ## third-party judges: openssl, curl
 	@$(BIN)/pytest -q tests/conformance $(T)
 
 system: prepare ## tests on a grid of real systems, made from our packages (needs root)
 	@if [ "$$(id -u)" -ne 0 ]; then echo "Skipped: only root can boot systems in containers."; else \
-	    $(MAKE) --no-print-directory repo && $(BIN)/pytest -q tests/system $(T); fi
+	    $(MAKE) --no-print-directory repo && $(BIN)/pytest -q $(SLOWEST) tests/system $(T); fi
 
 bench: prepare ## measure beside peers; ROWS=dixi,submit runs some (build/bench/results.json)
 	@PYTHONPATH=tests $(BIN)/python -m bench $(if $(ROWS),--rows $(ROWS))

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from support.checkouts import commit, snapshot
 from xos.image import cache as caches
 from xos.image.errors import BadSpec, StepFailed
 from xos.image.repository import make as repository
@@ -27,8 +28,6 @@ from xos.image.rpms import make as rpms
 from xos.image.rpms.package import with_tools
 from xos.image.rpms.specs import read_specs
 from xos.image.sandbox import Bind, Sandbox
-
-from .conftest import commit, snapshot
 
 pytestmark = [
     pytest.mark.slow,
@@ -374,3 +373,18 @@ def test_an_interrupted_build_says_so_and_the_next_one_goes_on(world: World, tmp
     assert not (cache / "tmp").exists()
     subprocess.run(command, check=True, capture_output=True)
     assert list((tmp_path / "out").glob("xos-common-*.rpm"))
+
+
+def test_a_network_that_cannot_be_reached_is_told_and_nothing_is_left(tmp_path: Path) -> None:
+    before = mounts()
+    command = [sys.executable, "-m", "xos.image.cli", "rpms", "--cache", str(tmp_path / "cache")]
+    command += ["--checkout", str(TOP), "--out", str(tmp_path / "out")]
+    nobody = {**os.environ, "XOS_MIRROR": "http://127.0.0.1:9/debian"}
+    done = subprocess.run(command, capture_output=True, text=True, env=nobody)
+    assert done.returncode == 1
+    assert "the Debian packages of the b" in done.stderr
+    assert "XOS_MIRROR=URL" in done.stderr
+    assert mounts() == before
+    assert not (tmp_path / "cache/tmp").exists()
+    assert not list((tmp_path / "cache/roots").glob("*/manifest"))
+    assert not (tmp_path / "out").exists()

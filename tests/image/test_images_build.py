@@ -15,12 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from support.checkouts import snapshot
 from xos.image import cache as caches
 from xos.image.images import boot
 from xos.image.repository import make as repository
 from xos.image.rpms import make as rpms
-
-from .conftest import snapshot
 
 pytestmark = [
     pytest.mark.slow,

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from support.checkouts import commit
 from xos.image.errors import BadSpec, NotTracked
 from xos.image.rpms.sources import Checkout
-
-from .conftest import commit
 
 FIRST = 1_700_000_000
 

@@ -68,10 +68,11 @@ async def make_rpms(options: Options, say: Say) -> tuple[Built, ...]:
 
 
 async def open_roots(cache: Path, say: Say) -> tuple[Root, Root]:
-    """The base root and the build root."""
+    """The base root and the build root, made side by side if they are not there."""
     plans = roots.plans()
-    base = await roots.ensure("base", plans.base, cache, say)
-    return base, await roots.ensure("build", plans.build, cache, say)
+    named = (("base", plans.base), ("build", plans.build))
+    await together(roots.ensure(name, plan, cache, say) for name, plan in named)
+    return await roots.ensure("base", plans.base, cache, say), await roots.ensure("build", plans.build, cache, say)
 
 
 async def _open(options: Options, say: Say) -> Workshop:
