@@ -23,6 +23,9 @@ from xos.common.certificate import BadSignature, check_issuer
 from xos.vom import accounts, labels, ledger, members, requests, resources, vos
 from xos.vom.api import VO, Archive, User
 from xos.vom.managers import Manager
+from xos.vom.records import quotas
+from xos.vom.records.store import POLICIES, QUOTAS
+from xos.vom.records.store import REQUESTS as POLICY_REQUESTS
 from xos.vom.store import (
     ARCHIVES,
     CERTIFICATES,
@@ -35,6 +38,7 @@ from xos.vom.store import (
     USERS,
     VOS,
 )
+from xos.vom.vops import documents
 
 FORMAT = "xos-vo-archive-1"
 EVERY = 1 << 30
@@ -125,6 +129,8 @@ def _payload(connection: sa.Connection, vo: VO, number: int, now: float, by: str
         "requests": [_fields(one) for one in requests.list_(connection, vo.name, None, "", EVERY)],
         "resources": list(connection.scalars(machines)),
         "certificates": _certificates(connection, number),
+        "policies": [_fields(one) for one in reversed(documents.history(connection, vo.name, "", 0.0, EVERY))],
+        "quotas": [_fields(one) for one in quotas.read_all(connection).values() if one.vo == vo.name],
     }
 
 
@@ -167,5 +173,8 @@ def _forget(connection: sa.Connection, number: int, vo: str, now: float) -> None
         connection.execute(table.delete().where(table.c.vo_id == number))
     for node in list(connection.scalars(sa.select(MACHINE_VOS.c.node).where(MACHINE_VOS.c.vo_id == number))):
         resources.remove_from_vo(connection, node, number, now)
+    # Usage records and acts stay: they are links of chains.
+    for table in (POLICIES, QUOTAS, POLICY_REQUESTS):
+        connection.execute(table.delete().where(table.c.vo == vo))
     connection.execute(JOIN_TOKENS.delete().where(JOIN_TOKENS.c.vo == vo))
     connection.execute(VOS.delete().where(VOS.c.id == number))

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import msgspec
 import sqlalchemy as sa
 
@@ -34,6 +36,11 @@ def find(connection: sa.Connection, node: str) -> Machine | None:
     """The machine of that name."""
     found = _machines(connection, _QUERY.where(MACHINES.c.node == node))
     return found[0] if found else None
+
+
+def find_several(connection: sa.Connection, nodes: Collection[str]) -> dict[str, Machine]:
+    """Those of *nodes* that there are, by name."""
+    return {machine.node: machine for machine in _machines(connection, _QUERY.where(MACHINES.c.node.in_(nodes)))}
 
 
 def list_(connection: sa.Connection, vo: str, after: str, limit: int, state: ResourceState | None) -> list[Resource]:

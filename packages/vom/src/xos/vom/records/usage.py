@@ -60,6 +60,8 @@ def examine(signed: Signed, trust: Trust, node: Identity, at: float) -> Kept:
     name = record.record_id
     if signer.name != node.name or record.node != node.name:
         raise bad(f"it is of {record.node[:64]!r}, signed by {signer.name}, handed in by {node.name}")
+    if node.vos and record.vo not in node.vos:
+        raise bad(f"{node.name} is no resource of VO {record.vo[:64]}")
     if problem := nonsense(record, at):
         raise bad(problem)
     return Kept(record, msgspec.msgpack.encode(signed))

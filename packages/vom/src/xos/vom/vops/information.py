@@ -3,46 +3,89 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 import sqlalchemy as sa
 
 from xos.common.identity import Identity, Kind
-from xos.common.policy import JobContext, Time
-from xos.vom import members
-from xos.vom.api import By, User, UserState
+from xos.common.policy import JobContext, NodeAttributes, Time
+from xos.vom import members, resources
+from xos.vom.api import By, ResourceState, User, UserState
 from xos.vom.core import VomCore
 from xos.vom.errors import Suspended, UnknownUser
+from xos.vom.members import Member
+from xos.vom.resources import Machine
 
 
-async def user_now(core: VomCore, shown: Identity) -> Identity:
-    """The holder of a certificate as the VO knows them now: no group or role that they do not have any more.
+class Known(msgspec.Struct, frozen=True):
+    """A user and the nodes in question, as the VO knows them now."""
+
+    who: Identity
+    nodes: tuple[NodeAttributes, ...]
+    """What the RCA has certified goes before what was told."""
+    closed: dict[str, str]
+    """Nodes that are not for this VO, and why."""
+
+
+async def look_up(core: VomCore, shown: Identity, told: Sequence[NodeAttributes] = ()) -> Known:
+    """The holder of a certificate, with no group or role that they do not have any more; and the nodes.
 
     Raises `UnknownUser`, `Suspended`.
     """
-    member = await core.store.read(lambda c: members.find_member(c, shown.vo, shown.name))
-    if member is None:
-        raise UnknownUser(vo=shown.vo, user=shown.name)
-    user = member.user
-    if user.state is not UserState.ACTIVE:
-        raise Suspended(user=user.name, vo=user.vo)
+
+    def read(connection: sa.Connection) -> tuple[Member | None, dict[str, Machine]]:
+        member = members.find_member(connection, shown.vo, shown.name)
+        return member, resources.find_several(connection, [node.name for node in told]) if told else {}
+
+    member, machines = await core.store.read(read)
+    user = _active(core, member, shown.vo, shown.name)
     known = {user.group, *user.groups}
-    return msgspec.structs.replace(
+    who = msgspec.structs.replace(
         shown,
         group=shown.group if shown.group in known else user.group,
         groups=tuple(group for group in shown.groups if group in known),
         roles=tuple(role for role in shown.roles if role in user.roles),
     )
+    closed = {node: why for node, machine in machines.items() if (why := _closed(machine, shown.vo))}
+    return Known(who, tuple(_certified(node, machines.get(node.name)) for node in told), closed)
 
 
 async def member_as(core: VomCore, vo: str, name: str) -> Identity:
     """A member with all groups and roles, as if they showed a certificate. Raises `UnknownUser`, `Suspended`."""
     member = await core.store.read(lambda c: members.find_member(c, vo, name))
+    return _holder(_active(core, member, vo, name))
+
+
+def _active(core: VomCore, member: Member | None, vo: str, name: str) -> User:
     if member is None:
         raise UnknownUser(vo=vo, user=name)
-    user = member.user
-    if user.state is not UserState.ACTIVE:
+    if not member.is_active(core.now()):
         raise Suspended(user=name, vo=vo)
-    return _holder(user)
+    return member.user
+
+
+def _closed(machine: Machine, vo: str) -> str:
+    """Why a machine is not for *vo*; empty: it is."""
+    if machine.resource.state is not ResourceState.ACTIVE:
+        return f"denied: {machine.node} is {machine.resource.state.value}"
+    if machine.scoped and vo not in machine.resource.vos:
+        return f"denied: {machine.node} is no resource of VO {vo}"
+    return ""
+
+
+def _certified(told: NodeAttributes, machine: Machine | None) -> NodeAttributes:
+    if machine is None:
+        return told
+    sure = machine.resource.attributes
+    return msgspec.structs.replace(
+        told,
+        architecture=sure.architecture or told.architecture,
+        site=sure.site,
+        flavour=sure.flavour,
+        cores=sure.cores or told.cores,
+        memory=sure.memory or told.memory,
+    )
 
 
 def _holder(user: User) -> Identity:

@@ -235,13 +235,17 @@ class VopsService(Hosted[Settings], VOPS):
         if not 0 < len(question.nodes) <= MOST_NODES or question.action not in (Action.RUN_JOB, Action.RESERVE):
             raise BadRequest(what="question", detail=f"a job or reservation on 1 to {MOST_NODES} nodes")
         now = self.core.now()
-        who = await self._user(question.certificate, now)
+        known = await self._known(question.certificate, question.nodes, now)
+        who = known.who
         rules = (await self.sets.of(who.vo)).rules
         job = information.job_now(self.core, who, question.job, now)
         allowed: list[str] = []
         reasons: dict[str, None] = {}
         denied: list[Denial] = []
-        for node in question.nodes:
+        for node in known.nodes:
+            if node.name in known.closed:
+                denied.append(Denial(node.name, known.closed[node.name]))
+                continue
             decision = rules.decide(Request(who, question.action, node, job))
             self.past.note(past.Asked(who, question.action, node, job), decision, now)
             if decision.allowed:
@@ -262,18 +266,21 @@ class VopsService(Hosted[Settings], VOPS):
         )
         return JobAnswer(self._signer.sign(ruling, now), ruling.nodes, tuple(denied))
 
-    async def _user(self, certificate: bytes, now: float) -> Identity:
-        """The holder, as the VO knows them now. Raises `CertificateRefused`, `UnknownUser`, `Suspended`."""
+    async def _known(self, certificate: bytes, nodes: tuple[NodeAttributes, ...], now: float) -> information.Known:
+        """Holder and nodes, as the VO knows them now. Raises `CertificateRefused`, `UnknownUser`, `Suspended`."""
         try:
             shown = self.host.trust.identify(certificate, kind=Kind.USER, at=now)
         except CertificateError as error:
             raise CertificateRefused(detail=error.message) from error
-        return await information.user_now(self.core, shown)
+        return await information.look_up(self.core, shown, nodes)
 
     async def decide_login(self, certificate: bytes, node: NodeAttributes, login: LoginContext) -> Verdict:
         """See `VOPS.decide_login`. Raises as `decide_job`."""
         now = self.core.now()
-        who = await self._user(certificate, now)
+        known = await self._known(certificate, (node,), now)
+        who, (node,) = known.who, known.nodes
+        if node.name in known.closed:
+            return Verdict(False, known.closed[node.name], time=Time.at(now))
         context = msgspec.structs.replace(login, time=Time.at(now))
         decision = (await self.sets.of(who.vo)).rules.decide(Request(who, Action.LOGIN, node, context))
         self.past.note(past.Asked(who, Action.LOGIN, node, None, context), decision, now)
