@@ -24,7 +24,7 @@ from xos.common.tls import Credential, Trust
 TOP = Path(__file__).parents[2]
 SECURITY = Path("/usr/lib/x86_64-linux-gnu/security")
 COPIED = ("/etc", "/var/lib/pam", "/usr/share/pam-configs", str(SECURITY))
-EMPTY = ("/run", "/var/lib", "/usr/libexec", "/root", "/var/log")
+EMPTY = ("/run", "/var/lib", "/root", "/var/log")
 """What the tests change, they change in copies or in empty directories mounted there."""
 SHELL = "/bin/sh"
 PORT = 2222
@@ -52,6 +52,12 @@ class Machine:
         script = [f"mkdir -p {own}{path} && cp -a {path}/. {own}{path}/" for path in COPIED]
         script += [f"mount -t tmpfs -o mode=755 tmpfs {path}" for path in EMPTY]
         script += [f"mkdir -p {path} && mount --bind {own}{path} {path}" for path in COPIED]
+        layer = "/run/layer"
+        script += [
+            f"mkdir -p {layer}/upper {layer}/work",
+            "mount -t overlay overlay -o "
+            f"lowerdir=/usr/libexec,upperdir={layer}/upper,workdir={layer}/work /usr/libexec",
+        ]
         script += ["ip link set lo up", "mkdir -p /run/xos /run/sshd", "exec sleep infinity"]
         self._init = subprocess.Popen(
             ["unshare", "--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child", "--mount-proc",
