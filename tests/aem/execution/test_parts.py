@@ -17,13 +17,14 @@ from hypothesis import strategies as st
 
 from support.jobs import People, acting, machine
 from support.units import Node, NodeBus, NodeHost, shell, unit_order
-from xos.aem.api import Needs, State
+from xos.aem.api import JobOrder, Needs, State
 from xos.aem.errors import DoesNotFit, NoAccount, NoSlot, UnitRefused, UnknownAccounts, UnknownLauncher, WorkUnreachable
 from xos.aem.execution import places, resources, staging
 from xos.aem.execution.accounts import Accounts, accounts_named
 from xos.aem.execution.accounts.local import LocalAccounts
 from xos.aem.execution.launcher import launcher_named
 from xos.aem.execution.launcher.process import ProcessLauncher
+from xos.aem.execution.orders import Checked
 from xos.aem.execution.resources import ALWAYS, Facts, ResourceManagerService, misfit
 from xos.aem.execution.settings import ExecutionSettings, ResourceSettings
 from xos.aem.execution.tombstones import CLEANED, KILLED, Stone, Tombstones
@@ -41,7 +42,9 @@ def local(path: Path, last: int = 5010) -> LocalAccounts:
 
 
 def number(accounts: Accounts, user: str, vo: str = "demo") -> int:
-    account = accounts.account(Identity(Kind.USER, user, vo=vo), b"", JobDescription(executable="/bin/true"))
+    description = JobDescription(executable="/bin/true")
+    checked = Checked(Identity(Kind.USER, user, vo=vo), JobOrder("", vo, b""), description)
+    account = accounts.account(checked, b"")
     assert account.gid == account.uid
     return account.uid
 

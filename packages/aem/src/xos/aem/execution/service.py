@@ -274,7 +274,7 @@ class ExecutionManagerService(Hosted[ExecutionSettings], ExecutionManager):
         try:
             account = None
             if self._accounts is not None:
-                account = self._accounts.account(owner, order.job.certificate, checked.description)
+                account = self._accounts.account(checked, order.job.certificate)
         except OSError as error:
             if error.errno in staging.FULL:
                 raise StorageFull(path=str(self.host.data)) from error

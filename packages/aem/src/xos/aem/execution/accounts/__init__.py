@@ -16,9 +16,8 @@ from typing import ClassVar
 import msgspec
 
 from xos.aem.errors import UnknownAccounts
+from xos.aem.execution.orders import Checked
 from xos.aem.execution.settings import ExecutionSettings
-from xos.aem.jsdl import JobDescription
-from xos.common.identity import Identity
 
 
 class Account(msgspec.Struct, array_like=True, frozen=True):
@@ -48,11 +47,10 @@ class Accounts(abc.ABC):
         self._directory, self._settings = directory, settings
 
     @abc.abstractmethod
-    def account(self, owner: Identity, certificate: bytes, description: JobDescription) -> Account:
-        """The account of *owner*, never root's, kept on disk before this returns.
+    def account(self, checked: Checked, certificate: bytes) -> Account:
+        """The account of the owner of a verified order, never root's; kept on disk before this returns.
 
-        *owner* and *certificate* (DER) have been verified; *description* is what policy may go by. Raises `NoAccount`
-        and other `XosError`, and `OSError`.
+        *certificate* (DER) is the owner's. Raises `NoAccount` and other `XosError`, and `OSError`.
         """
 
 

@@ -13,11 +13,10 @@ from pathlib import Path
 
 from xos.aem.errors import NoAccount
 from xos.aem.execution.accounts import Account, Accounts
+from xos.aem.execution.orders import Checked
 from xos.aem.execution.settings import ExecutionSettings
-from xos.aem.jsdl import JobDescription
 from xos.common.errors import StorageBroken
 from xos.common.files import write_atomically
-from xos.common.identity import Identity
 
 _LOWEST = 1000
 """Below are the system's own accounts, root among them."""
@@ -53,9 +52,9 @@ class LocalAccounts(Accounts, name="local"):
             write_atomically(self._path, (whole + newline).encode())
         return uids
 
-    def account(self, owner: Identity, certificate: bytes, description: JobDescription) -> Account:  # noqa: ARG002
+    def account(self, checked: Checked, certificate: bytes) -> Account:  # noqa: ARG002
         """See `Accounts.account`. Raises `NoAccount` when the range is used up, and `OSError`."""
-        vo, user = owner.vo, owner.name
+        vo, user = checked.owner.vo, checked.owner.name
         with self._lock:
             uid = self._uids.get((vo, user))
             if uid is None:

@@ -13,11 +13,10 @@ import msgspec
 
 from xos.aem.errors import AccountRefused
 from xos.aem.execution.accounts import Account, Accounts
+from xos.aem.execution.orders import Checked
 from xos.aem.execution.settings import ExecutionSettings
-from xos.aem.jsdl import JobDescription
+from xos.aem.policy import job_context
 from xos.common.errors import StorageBroken, StorageBusy, StorageError, XosError
-from xos.common.identity import Identity
-from xos.common.policy import JobContext
 from xos.node.api import SOCKET
 from xos.node.client import ask
 from xos.node.errors import NotReachable
@@ -34,13 +33,13 @@ class MappedAccounts(Accounts, name="mapped"):
         super().__init__(directory, settings)
         self._socket = Path(settings.accounts_socket or SOCKET)
 
-    def account(self, owner: Identity, certificate: bytes, description: JobDescription) -> Account:
+    def account(self, checked: Checked, certificate: bytes) -> Account:
         """See `Accounts.account`.
 
         Raises `AccountRefused` when xos-amsd refuses, `StorageBusy` when it is away (the order may come again), and
         `StorageBroken`, `OSError`.
         """
-        context = msgspec.json.encode(_context(description)).decode()
+        context = msgspec.json.encode(job_context(checked.description, checked.job)).decode()
         question = {"op": "map", "certificate": base64.b64encode(certificate).decode(), "context": context}
         try:
             told = ask(question, path=self._socket)
@@ -53,20 +52,9 @@ class MappedAccounts(Accounts, name="mapped"):
         groups = tuple(int(gid) for gid in told["gids"].split(",") if gid)
         account = Account(int(told["uid"]), int(told["gid"]), groups, told["name"], told["home"])
         if min(account.uid, account.gid, *groups) < _LOWEST:
-            raise StorageBroken(path=str(self._socket), detail=f"{owner} would be {account.uid}")
+            raise StorageBroken(path=str(self._socket), detail=f"{checked.owner} would be {account.uid}")
         make_home(Path(account.home), account.uid, account.gid)
         return account
-
-
-def _context(job: JobDescription) -> JobContext:
-    return JobContext(
-        name=job.name,
-        executable=job.executable,
-        units=job.total_resource_count,
-        cores=job.needs.cores,
-        memory=job.needs.memory,
-        wall_time=float(job.wall_time or 0),
-    )
 
 
 def make_home(home: Path, uid: int, gid: int) -> None:
