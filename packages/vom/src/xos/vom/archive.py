@@ -87,7 +87,7 @@ def verify(content: bytes, ca: x509.Certificate) -> dict[str, Any]:
         sealed = msgspec.json.decode(content, type=Sealed)
         certificate = x509.load_pem_x509_certificate(sealed.certificate.encode())
         signature = base64.b64decode(sealed.signature, validate=True)
-    except ValueError as error:  # msgspec.DecodeError and binascii.Error are ones
+    except (ValueError, msgspec.DecodeError) as error:
         raise BadSignature(name="nobody: it is no archive") from error
     check_issuer(certificate, [ca])
     key = certificate.public_key()

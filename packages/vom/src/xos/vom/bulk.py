@@ -7,8 +7,8 @@ import msgspec
 import sqlalchemy as sa
 
 from xos.vom import accounts, members, vos
-from xos.vom.api import User
-from xos.vom.importing import Problem, Row
+from xos.vom.api import BadLine, User
+from xos.vom.importing import Row
 from xos.vom.labels import label_id
 from xos.vom.store import ACCOUNTS, GROUPS, IDENTITIES, INVITATIONS, ROLES, USER_GROUPS, USER_ROLES, USERS
 
@@ -22,33 +22,33 @@ class Code(msgspec.Struct, frozen=True):
     expires: int
 
 
-def compare(connection: sa.Connection, vo: str, rows: list[Row]) -> tuple[list[Row], list[Problem]]:
+def compare(connection: sa.Connection, vo: str, rows: list[Row]) -> tuple[list[Row], list[BadLine]]:
     """Those of *rows* that are new, and what is wrong with others; a member who is there just so is neither."""
     there = {user.name: user for user in members.list_members(connection, vo, "", EVERY)}
     new: list[Row] = []
-    problems: list[Problem] = []
+    problems: list[BadLine] = []
     for row in rows:
         known = there.get(row.user.name)
         if known is None:
             new.append(row)
         elif differing := _differing(row.user, known):
-            problems.append(Problem(row.line, f"{row.user.name} is a member already, with another {differing}"))
+            problems.append(BadLine(row.line, f"{row.user.name} is a member already, with another {differing}"))
         for identity in row.identities if known is None else ():
             if accounts.find_account(connection, identity) is not None:
                 detail = f"{identity.backend} identity {identity.subject} belongs to somebody else"
-                problems.append(Problem(row.line, detail))
+                problems.append(BadLine(row.line, detail))
     problems += _taken_twice(new)
     return new, problems
 
 
-def _taken_twice(rows: list[Row]) -> list[Problem]:
+def _taken_twice(rows: list[Row]) -> list[BadLine]:
     first: dict[tuple[str, str], int] = {}
     problems = []
     for row in rows:
         for identity in row.identities:
             key = (identity.backend, identity.subject)
             if first.setdefault(key, row.line) != row.line:
-                problems.append(Problem(row.line, f"its identity is that of line {first[key]} too"))
+                problems.append(BadLine(row.line, f"its identity is that of line {first[key]} too"))
     return problems
 
 

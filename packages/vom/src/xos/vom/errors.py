@@ -136,7 +136,7 @@ class BadImport(VomError):
 
     code = "vom.bad-import"
     template = "{count} of the lines cannot be taken in, so none was: {lines}"
-    hint = "Correct these lines and import the whole list again."
+    hint = "Correct the lines and import the whole list again; `xos-vo import --dry-run` names every bad one."
     http_status = 400
     exit_status = 2
 

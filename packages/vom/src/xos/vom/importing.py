@@ -33,7 +33,7 @@ from types import MappingProxyType
 
 import msgspec
 
-from xos.vom.api import LinkedIdentity, User
+from xos.vom.api import BadLine, LinkedIdentity, User
 from xos.vom.errors import BadImport, BadRequest, VomError
 from xos.vom.names import check_name
 
@@ -41,8 +41,10 @@ LARGEST = 8 * 1024 * 1024
 """Bytes of a list."""
 MOST_LINES = 20_000
 """Members of one list."""
-MOST_NAMED = 50
-"""Bad lines that one answer names."""
+MOST_NAMED = 8
+"""Bad lines that an error names; a dry run tells more."""
+MOST_TOLD = 1000
+"""Bad lines that a dry run tells."""
 _HASH = re.compile(
     r"\$argon2id\$v=19\$m=[0-9]{1,8},t=[0-9]{1,4},p=[0-9]{1,3}\$[A-Za-z0-9+/]{8,88}\$[A-Za-z0-9+/]{16,88}"
 )
@@ -75,21 +77,14 @@ class Row(msgspec.Struct, frozen=True):
     identities: tuple[LinkedIdentity, ...] = ()
 
 
-class Problem(msgspec.Struct, frozen=True):
-    """What is wrong with a line."""
-
-    line: int
-    detail: str
-
-
-def read(text: str, form: str, make: Callable[[Fields], User]) -> list[Row]:
-    """The members in *text*; *make* builds and checks a user from the fields. Raises `BadImport`, `BadRequest`."""
+def read(text: str, form: str, make: Callable[[Fields], User]) -> tuple[list[Row], list[BadLine]]:
+    """The members in *text*, and what is wrong by line; *make* builds and checks a user. Raises `BadRequest`."""
     reader = _FORMS.get(form)
     if reader is None:
         raise BadRequest(what="form", detail=f"one of {', '.join(sorted(_FORMS))}")
     if len(text.encode("utf-8", "replace")) > LARGEST:
         raise BadRequest(what="list", detail=f"at most {LARGEST} bytes")
-    problems: list[Problem] = []
+    problems: list[BadLine] = []
     rows: list[Row] = []
     seen: dict[str, int] = {}
     for line, fields in _entries(reader(text), problems):
@@ -98,19 +93,18 @@ def read(text: str, form: str, make: Callable[[Fields], User]) -> list[Row]:
         try:
             row = _row(line, fields, make)
         except VomError as error:
-            problems.append(Problem(line, error.message))
+            problems.append(BadLine(line, error.message))
             continue
         if row.user.name in seen:
-            problems.append(Problem(line, f"{row.user.name} is in line {seen[row.user.name]} already"))
+            problems.append(BadLine(line, f"{row.user.name} is in line {seen[row.user.name]} already"))
         seen.setdefault(row.user.name, line)
         rows.append(row)
     if not rows and not problems:
-        problems.append(Problem(1, "there is no member in it"))
-    refuse(problems)
-    return rows
+        problems.append(BadLine(1, "there is no member in it"))
+    return rows, problems
 
 
-def refuse(problems: list[Problem]) -> None:
+def refuse(problems: list[BadLine]) -> None:
     """Raise `BadImport`, which names them, if there are any."""
     if problems:
         named = [f"line {one.line}: {one.detail}" for one in sorted(problems, key=lambda one: one.line)[:MOST_NAMED]]
@@ -119,10 +113,10 @@ def refuse(problems: list[Problem]) -> None:
         raise BadImport(count=len(problems), lines="; ".join(named))
 
 
-def _entries(found: Iterator[tuple[int, Fields | str]], problems: list[Problem]) -> Iterator[tuple[int, Fields]]:
+def _entries(found: Iterator[tuple[int, Fields | str]], problems: list[BadLine]) -> Iterator[tuple[int, Fields]]:
     for line, fields in found:
         if isinstance(fields, str):
-            problems.append(Problem(line, fields))
+            problems.append(BadLine(line, fields))
         else:
             yield line, fields
 

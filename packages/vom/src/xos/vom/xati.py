@@ -1173,7 +1173,7 @@ class XVOMSAsync(AsyncStub):
     ) -> Imported:
         """Add many members from CSV or LDIF: all, or none with each bad line named (`vom.bad-import`).
 
-        *form*: ``csv`` or ``ldif``. *dry_run*: only check.
+        *form*: ``csv`` or ``ldif``. *dry_run*: only check, and tell every bad line.
         """
         result: Imported = await self._caller.call(
             "XVOMS.import_users", (vo, text, form, dry_run), Imported, deadline=deadline
@@ -1361,7 +1361,7 @@ class XVOMSXati(BlockingStub):
     ) -> Imported:
         """Add many members from CSV or LDIF: all, or none with each bad line named (`vom.bad-import`).
 
-        *form*: ``csv`` or ``ldif``. *dry_run*: only check.
+        *form*: ``csv`` or ``ldif``. *dry_run*: only check, and tell every bad line.
         """
         result: Imported = self._caller.call(
             "XVOMS.import_users", (vo, text, form, dry_run), Imported, deadline=deadline

@@ -127,6 +127,13 @@ class Invitation(msgspec.Struct, array_like=True, frozen=True):
     """Unix seconds."""
 
 
+class BadLine(msgspec.Struct, array_like=True, frozen=True):
+    """A line of a list that cannot be taken in."""
+
+    line: int
+    detail: str
+
+
 class Imported(msgspec.Struct, array_like=True, frozen=True):
     """What became of an import."""
 
@@ -135,6 +142,8 @@ class Imported(msgspec.Struct, array_like=True, frozen=True):
     """Lines that describe a member who is there just so."""
     invitations: tuple[Invitation, ...] = ()
     """One for each new member who can prove nothing yet."""
+    problems: tuple[BadLine, ...] = ()
+    """Of a dry run: what is wrong, by line; at most 1,000."""
 
 
 class Archive(msgspec.Struct, array_like=True, frozen=True):
@@ -253,7 +262,7 @@ class XVOMS(Protocol):
     async def import_users(self, vo: str, text: str, form: str = "csv", dry_run: bool = False) -> Imported:
         """Add many members from CSV or LDIF: all, or none with each bad line named (`vom.bad-import`).
 
-        *form*: ``csv`` or ``ldif``. *dry_run*: only check.
+        *form*: ``csv`` or ``ldif``. *dry_run*: only check, and tell every bad line.
         """
         ...
 

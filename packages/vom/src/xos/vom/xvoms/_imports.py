@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from xos.common.log import get_logger
 from xos.vom import bulk, importing, invitations
-from xos.vom.api import Imported, User, UserChange
+from xos.vom.api import BadLine, Imported, User, UserChange
 from xos.vom.callers import authorise
 from xos.vom.fields import changed, check_supported, checked_change, last_moment, new_user
 from xos.vom.importing import Fields, Row
@@ -36,7 +36,9 @@ class Imports(Part):
             check_supported(user, User(vo, user.name), home)
             return user
 
-        rows = await asyncio.to_thread(importing.read, text, form, make)
+        rows, bad = await asyncio.to_thread(importing.read, text, form, make)
+        if not dry_run:
+            importing.refuse(bad)
         require_over({role for row in rows for role in row.user.roles}, caller, vo)
         expires = int(now + INVITATION_S)
         made = {
@@ -48,17 +50,20 @@ class Imports(Part):
 
         noted = acting(now, "users-imported", vo=vo, lines=len(rows), form=form)
 
-        def work(connection: sa.Connection) -> list[Row]:
+        def work(connection: sa.Connection) -> tuple[list[Row], list[BadLine]]:
             new, problems = bulk.compare(connection, vo, rows)
-            importing.refuse(problems)
             if not dry_run:
+                importing.refuse(problems)
                 bulk.insert(connection, vo, new, codes)
                 noted(connection)
-            return new
+            return new, problems
 
         store = self.core.store
-        new = await (store.read(work) if dry_run else store.write(work))
-        log.info("users-imported", vo=vo, added=len(new), dry_run=dry_run, by=str(caller))
+        new, problems = await (store.read(work) if dry_run else store.write(work))
+        problems = sorted([*bad, *problems], key=lambda one: one.line)
+        log.info("users-imported", vo=vo, added=len(new), bad=len(problems), dry_run=dry_run, by=str(caller))
+        if problems:
+            return Imported(0, problems=tuple(problems[: importing.MOST_TOLD]))
         shown = () if dry_run else tuple(made[row.user.name][0] for row in new if row.user.name in made)
         return Imported(len(new), len(rows) - len(new), shown)
 
