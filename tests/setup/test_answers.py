@@ -126,7 +126,9 @@ def test_nothing_anywhere_is_no_answers(tmp_path: Path) -> None:
     assert channels.find(tmp_path) is None
 
 
-def test_the_file_goes_before_the_credential_and_that_before_kernel_arguments(tmp_path: Path) -> None:
+def test_the_file_goes_before_the_credential_and_that_before_kernel_arguments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def name() -> str | None:
         found = channels.find(tmp_path)
         assert found is not None
@@ -134,8 +136,11 @@ def test_the_file_goes_before_the_credential_and_that_before_kernel_arguments(tm
 
     write(tmp_path, "quiet xos.hostname=kernel\n", "proc/cmdline")
     assert name() == "kernel"
-    write(tmp_path, 'hostname = "credential"', channels.CREDENTIAL)
+    write(tmp_path, 'hostname = "credential"', "run/credentials/@system/xos.answers")
     assert name() == "credential"
+    write(tmp_path, 'hostname = "unit"', "given/xos.answers")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "given"))
+    assert name() == "unit"
     write(tmp_path, 'hostname = "file"', "etc/xos/answers.toml")
     assert name() == "file"
 

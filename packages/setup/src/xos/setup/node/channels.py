@@ -11,6 +11,7 @@ In this order; the first that has any is the only one used, so that two never mi
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import tempfile
@@ -25,7 +26,8 @@ from xos.setup.errors import SetupError
 from xos.setup.node import answers
 from xos.setup.node.answers import Answers, BadAnswer
 
-CREDENTIAL = "run/credentials/@system/xos.answers"
+NAME = "xos.answers"
+SYSTEM_CREDENTIALS = "run/credentials/@system"
 KERNEL = "kernel arguments"
 LABELS = ("CIDATA", "cidata")
 PREFIX = "xos."
@@ -55,7 +57,7 @@ class Channel(msgspec.Struct, frozen=True):
 
 def find(root: Path = Path("/")) -> Channel | None:
     """The answers of this machine; None if there are none. Raises `ConfigError`, `BadAnswer`, `VolumeUnreadable`."""
-    for path in (root / "etc/xos/answers.toml", root / CREDENTIAL):
+    for path in (root / "etc/xos/answers.toml", *credentials(root)):
         if path.exists():
             return Channel(str(path), answers.from_file(path))
     cmdline = (root / "proc/cmdline").read_text(errors="replace") if (root / "proc/cmdline").exists() else ""
@@ -70,6 +72,12 @@ def find(root: Path = Path("/")) -> Channel | None:
             with mounted(device, label) as directory:
                 return from_volume(directory, f"volume {label}")
     return None
+
+
+def credentials(root: Path) -> tuple[Path, ...]:
+    """Where the credential may be: given to our unit, or to the system (which units do not see)."""
+    ours = os.environ.get("CREDENTIALS_DIRECTORY")
+    return (*((Path(ours) / NAME,) if ours else ()), root / SYSTEM_CREDENTIALS / NAME)
 
 
 def kernel_tables(cmdline: str) -> dict[str, Any]:
