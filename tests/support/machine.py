@@ -196,9 +196,13 @@ class Machine:
         self.path("/etc/ssh/sshd_config.d/50-xos.conf").write_text(dropin)
         options = ["-D", "-e", "-p", str(PORT), "-o", "PidFile=none", *more]
         process = self.start("/usr/sbin/sshd", *options, log="sshd.log")
-        _until(lambda: "Server listening" in self.log("sshd.log") or process.poll() is not None, "sshd")
+        self.ready("sshd.log", "Server listening")
         assert process.poll() is None, self.log("sshd.log")
         return process
+
+    def ready(self, log: str, says: str) -> None:
+        """Wait until a daemon has said so."""
+        _until(lambda: says in self.log(log), says)
 
     def configure_pam(self) -> None:
         """What the package does on Debian."""

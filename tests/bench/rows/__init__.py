@@ -4,6 +4,15 @@
 from __future__ import annotations
 
 from bench.model import Row
-from bench.rows import certs, dixi, image, jobs, names, policy, submit
+from bench.rows import certs, dixi, image, jobs, login, names, policy, submit
 
-REGISTRY: list[Row] = [*dixi.ROWS, *submit.ROWS, *jobs.ROWS, *certs.ROWS, *names.ROWS, *policy.ROWS, *image.ROWS]
+REGISTRY: list[Row] = [
+    *dixi.ROWS,
+    *submit.ROWS,
+    *jobs.ROWS,
+    *certs.ROWS,
+    *names.ROWS,
+    *login.ROWS,
+    *policy.ROWS,
+    *image.ROWS,
+]
