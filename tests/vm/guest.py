@@ -129,7 +129,22 @@ def command(
     *more: str, firmware: str = "bios", memory_mb: int = 1536, cpus: int = 2, answers: str | None = None
 ) -> list[str]:
     """QEMU's command line; the processor is emulated. *answers* reach it as systemd's credential, through SMBIOS."""
-    words = [QEMU, "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "qemu64", "-m", str(memory_mb)]
+    # Should the tests be killed, it ends too.
+    words = [
+        "setpriv",
+        "--pdeathsig",
+        "KILL",
+        "--",
+        QEMU,
+        "-machine",
+        "q35",
+        "-accel",
+        "tcg,thread=multi",
+        "-cpu",
+        "qemu64",
+        "-m",
+        str(memory_mb),
+    ]
     words += ["-smp", str(cpus), "-display", "none", "-serial", "stdio", "-monitor", "none", "-no-reboot"]
     if firmware == "uefi":
         words += ["-bios", str(OVMF)]

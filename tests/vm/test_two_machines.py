@@ -20,32 +20,32 @@ from vm.guest import Guest, cable, cd, command, disk, running, seed
 PASSWORD = "under the bridge"
 BOOT_SECONDS = 900.0
 INSTALL_SECONDS = 1500.0
-CORE_ANSWERS = """
-role = "core"
-hostname = "core1"
-[network]
-address = "10.88.0.1/24"
-[system]
-root_password_hash = "{hash}"
-[core]
-vo = "demo"
-administrator = "carol"
-nodes = ["node1"]
-[install]
-disk = "/dev/vda"
-then = "poweroff"
-"""
-NODE_ANSWERS = """#cloud-config
+CORE_ANSWERS = """#cloud-config
 xos:
-  role: resource
+  role: core
+  hostname: core1
   network:
-    address: 10.88.0.2/24
+    address: 10.88.0.1/24
   system:
     root_password_hash: "{hash}"
-  resource:
-    token: {word}
-    slots: 2
-    vos: [demo]
+  core:
+    vo: demo
+    administrator: carol
+    nodes: [node1]
+  install:
+    disk: /dev/vda
+    then: poweroff
+"""
+NODE_ANSWERS = """
+role = "resource"
+[network]
+address = "10.88.0.2/24"
+[system]
+root_password_hash = "{hash}"
+[resource]
+token = "{word}"
+slots = 2
+vos = ["demo"]
 """
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(3000)]
 
@@ -78,8 +78,11 @@ def core_of(story: Story) -> Guest:
 def test_the_iso_boots_by_bios_and_installs_to_an_empty_disk_with_no_hand_on_it(story: Story) -> None:
     iso = image("xtreemos-core-x86_64.iso")
     new_disk(story.disk, "6G")
-    answers = CORE_ANSWERS.format(hash=hashed(PASSWORD))
-    words = command(*cd(iso), *disk(story.disk), answers=answers, memory_mb=2048)
+    volume = story.place / "seed"
+    volume.mkdir()
+    (volume / "user-data").write_text(CORE_ANSWERS.format(hash=hashed(PASSWORD)))
+    (volume / "meta-data").write_text("instance-id: core1\n")
+    words = command(*cd(iso), *disk(story.disk), *seed(volume), memory_mb=2048)
     with running("install", words, story.place / "install.log") as live:
         live.until(r"login: ", BOOT_SECONDS)
         live.ended(INSTALL_SECONDS)
@@ -113,16 +116,12 @@ def test_nothing_secret_of_the_answers_is_left(story: Story) -> None:
     assert core.run("stat -c %a /root/xos-join-words/node1 /root/xos-administrator-password") == "600\n600"
 
 
-def test_the_image_with_a_join_word_on_a_cidata_volume_becomes_a_node(story: Story) -> None:
+def test_the_image_with_a_join_word_in_a_credential_becomes_a_node(story: Story) -> None:
     core = core_of(story)
     qcow2 = image("xtreemos-resource-x86_64.qcow2")
     overlay = new_disk(story.place / "node.qcow2", "6G", like=qcow2)
-    volume = story.place / "seed"
-    volume.mkdir()
-    word = core.run("cat /root/xos-join-words/node1")
-    (volume / "user-data").write_text(NODE_ANSWERS.format(hash=hashed(PASSWORD), word=word))
-    (volume / "meta-data").write_text("instance-id: node1\n")
-    words = command(*disk(overlay), *seed(volume), *cable(story.place / "cable", 2, first=False))
+    answers = NODE_ANSWERS.format(hash=hashed(PASSWORD), word=core.run("cat /root/xos-join-words/node1"))
+    words = command(*disk(overlay), *cable(story.place / "cable", 2, first=False), answers=answers)
     node = story.boot("node", words)
     node.log_in("root", PASSWORD, BOOT_SECONDS)
     assert node.run("systemctl is-system-running --wait || systemctl --failed --no-legend", 900.0) == "running"
