@@ -82,15 +82,21 @@ class Guest:
         self.process.stdin.flush()
 
     def log_in(self, user: str, password: str | None, seconds: float) -> None:
-        """From the login prompt to a shell that neither echoes nor prompts."""
-        self.until(r"login: ", seconds)
-        self.type(user)
-        if password is not None:
-            self.until(r"[Pp]assword: ", seconds)
-            self.type(password)
-        self.until(r"[#$] $", seconds)
+        """From the login prompt to a shell that neither echoes nor prompts.
+
+        A first boot sets the password, perhaps after the prompt is there: who is refused tries again.
+        """
+        end = time.monotonic() + seconds
+        while True:
+            self.until(r"login: ", end - time.monotonic())
+            self.type(user)
+            if password is not None:
+                self.until(r"[Pp]assword: ", 120.0)
+                self.type(password)
+            if self.until(r"(Login incorrect)|[#$] $", 300.0)[1] is None:
+                break
         self.type("stty -echo; PS1=; PS2=; export SYSTEMD_PAGER= SYSTEMD_COLORS=0 NO_COLOR=1 TERM=dumb; dmesg -n 1")
-        self.run("true", seconds)
+        self.run("true", 120.0)
 
     def run(self, command: str, seconds: float = 120.0, *, check: bool = True) -> str:
         """What *command* prints in the shell that is logged in. Raises `GuestFailed` if it fails."""
