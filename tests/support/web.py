@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,7 +66,8 @@ class Person:
     def fill(self, **fields: str) -> None:
         """Type into fields, by their labels (an underscore is a blank)."""
         for name, value in fields.items():
-            self.page.get_by_label(name.replace("_", " "), exact=True).first.fill(value)
+            label = re.compile(rf"^\s*{re.escape(name.replace('_', ' '))}(\s*\(optional\))?\s*$")
+            self.page.get_by_label(label).first.fill(value)
 
     def press(self, name: str) -> None:
         """Press a button, and wait for what comes."""
