@@ -174,6 +174,23 @@ async def test_listing_gives_ones_own_jobs_newest_first(grid: FakeGrid, alice: C
         assert await grid.manager.list_jobs(limit=-1) == []
 
 
+async def test_an_administrator_lists_the_jobs_of_their_vo_and_nobody_else_does(
+    grid: FakeGrid, alice: Credential, bob: Credential
+) -> None:
+    assert grid.manager is not None
+    first = await grid.submit(alice)
+    await grid.wait(alice, first)
+    second = await grid.submit(bob, units=3)
+    admin = msgspec.structs.replace(alice.identity, name="vera", roles=("VOManager",))
+    with acting(admin):
+        assert [info.job_id for info in await grid.manager.list_jobs(vo=admin.vo)] == [second, first]
+        assert [info.job_id for info in await grid.manager.list_jobs(vo=admin.vo, ended=False)] == [second]
+        assert [info.job_id for info in await grid.manager.list_jobs(vo=admin.vo, limit=1)] == [second]
+    for nobody in (alice.identity, msgspec.structs.replace(admin, vo="other")):
+        with acting(nobody), pytest.raises(NotYourJob):
+            await grid.manager.list_jobs(vo=admin.vo)
+
+
 async def test_an_unknown_job_is_an_error(grid: FakeGrid, alice: Credential) -> None:
     with pytest.raises(UnknownJob):
         await grid.info(alice, "demo-none")

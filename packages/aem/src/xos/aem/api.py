@@ -186,8 +186,11 @@ class JobManager(Protocol):
         ...
 
     @call(reads=True)
-    async def list_jobs(self, ended: bool = True, limit: int = 100) -> list[JobInfo]:
-        """The caller's jobs, newest first; *ended* says whether those that have ended are wanted too."""
+    async def list_jobs(self, ended: bool = True, limit: int = 100, vo: str = "") -> list[JobInfo]:
+        """The caller's jobs, newest first; *ended* says whether those that have ended are wanted too.
+
+        *vo*: instead all jobs of that VO, for its administrators.
+        """
         ...
 
     @call(reads=True, waits=True)

@@ -29,7 +29,7 @@ class NotYourJob(AemError):
 
     code = "aem.not-your-job"
     template = "job {job_id} is not {caller}'s"
-    hint = "A job's owner, and a VOAdmin of its VO, may see and cancel it."
+    hint = "A job's owner, and a VOAdmin or VOManager of its VO, may see and cancel it."
     http_status = 403
 
 

@@ -28,10 +28,15 @@ class JobManagerAsync(AsyncStub):
         )
         return result
 
-    async def list_jobs(self, ended: bool = True, limit: int = 100, *, deadline: float | None = None) -> list[JobInfo]:
-        """The caller's jobs, newest first; *ended* says whether those that have ended are wanted too."""
+    async def list_jobs(
+        self, ended: bool = True, limit: int = 100, vo: str = "", *, deadline: float | None = None
+    ) -> list[JobInfo]:
+        """The caller's jobs, newest first; *ended* says whether those that have ended are wanted too.
+
+        *vo*: instead all jobs of that VO, for its administrators.
+        """
         result: list[JobInfo] = await self._caller.call(
-            "JobManager.list_jobs", (ended, limit), list[JobInfo], deadline=deadline, retry=True
+            "JobManager.list_jobs", (ended, limit, vo), list[JobInfo], deadline=deadline, retry=True
         )
         return result
 
@@ -73,10 +78,15 @@ class JobManagerXati(BlockingStub):
         result: JobInfo = self._caller.call("JobManager.job_info", (job_id,), JobInfo, deadline=deadline, retry=True)
         return result
 
-    def list_jobs(self, ended: bool = True, limit: int = 100, *, deadline: float | None = None) -> list[JobInfo]:
-        """The caller's jobs, newest first; *ended* says whether those that have ended are wanted too."""
+    def list_jobs(
+        self, ended: bool = True, limit: int = 100, vo: str = "", *, deadline: float | None = None
+    ) -> list[JobInfo]:
+        """The caller's jobs, newest first; *ended* says whether those that have ended are wanted too.
+
+        *vo*: instead all jobs of that VO, for its administrators.
+        """
         result: list[JobInfo] = self._caller.call(
-            "JobManager.list_jobs", (ended, limit), list[JobInfo], deadline=deadline, retry=True
+            "JobManager.list_jobs", (ended, limit, vo), list[JobInfo], deadline=deadline, retry=True
         )
         return result
 

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-WIDTH, HEIGHT = 640.0, 220.0
-LEFT, RIGHT, TOP, BOTTOM = 48.0, 8.0, 12.0, 28.0
+WIDTH, HEIGHT = 420.0, 190.0
+LEFT, RIGHT, TOP, BOTTOM = 40.0, 6.0, 12.0, 26.0
+TICKS = 5
 
 
 def columns(title: str, points: Sequence[tuple[str, float]], unit: str = "") -> Markup:
@@ -18,7 +19,7 @@ def columns(title: str, points: Sequence[tuple[str, float]], unit: str = "") -> 
     wide = (WIDTH - LEFT - RIGHT) / max(1, len(points))
     high = HEIGHT - TOP - BOTTOM
     parts = [_axis(top, unit)]
-    every = max(1, math.ceil(len(points) / 8))
+    every = max(1, math.ceil(len(points) / TICKS))
     for i, (label, value) in enumerate(points):
         x, tall = LEFT + i * wide, high * value / top
         parts.append(
@@ -39,11 +40,11 @@ def rows(title: str, points: Sequence[tuple[str, float]], unit: str = "") -> Mar
     """One bar for each (label, value), lying, longest first."""
     ordered = sorted(points, key=lambda point: -point[1])
     top = max((value for _, value in ordered), default=0.0) or 1.0
-    left, step = 150.0, 30.0
+    left, step = 110.0, 30.0
     parts = []
     for i, (label, value) in enumerate(ordered):
         y = TOP + i * step
-        wide = (WIDTH - left - 110) * value / top
+        wide = (WIDTH - left - 90) * value / top
         parts.append(
             Markup(
                 '<text class="label" x="{}" y="{}" text-anchor="end">{}</text>'
@@ -94,7 +95,7 @@ def _svg(title: str, inside: Markup, high: float) -> Markup:
 
 
 def _short(label: str) -> str:
-    return label if len(label) <= 20 else f"{label[:19]}…"
+    return label if len(label) <= 14 else f"{label[:13]}…"
 
 
 def _n(number: float) -> str:

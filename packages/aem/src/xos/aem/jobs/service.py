@@ -16,8 +16,8 @@ from functools import partial
 import sqlalchemy as sa
 
 from xos.aem.api import JobInfo, JobManager, State, Unit
-from xos.aem.errors import UnknownJob
-from xos.aem.jobs.access import check_owner
+from xos.aem.errors import NotYourJob, UnknownJob
+from xos.aem.jobs.access import administers, check_owner
 from xos.aem.jobs.dispatcher import Dispatcher
 from xos.aem.jobs.intake import Intake
 from xos.aem.jobs.ledger import Ledger
@@ -36,6 +36,7 @@ from xos.aem.jobs.store import (
     read_job,
     read_last_sequence,
     read_newest,
+    read_newest_of_vo,
     read_recent,
     read_strays,
 )
@@ -135,10 +136,16 @@ class JobManagerService(Hosted[Settings], JobManager):
         """See `JobManager.job_info`."""
         return self._info(await self._job(job_id))
 
-    async def list_jobs(self, ended: bool = True, limit: int = 100) -> list[JobInfo]:
-        """See `JobManager.list_jobs`."""
-        owner = _owner(current_call().caller)
+    async def list_jobs(self, ended: bool = True, limit: int = 100, vo: str = "") -> list[JobInfo]:
+        """See `JobManager.list_jobs`. Raises `NotYourJob`."""
+        caller = current_call().caller
+        owner = _owner(caller)
         limit = min(max(limit, 0), LISTED)
+        if vo:
+            if not administers(caller, vo):
+                raise NotYourJob(job_id=f"of others in VO {vo}", caller=str(caller))
+            jobs = await self._store.read(partial(read_newest_of_vo, vo=vo, limit=limit, ended=ended))
+            return [self._info(self._registry.get(job.job_id) or job) for job in jobs]
         if not ended:
             return [self._info(job) for job in self._registry.of_owner(owner)[:limit]]
         jobs = await self._store.read(partial(read_newest, owner=owner, limit=limit))

@@ -41,6 +41,7 @@ JOBS = sa.Table(
     sa.Column("ended", sa.Double),
     sa.Column("unit_count", sa.Integer, nullable=False),
     sa.Index("ix_jobs_owner_sequence", "owner", "sequence"),
+    sa.Index("ix_jobs_vo_sequence", "vo", "sequence"),
     sa.Index("ix_jobs_active", "sequence", sqlite_where=_ACTIVE, postgresql_where=_ACTIVE),
 )
 
@@ -183,6 +184,14 @@ def read_order(connection: sa.Connection, job_id: str) -> Signed | None:
 def read_newest(connection: sa.Connection, owner: str, limit: int) -> list[Job]:
     """The newest jobs of one owner, newest first."""
     query = sa.select(JOBS).where(JOBS.c.owner == owner).order_by(JOBS.c.sequence.desc()).limit(limit)
+    return _with_units(connection, connection.execute(query).all())
+
+
+def read_newest_of_vo(connection: sa.Connection, vo: str, limit: int, *, ended: bool) -> list[Job]:
+    """The newest jobs of one VO, newest first; *ended*: those that have ended too."""
+    query = sa.select(JOBS).where(JOBS.c.vo == vo).order_by(JOBS.c.sequence.desc()).limit(limit)
+    if not ended:
+        query = query.where(JOBS.c.ended.is_(None))
     return _with_units(connection, connection.execute(query).all())
 
 

@@ -11,7 +11,7 @@ from xos.aem.api import JobInfo
 from xos.aem.xati import ExecutionManagerAsync, JobManagerAsync
 from xos.common.errors import XosError
 from xos.volife.live import live, page_of
-from xos.volife.visit import Page, Visit
+from xos.volife.visit import ADMIN, MANAGER, Page, Visit
 
 LISTED = 100
 MOST_OUTPUT = 256 * 1024
@@ -20,6 +20,8 @@ MOST_OUTPUT = 256 * 1024
 
 async def listed(visit: Visit) -> dict[str, Any]:
     """What the list shows now."""
+    if visit.has(MANAGER, ADMIN):
+        return {"jobs": await visit.grid.jobs.list_jobs(True, LISTED, visit.vo)}
     jobs = await visit.grid.jobs.list_jobs(True, LISTED)
     return {"jobs": [job for job in jobs if job.vo == visit.vo]}
 
