@@ -37,3 +37,39 @@ def extrausers(resources: Resources, *, what: str, users: int, count: int) -> Me
         return "extrausers"
 
     return names.measure(resources, side="extrausers", furnish=furnish, what=what, users=users, count=count)
+
+
+SSSD = """[sssd]
+services = nss
+domains = bench
+
+[nss]
+memcache_timeout = 36000
+memcache_size_passwd = 64
+
+[domain/bench]
+id_provider = proxy
+proxy_lib_name = extrausers
+proxy_pam_target = none
+auth_provider = none
+entry_cache_timeout = 36000
+min_id = 1000
+"""
+
+
+def sssd(resources: Resources, *, what: str, users: int, count: int) -> Measure:
+    """``passwd: sss``: a real sssd, whose mapped cache holds every user before anything is timed."""
+    for need in ("/usr/sbin/sssd", "/usr/lib/libnss_extrausers.so.2"):
+        if not Path(need).exists():
+            raise CannotRun(f"{need} is not there: tests/bench/install-peers extrausers sssd")
+
+    def furnish(place: Path, many: int, _: Resources) -> str:
+        (place / "extrausers").mkdir()
+        (place / "extrausers" / "passwd").write_text(names.passwd(many))
+        (place / "extrausers" / "group").write_text(names.group(many))
+        conf = place / "sssd.conf"
+        conf.write_text(SSSD)
+        conf.chmod(0o600)
+        return "sss"
+
+    return names.measure(resources, side="sssd", furnish=furnish, what=what, users=users, count=count)
