@@ -79,6 +79,16 @@ def test_the_same_sources_make_the_same_bytes(repo: Repository, tmp_path: Path) 
         assert ("deb linux-image-amd64 " in listed) == (kind != "tar.zst")
 
 
+def test_a_root_made_anew_gives_the_same_bytes(repo: Repository, tmp_path: Path) -> None:
+    first, second = tmp_path / "a", tmp_path / "b"
+    (second / "cache/roots").mkdir(parents=True)
+    for tools in (repo.cache / "roots").glob("images-*"):
+        (second / "cache/roots" / tools.name).symlink_to(tools)
+    sums = [(repo.build(place, "core", "--format", "tar") / "SHA256SUMS").read_text() for place in (first, second)]
+    assert not next((second / "cache/roots").glob("base-*")).is_symlink()
+    assert sums[0] == sums[1]
+
+
 def test_gpg_finds_the_checksums_signed_by_the_repositorys_key(repo: Repository, tmp_path: Path) -> None:
     out = repo.build(tmp_path, "core", "--format", "tar")
     gpg = ["gpg", "--batch", "--homedir", str(tmp_path / "gnupg")]

@@ -102,7 +102,8 @@ async def _make(name: str, plan: RootPlan, home: Path, cache: Path, say: Say) ->
     ]  # fmt: skip
     async with step(say, f"{name} root (Debian {plan.suite}, {len(plan.packages)} packages and what they need)", log):
         try:
-            await run(command, step=f"making the {name} root", log=log)
+            # An initrd is made when the system is whole: here it would be made twice.
+            await run(command, step=f"making the {name} root", log=log, env={"INITRD": "No"})
         except StepFailed as error:
             last = tail(log, 15)
             if any(word in last for word in FETCHING):
