@@ -4,16 +4,21 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import time
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from xos.common.certificate import Authority, make_csr, make_key
 from xos.common.errors import CertificateExpired, PolicyInvalid, WrongKind, WrongPurpose
 from xos.common.policy import Action, JobContext, LoginContext, NodeAttributes
 from xos.common.signing import Signed, sign
 from xos.common.tls import Credential, Trust
 from xos.vom import rulings
-from xos.vom.api import RULING_PURPOSE, By, JobAnswer, JobQuestion, Quota
+from xos.vom.api import RULING_PURPOSE, VOPS_ROLE, By, JobAnswer, JobQuestion, Quota
 from xos.vom.errors import (
     BadName,
     BadRequest,
@@ -293,8 +298,24 @@ async def test_the_signing_key_is_renewed_in_time(machine: CoreMachine, clock: o
 
 
 def test_a_ruling_too_long_to_be_one_is_not_read() -> None:
-    from xos.common.certificate import Authority
-
     trust = Trust([Authority.create("demo").der])
     with pytest.raises(BadRuling, match="longer"):
         rulings.verify(Signed(b"x" * (rulings.LONGEST + 1), b"", b"", RULING_PURPOSE), trust, at=0.0)
+
+
+@functools.cache
+def _signer() -> tuple[Credential, Trust]:
+    """VOPS itself, so that what it has signed is read."""
+    authority, key = Authority.create("demo"), make_key()
+    certificate = authority.issue_machine(make_csr(key, "vops"), "vops", [VOPS_ROLE], [], 3600)
+    return Credential(certificate, key), Trust([authority.der])
+
+
+@pytest.mark.fuzz
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=300))
+def test_any_bytes_are_no_ruling(payload: bytes) -> None:
+    credential, trust = _signer()
+    signed = sign(payload, credential, purpose=RULING_PURPOSE)
+    with pytest.raises(BadRuling):
+        rulings.verify(signed, trust, at=time.time())
