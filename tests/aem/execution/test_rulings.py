@@ -17,6 +17,8 @@ from support.rulings import SmallVops
 from support.units import Node, shell, unit_order
 from xos.aem.api import JobOrder, State, UnitOrder
 from xos.aem.errors import RulingNeeded, UnitRefused
+from xos.aem.execution import usage
+from xos.aem.execution.unitdir import read_shim
 from xos.aem.jsdl import parse
 from xos.aem.policy import digest_of, job_context
 from xos.common.policy import Action, JobContext, NodeAttributes
@@ -96,7 +98,7 @@ class ListeningAccounting:
     def __init__(self, people: People) -> None:
         self.people = people
         self.kept: dict[str, UsageRecord] = {}
-        self.ran: set[str] = set()
+        self.ran: dict[str, UsageRecord] = {}
         self.error: Exception | None = None
         self.calls = 0
 
@@ -111,7 +113,7 @@ class ListeningAccounting:
         return Head(Log.USAGE, len(self.kept), b"")
 
     async def running(self, units: list[UsageRecord]) -> None:
-        self.ran.update(unit.unit_id for unit in units)
+        self.ran.update({unit.unit_id: unit for unit in units})
 
 
 async def heard(accounting: ListeningAccounting, unit_id: str) -> UsageRecord:
@@ -165,13 +167,19 @@ async def test_a_record_outlives_the_daemon_until_accounting_has_it(
     assert accounting.calls == calls, "what is acknowledged is not told again"
 
 
-async def test_accounting_hears_what_runs(people: People, place: Path, node_name: str, alice: Credential) -> None:
+async def test_accounting_hears_what_runs_and_what_it_has_used_so_far(
+    people: People, place: Path, node_name: str, alice: Credential, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(usage, "RUNNING_SECONDS", 0.1)
     node = Node(people, place / "data", name=node_name, usage=True, work=str(place))
     accounting = node.bus.services["Accounting"] = ListeningAccounting(people)
     async with node:
-        order = unit_order(alice, shell("sleep 60"))
+        order = unit_order(alice, shell("while :; do :; done"))
         await node.start(order)
         await eventually(lambda: order.unit_id in accounting.ran)
+        shim = read_shim(node.execution._dirs.live / order.unit_id)
+        if shim is not None and shim.group:
+            await eventually(lambda: accounting.ran[order.unit_id].cpu_seconds > 0.1)
         await node.kill(order.unit_id)
         assert (await heard(accounting, order.unit_id)).status == "aborted"
 

@@ -23,6 +23,7 @@ from xos.aem.errors import NotYourUnit, UnitRefused, UnknownUnit
 from xos.aem.execution import kernel, places, staging
 from xos.aem.execution.accounts import Accounts, accounts_named
 from xos.aem.execution.follow import Follower
+from xos.aem.execution.group import Group
 from xos.aem.execution.launcher import Launcher, launcher_named
 from xos.aem.execution.orders import Checked, check_order, read_job
 from xos.aem.execution.output import Source, Tail
@@ -32,7 +33,7 @@ from xos.aem.execution.resources import ALWAYS
 from xos.aem.execution.settings import ExecutionSettings
 from xos.aem.execution.task import KILLED as KILLED_MARK
 from xos.aem.execution.tombstones import CLEANED, KILLED, Stone, Tombstones
-from xos.aem.execution.unitdir import Accepted, UnitDirs, is_unit_id, read_accepted, read_facts, unit_of
+from xos.aem.execution.unitdir import Accepted, UnitDirs, is_unit_id, read_accepted, read_facts, read_shim, unit_of
 from xos.aem.execution.usage import UsageReporter, record_of
 from xos.aem.jsdl import JobDescription
 from xos.aem.xati import ResourceManagerAsync
@@ -389,11 +390,20 @@ class ExecutionManagerService(Hosted[ExecutionSettings], ExecutionManager):
 
     def _running(self, now: float) -> list[UsageRecord]:
         running = [live for live in self._live.values() if live.unit.state is State.RUNNING]
-        return [record for live in running if (record := self._record(live, now)) is not None]
+        return [record for live in running if (record := self._record(live, now, self._cpu(live))) is not None]
+
+    def _cpu(self, live: Live) -> float:
+        """CPU seconds of a unit that runs, where its control group tells."""
+        shim = read_shim(self._dirs.live / live.unit.unit_id)
+        if shim is None or not shim.group:
+            return 0.0
+        user, system, _ = Group(shim.group).used()
+        return (user or 0.0) + (system or 0.0)
 
     @staticmethod
-    def _record(live: Live, now: float) -> UsageRecord | None:
-        return record_of(live.accepted, live.description, live.unit, submitted=live.submitted, now=now)
+    def _record(live: Live, now: float, cpu: float | None = None) -> UsageRecord | None:
+        unit = live.unit if cpu is None else msgspec.structs.replace(live.unit, cpu_seconds=cpu)
+        return record_of(live.accepted, live.description, unit, submitted=live.submitted, now=now)
 
     def _put_away_later(self) -> None:
         self._timer = None

@@ -39,7 +39,7 @@ def noting(
     now: float, act: str, *, who: str, origin: str = "", vo: str = "", target: str = "", **detail: object
 ) -> Note:
     """As `acting`, outside a call: *who* is told."""
-    told = {name: str(value)[:LONGEST] for name, value in detail.items()}
+    told = {name: str(value)[:LONGEST] for name, value in detail.items() if value is not None}
     entry = Entry(0, now, act[:64], who[:160], origin[:64], vo[:64], target[:200], told)
 
     def note(connection: sa.Connection) -> None:
