@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from support.daemons import free_port
@@ -488,3 +490,70 @@ def test_with_an_agent_ssh_asks_it(agent: tuple[Path, dict[str, str]]) -> None:
     listed = subprocess.run(["ssh-add", "-L"], env={**env, "SSH_AUTH_SOCK": socket}, capture_output=True, timeout=15)
     assert listed.stdout.startswith(b"ecdsa-sha2-nistp256-cert-v01@openssh.com ")
     assert not (home / "user.key").exists()
+
+
+def _ssh_trust(core: Core, keys: Path, out: Path) -> subprocess.CompletedProcess[str]:
+    etc = core.root / "etc"
+    etc.mkdir(exist_ok=True)
+    text = (core.root / "dixid.toml").read_text()
+    for name in ("data", "machine.pem", "machine.key", "trust"):
+        text = text.replace(f'"{name}"', f'"{core.root / name}"')
+    (etc / "core.toml").write_text(text)
+    command = [sys.executable, "-m", "xos.setup.ssh_trust", "--no-reload"]
+    command += ["--config", str(etc), "--keys", str(keys), "--out", str(out)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=18)
+
+
+def test_sshd_gets_the_ca_and_certificates_of_its_keys_and_new_ones_only_when_it_is_time(
+    core: Core, tmp_path: Path
+) -> None:
+    keys, out = tmp_path / "ssh", tmp_path / "out"
+    keys.mkdir()
+
+    def make(kind: str) -> None:
+        path = keys / f"ssh_host_{kind}_key"
+        path.unlink(missing_ok=True)
+        subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", str(path)], check=True, timeout=15)
+
+    make("ed25519")
+    make("ecdsa")
+    done = _ssh_trust(core, keys, out)
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in out.iterdir()) == [
+        "ssh_host_ecdsa_key-cert.pub", "ssh_host_ed25519_key-cert.pub", "user_ca_keys",
+    ]  # fmt: skip
+    listed = ["ssh-keygen", "-L", "-f", str(out / "ssh_host_ed25519_key-cert.pub")]
+    shown = subprocess.run(listed, capture_output=True, text=True, timeout=15, check=True).stdout
+    assert "host certificate" in shown
+    assert "core\n" in shown
+    assert "127.0.0.1\n" in shown
+    before = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
+    assert _ssh_trust(core, keys, out).returncode == 0
+    assert {path.name: path.stat().st_mtime_ns for path in out.iterdir()} == before
+    make("ed25519")
+    (out / "ssh_host_ecdsa_key-cert.pub").write_text("damaged")
+    assert _ssh_trust(core, keys, out).returncode == 0
+    now = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
+    assert now["user_ca_keys"] == before["user_ca_keys"]
+    assert now["ssh_host_ed25519_key-cert.pub"] != before["ssh_host_ed25519_key-cert.pub"]
+    assert (out / "ssh_host_ecdsa_key-cert.pub").read_text().startswith("ecdsa-sha2-nistp256-cert-v01@openssh.com ")
+
+
+def test_a_machine_that_is_no_node_has_no_ssh_trust_and_is_told_so(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "xos.setup.ssh_trust", "--config", str(tmp_path), "--out", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=18)
+    assert done.returncode == 1
+    assert "has not joined a grid" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_challenge_is_answered_by_a_signature_and_nothing_else_is_signed(alice: Path) -> None:
+    challenge = f"xos-login:node1:alice.demo:{'0' * 48}"
+    done = run(alice, "xos-prove", challenge)
+    assert done.status == 0, done.err
+    key = Credential.load(alice / "user.pem", alice / "user.key").key.public_key()
+    key.verify(base64.b64decode(done.out.strip(), validate=True), challenge.encode(), ec.ECDSA(hashes.SHA256()))
+    for wrong in ("", "hello", "xos-signed-v1", f"{challenge}\n", f"xos-login:a:b:{'0' * 47}"):
+        refused = run(alice, "xos-prove", wrong)
+        assert refused.status != 0
+        assert refused.out == ""

@@ -120,5 +120,7 @@ async def _finish(draft: Path, log: Path) -> None:
     for file in ("etc/resolv.conf", "etc/hostname", "etc/machine-id"):
         (root / file).unlink(missing_ok=True)  # systemd-resolved makes one a link
         (root / file).write_text("")
+    for key in (root / "etc/ssh").glob("ssh_host_*"):
+        key.unlink()  # every machine makes its own
     query = ["dpkg-query", f"--admindir={root}/var/lib/dpkg", "-W", "-f", "${Package} ${Version} ${Architecture}\n"]
     (draft / "manifest").write_bytes(await run(query, step="listing the root's packages", log=log))
