@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from support.node import identity
+from xos.common.errors import StorageFull
 from xos.node import scan
 from xos.node.accounts import Accounts
 from xos.node.scan import Scanner, key_owners, living, local_mounts, owning_files
@@ -112,3 +113,20 @@ async def test_idle_accounts_of_a_pool_are_retired_but_not_busy_ones(
     await Scanner(accounts, wanted)._retire_idle()
     assert [each.name for each in accounts.quarantined()] == ["idle.demo"]
     assert wanted.is_set()
+
+
+async def test_what_goes_wrong_is_tried_again_and_does_not_end_the_daemon(accounts: Accounts) -> None:
+    rounds = 0
+
+    async def tidy() -> None:
+        nonlocal rounds
+        rounds += 1
+        wanted.set()
+        if rounds == 3:
+            raise asyncio.CancelledError
+        raise StorageFull(path="/")
+
+    wanted = asyncio.Event()
+    with pytest.raises(asyncio.CancelledError):
+        await Scanner(accounts, wanted, tidy).run()
+    assert rounds == 3

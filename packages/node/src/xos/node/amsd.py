@@ -88,7 +88,7 @@ class Daemon:
         self._accounts = Accounts(store, config, writer=self._writer, local_ids=local_ids())
         self._service = Service(self._accounts, store, writer=self._writer, helpers=_helpers(), reload=self._read_again)
         publisher = Publisher(self._accounts, self._state / "table")
-        scanner = Scanner(self._accounts, self._service.wanted_scan)
+        scanner = Scanner(self._accounts, self._service.wanted_scan, self._service.forget_sessions)
         loop.add_signal_handler(signal.SIGHUP, self.reload)
         try:
             with listen(self._path) as listening:

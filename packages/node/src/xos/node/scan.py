@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 
+from xos.common.errors import XosError
 from xos.common.log import get_logger
 from xos.node.accounts import Accounts
 from xos.node.api import Account
@@ -31,23 +32,34 @@ _PROC = Path("/proc")
 class Scanner:
     """Frees numbers now and then; also retires accounts of pools that nobody uses."""
 
-    def __init__(self, accounts: Accounts, wanted: asyncio.Event) -> None:
-        self._accounts, self._wanted = accounts, wanted
+    def __init__(
+        self, accounts: Accounts, wanted: asyncio.Event, tidy: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        """*wanted*: set to have it look at once; *tidy* is called before each scan."""
+        self._accounts, self._wanted, self._tidy = accounts, wanted, tidy
+        self._due = 0.0
 
     async def run(self) -> None:
-        """Until cancelled."""
-        due = 0.0
+        """Until cancelled. What goes wrong is told, and tried again later."""
         while True:
-            await self._retire_idle()
-            if self._wanted.is_set() or time.monotonic() >= due:
-                self._wanted.clear()
-                due = time.monotonic() + 3600 * self._accounts.config.scan_hours
-                await self.scan()
+            try:
+                await self._round()
+            except (OSError, XosError) as error:
+                log.warning("scan.failed", detail=str(error))
             try:
                 async with asyncio.timeout(_IDLE_LOOK_SECONDS):
                     await self._wanted.wait()
             except TimeoutError:
                 continue
+
+    async def _round(self) -> None:
+        await self._retire_idle()
+        if self._wanted.is_set() or time.monotonic() >= self._due:
+            self._wanted.clear()
+            self._due = time.monotonic() + 3600 * self._accounts.config.scan_hours
+            if self._tidy is not None:
+                await self._tidy()
+            await self.scan()
 
     async def scan(self) -> list[Account]:
         """Look once, and free what can be freed."""

@@ -37,11 +37,11 @@ class Server:
             while True:
                 try:
                     connection, _ = await loop.sock_accept(self._listening)
+                    peer = peer_of(connection)
                 except OSError as error:  # no descriptors left, or the peer is gone already
                     log.warning("accept.failed", detail=str(error))
                     await asyncio.sleep(_ACCEPT_PAUSE)
                     continue
-                peer = peer_of(connection)
                 most = MOST if peer.uid == 0 else MOST_OF_A_USER
                 if self._open[peer.uid] >= most or self._open.total() >= 2 * MOST:
                     connection.close()

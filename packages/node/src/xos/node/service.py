@@ -31,6 +31,7 @@ log = get_logger("xos.node.service")
 Fields = dict[str, str]
 PAGE = 500
 """Accounts in one answer of `list`."""
+KEEP_SESSIONS_SECONDS = 90 * 86_400
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -167,6 +168,11 @@ class Service:
         if uid is not None:
             log.info("session.closed", uid=uid, session=closed[0])
         return {}
+
+    async def forget_sessions(self) -> None:
+        """Drop the records of logins that are long past; the journal has them too."""
+        before = int(time.time()) - KEEP_SESSIONS_SECONDS
+        await asyncio.get_running_loop().run_in_executor(self._writer, self._store.forget_sessions, before)
 
     async def _map(self, ask: Fields) -> Fields:
         """The account of whoever signed a job."""
