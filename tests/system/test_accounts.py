@@ -83,7 +83,7 @@ def test_a_killed_or_hung_amsd_comes_back_and_knows_everybody(node: Machine) -> 
         pid = node.pid(AMSD)
         node.kill(AMSD, signal)
         assert node.run("timeout 2 id -u alice.demo").strip() == str(alice["uid"])
-        node.wait_for_another(AMSD, pid)
+        node.wait_for_another(AMSD, pid, seconds=90)
         assert account(node)["uid"] == alice["uid"]
 
 
