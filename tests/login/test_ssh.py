@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from support.machine import PORT, Machine
-from support.node import identity
+from support.node import Va, identity
 from xos.common import ssh
 from xos.common.authority import Authority
 from xos.common.certificate import make_csr, make_key
-from xos.common.tls import Credential
+from xos.common.tls import Credential, Trust
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -163,6 +166,85 @@ def test_a_certificate_of_many_groups_still_fits(node: Machine) -> None:
     groups = tuple(f"group{number:03}{'x' * 40}" for number in range(60))
     key = node.identity_files(node.va.credential(identity("grace", "demo", "users", *groups)), "grace")
     assert "grace.demo" in node.ssh(key, "grace.demo", "id -un").stdout
+
+
+def test_two_vos_may_have_a_user_of_the_same_name_and_a_vo_that_is_dissolved_lets_nobody_in(
+    node: Machine, alice: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    atlas = Va(tmp_path_factory.mktemp("atlas") / "trust")
+    config, keys = node.path("/etc/xos/node.toml"), node.path("/var/lib/xos-ssh/user_ca_keys")
+    one, trusted = config.read_text(), keys.read_text()
+    ranges = "uids = [1800000000, 1800000099]\ngids = [1800000100, 1800000199]\n"
+
+    def serve(text: str) -> None:
+        config.write_text(text)
+        seen = node.log("amsd.log").count("event=reloaded")
+        os.kill(node.amsd_pid(), signal.SIGHUP)
+        for _ in range(200):
+            if node.log("amsd.log").count("event=reloaded") > seen:
+                return
+            time.sleep(0.05)
+        raise AssertionError(node.log("amsd.log"))
+
+    credential = atlas.credential(identity("alice", "atlas"))
+    key = node.identity_files(credential, "alice-of-atlas")
+    key.with_name("alice-of-atlas-cert.pub").write_text(ssh.certify_user(atlas.authority, credential.certificate))
+    keys.write_text(trusted + ssh.trusted_ca_keys(Trust([atlas.authority.der])))
+    serve(f'{one}[vos.atlas]\ntrust = "{atlas.directory}"\n{ranges}')
+    try:
+        assert node.ssh(key, "alice.atlas", "id -un; pwd").stdout.split() == [
+            "alice.atlas",
+            "/var/lib/xos/home/alice.atlas",
+        ]
+        assert node.ssh(alice, "alice.demo", "id -un").stdout.strip() == "alice.demo"
+        assert "Permission denied" in _refused(node, key, "alice.demo")
+        assert "Permission denied" in _refused(node, alice, "alice.atlas")
+        forger = atlas.credential(identity("alice", "demo"))  # atlas's CA says that it is demo's
+        forged = node.identity_files(forger, "forged")
+        forged.with_name("forged-cert.pub").write_text(ssh.certify_user(atlas.authority, forger.certificate))
+        assert "Permission denied" in _refused(node, forged, "alice.demo")
+    finally:
+        serve(one)
+    assert _refused(node, key, "alice.atlas")
+    keys.write_text(trusted)
+
+
+AGENT = """
+import asyncio, pathlib, sys
+from xos.common.tls import Credential, Trust
+from xos.dixi.agent.ssh import SshServer
+
+async def main(pem, path):
+    await SshServer(pathlib.Path(path), lambda: Credential.from_pem(pathlib.Path(pem).read_bytes())).start()
+    print("ready", flush=True)
+    await asyncio.sleep(60)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+def test_the_key_stays_in_the_agent_and_the_agent_may_be_forwarded(node: Machine) -> None:
+    credential = node.credential("frank")
+    node.identity_files(credential, "frank")
+    pem, sock = node.directory / "frank.pem", node.directory / "frank.sock"
+    pem.touch(mode=0o600)
+    pem.write_bytes(Credential(credential.certificate, credential.key, ssh=_ssh_of(node, credential)).pem())
+    agent = node.start(sys.executable, "-P", "-c", AGENT, str(pem), str(sock), log="agent.log")
+    node.ready("agent.log", "ready")
+    options = ["-F", "none", "-o", f"IdentityAgent={sock}", "-o", f"UserKnownHostsFile={node.directory}/known_hosts"]
+    options += ["-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-p", str(PORT)]
+    hop = "ssh -o BatchMode=yes -o StrictHostKeyChecking=no -p 2222 frank.demo@127.0.0.1 id -un"
+    try:
+        assert node.run("ssh", *options, "frank.demo@127.0.0.1", "id -un").stdout.strip() == "frank.demo"
+        forwarded = node.run("ssh", "-A", *options, "frank.demo@127.0.0.1", f"ssh-add -L; {hop}").stdout
+        assert forwarded.splitlines()[0].startswith("ecdsa-sha2-nistp256-cert-v01@openssh.com ")
+        assert forwarded.splitlines()[-1] == "frank.demo"
+    finally:
+        agent.kill()
+
+
+def _ssh_of(node: Machine, credential: Credential) -> str:
+    return ssh.certify_user(node.va.authority, credential.certificate)
 
 
 class TestWithoutTheDaemon:
