@@ -107,6 +107,7 @@ grid-stop: ## end the containers of `make grid` and remove all of them
 	@if [ -x $(BIN)/xos-image ]; then $(BIN)/xos-image grid down; fi
 
 image-test: prepare image-tools ## the slow tests: packages and repositories built and installed for real (needs root)
+	@$(BOOTSTRAP)/prepare --tests
 	@$(BIN)/pytest -q -m slow tests/image tests/vm $(T)
 
 vm: repo ## machines in QEMU: installed from the ISO, begun from an image, linked; a job runs (needs root)
