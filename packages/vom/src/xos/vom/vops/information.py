@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Collection, Sequence
 
 import msgspec
 import sqlalchemy as sa
@@ -17,6 +18,8 @@ from xos.vom.errors import Suspended, UnknownUser
 from xos.vom.members import Member
 from xos.vom.resources import Machine
 
+MACHINES_SECONDS = 2.0
+
 
 class Known(msgspec.Struct, frozen=True):
     """A user and the nodes in question, as the VO knows them now."""
@@ -28,17 +31,34 @@ class Known(msgspec.Struct, frozen=True):
     """Nodes that are not for this VO, and why."""
 
 
-async def look_up(core: VomCore, shown: Identity, told: Sequence[NodeAttributes] = ()) -> Known:
+class Machines:
+    """What the RCA knows of machines, a moment old at most: it is asked for at every decision, and seldom changes."""
+
+    def __init__(self, core: VomCore) -> None:
+        self._core = core
+        self._known: dict[str, Machine | None] = {}
+        self._until = 0.0
+
+    async def get(self, nodes: Collection[str]) -> dict[str, Machine | None]:
+        """Of each of *nodes*; None: there is no such machine."""
+        if (now := time.monotonic()) >= self._until:
+            self._known, self._until = {}, now + MACHINES_SECONDS
+        missing = [node for node in nodes if node not in self._known]
+        if missing:
+            known = self._known
+            found = await self._core.store.read(lambda c: resources.find_several(c, missing))
+            known.update({node: found.get(node) for node in missing})
+            return {node: known.get(node) or found.get(node) for node in nodes}
+        return {node: self._known[node] for node in nodes}
+
+
+async def look_up(core: VomCore, machines: Machines, shown: Identity, told: Sequence[NodeAttributes] = ()) -> Known:
     """The holder of a certificate, with no group or role that they do not have any more; and the nodes.
 
     Raises `UnknownUser`, `Suspended`.
     """
-
-    def read(connection: sa.Connection) -> tuple[Member | None, dict[str, Machine]]:
-        member = members.find_member(connection, shown.vo, shown.name)
-        return member, resources.find_several(connection, [node.name for node in told]) if told else {}
-
-    member, machines = await core.store.read(read)
+    member = await core.store.read(lambda c: members.find_member(c, shown.vo, shown.name))
+    found = await machines.get([node.name for node in told])
     user = _active(core, member, shown.vo, shown.name)
     known = {user.group, *user.groups}
     who = msgspec.structs.replace(
@@ -47,8 +67,8 @@ async def look_up(core: VomCore, shown: Identity, told: Sequence[NodeAttributes]
         groups=tuple(group for group in shown.groups if group in known),
         roles=tuple(role for role in shown.roles if role in user.roles),
     )
-    closed = {node: why for node, machine in machines.items() if (why := _closed(machine, shown.vo))}
-    return Known(who, tuple(_certified(node, machines.get(node.name)) for node in told), closed)
+    closed = {node: why for node, machine in found.items() if (why := _closed(machine, shown.vo))}
+    return Known(who, tuple(_certified(node, found[node.name]) for node in told), closed)
 
 
 async def member_as(core: VomCore, vo: str, name: str) -> Identity:
@@ -65,8 +85,10 @@ def _active(core: VomCore, member: Member | None, vo: str, name: str) -> User:
     return member.user
 
 
-def _closed(machine: Machine, vo: str) -> str:
+def _closed(machine: Machine | None, vo: str) -> str:
     """Why a machine is not for *vo*; empty: it is."""
+    if machine is None:
+        return ""  # it has no certificate, so nothing can run there
     if machine.resource.state is not ResourceState.ACTIVE:
         return f"denied: {machine.node} is {machine.resource.state.value}"
     if machine.scoped and vo not in machine.resource.vos:
