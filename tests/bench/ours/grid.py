@@ -85,7 +85,7 @@ def start(root: Path, build: Path) -> Iterator[Grid]:
             "XOS_AGENT_SOCK": str(agent / "agent.sock"),
             "BENCH_PASSWORD": password,
         }
-        size = ["--nodes", str(NODES), "--slots", str(CPUS_PER_NODE)]
+        size = ["--nodes", str(NODES), "--slots", str(CPUS_PER_NODE), "--no-web"]
         _do(box, logs, [str(programs / "xos-setup"), "local", "up", "--root", str(where), *size], env)
         people = [sys.executable, "-m", "bench.ours.people", str(where), str(home), VO, USER]
         _do(box, logs, people, env, typed=f"{password}\n")
