@@ -108,12 +108,9 @@ class World:
         return next(service for service, _ in self.daemon._services if hasattr(service, "_site"))._site
 
 
-def configuration(directory: Path, **settings: Any) -> DaemonConfig:
+def configuration(directory: Path, cda: dict[str, Any], **settings: Any) -> DaemonConfig:
     files = {"certificate": "machine.pem", "key": "machine.key", "trust": "trust"}
-    hosted = {
-        name: ServiceSettings()
-        for name in ("Directory", "XVOMS", "CDA", "RCA", "Registration", "Accounting", "Audit", "VOPS")
-    }
+    hosted = {name: ServiceSettings(settings=cda if name == "CDA" else {}) for name in SERVICES}
     web = ServiceSettings(settings={"address": "127.0.0.1:0", **settings})
     return DaemonConfig(
         node="core",
@@ -132,13 +129,19 @@ def settings() -> dict[str, Any]:
 
 
 @pytest.fixture
-async def world(tmp_path: Path, settings: dict[str, Any]) -> AsyncIterator[World]:
+def cda() -> dict[str, Any]:
+    """Of the CDA, likewise."""
+    return {}
+
+
+@pytest.fixture
+async def world(tmp_path: Path, settings: dict[str, Any], cda: dict[str, Any]) -> AsyncIterator[World]:
     vom = tmp_path / "data" / "vom"
     vom.mkdir(mode=0o700, parents=True)
     (vom / "vom.toml").write_text(CHEAP)
     files = MachineFiles(certificate=tmp_path / "machine.pem", key=tmp_path / "machine.key", trust=tmp_path / "trust")
     await found(files, vom=vom, node="core", address="127.0.0.1")
-    daemon = Daemon(configuration(tmp_path, **settings))
+    daemon = Daemon(configuration(tmp_path, cda, **settings))
     await daemon.start()
     made = World(daemon, (await VOLifeAsync(daemon.bus).page()).url)
     await made.xvoms.create_vo("demo", "for tests")

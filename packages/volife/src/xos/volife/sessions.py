@@ -16,6 +16,7 @@ from xos.common.identity import Identity
 from xos.common.tls import Credential, Trust
 from xos.volife.errors import SessionOver, TooManySessions
 from xos.volife.grid import UserGrid
+from xos.vom.api import Login
 
 VISITOR_MINUTES = 20.0
 """How long somebody may take to sign in."""
@@ -33,6 +34,19 @@ class Notice:
     bad: bool = False
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Somebody proves to their institution who they are; the CDA asks it what became of that."""
+
+    backend: str
+    """Of the CDA."""
+    login: Login
+    vo: str
+    user: str
+    then: str
+    """Where they want to go afterwards."""
+
+
 @dataclasses.dataclass(slots=True, eq=False)
 class Session:
     """One browser. A visitor until `Sessions.sign_in`, which makes a new one."""
@@ -48,6 +62,8 @@ class Session:
     """For a certificate that is being asked for; in memory only."""
     streams: int = 0
     """Live pages open now."""
+    elsewhere: Elsewhere | None = None
+    """A login at an institution that has begun."""
 
     def take_notices(self) -> list[Notice]:
         """What is to be told, once."""

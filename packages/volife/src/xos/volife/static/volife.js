@@ -42,6 +42,16 @@ addEventListener("pageshow", () => {
   for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
 });
 
+// A form that asks whether something has happened elsewhere is sent again by itself.
+for (const form of document.querySelectorAll("[data-again]")) {
+  setTimeout(() => form.requestSubmit(), Number(form.dataset.again) * 1000);
+}
+
+// A button that needs no value in a field that the others need.
+for (const button of document.querySelectorAll("[data-without]")) {
+  button.addEventListener("click", () => { button.form.elements[button.dataset.without].required = false; });
+}
+
 // Text from the clipboard button's neighbour.
 for (const button of document.querySelectorAll("[data-copies]")) {
   button.hidden = !navigator.clipboard;
