@@ -3,6 +3,9 @@
 
 import asyncio
 import os
+import select
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -83,3 +86,19 @@ def test_the_tail_of_a_log_is_its_last_lines_and_empty_without_a_log(tmp_path: P
     (tmp_path / "log").write_text("".join(f"{n}\n" for n in range(5000)))
     assert tail(tmp_path / "log", 2) == "4998\n4999"
     assert tail(tmp_path / "none", 2) == ""
+
+
+def test_a_program_ends_with_a_builder_that_is_killed(tmp_path: Path) -> None:
+    script = f"echo $$ >{tmp_path}/pid; exec sleep 60"
+    build = (
+        "import asyncio, pathlib; from xos.image.processes import run; "
+        f"asyncio.run(run(['sh', '-c', {script!r}], step='s', log=pathlib.Path({str(tmp_path / 'log')!r})))"
+    )
+    with subprocess.Popen([sys.executable, "-c", build]) as builder:
+        while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text().strip():
+            assert builder.poll() is None
+        program = int((tmp_path / "pid").read_text())
+        gone = os.pidfd_open(program)
+        builder.kill()
+        assert select.select([gone], [], [], 10)[0]
+        os.close(gone)

@@ -49,7 +49,7 @@ def opened(directory: Path, say: Say = to_stderr, wait: float = WAIT_SECONDS) ->
     with (directory / "lock").open("a+") as lock:
         _take(lock, directory, say, wait)
         shutil.rmtree(directory / "tmp", ignore_errors=True)
-        (directory / "tmp").mkdir()
+        (directory / "tmp").mkdir(exist_ok=True)
         _check_room(directory)
         try:
             yield directory

@@ -14,6 +14,8 @@ from xos.image.errors import DiskFull, StepFailed, ToolMissing
 from xos.image.progress import tail
 
 TAIL_LINES = 15
+DIE_WITH_US = ("setpriv", "--pdeathsig", "KILL")
+"""The kernel ends the program when this process is killed and cannot."""
 FULL = ("No space left on device", "Disk quota exceeded", "More space needed on the")
 """What programs (the last: rpm) say when the disk is full."""
 PACKAGES = {
@@ -72,6 +74,7 @@ async def run(
     """
     with log.open("ab") as errors:
         process = await asyncio.create_subprocess_exec(
+            *DIE_WITH_US,
             *(str(word) for word in argv),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,

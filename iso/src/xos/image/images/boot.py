@@ -21,6 +21,7 @@ import msgspec
 from xos.image.errors import ImageError, ToolMissing
 from xos.image.images.container import container
 from xos.image.images.media import CONTAINERS, Form, form_of
+from xos.image.processes import DIE_WITH_US
 
 QEMU = "qemu-system-x86_64"
 OVMF = Path("/usr/share/ovmf/OVMF.fd")
@@ -126,7 +127,9 @@ async def until(machine: Machine, text: str, seconds: float, show: Callable[[str
 async def _until(argv: list[str], machine: Machine, text: str, seconds: float, show: Callable[[str], None]) -> float:
     started = time.monotonic()
     async with _terminal() as (ours, theirs):
-        process = await asyncio.create_subprocess_exec(*argv, stdin=theirs, stdout=theirs, start_new_session=True)
+        process = await asyncio.create_subprocess_exec(
+            *DIE_WITH_US, *argv, stdin=theirs, stdout=theirs, start_new_session=True
+        )
         os.close(theirs)
         said = Said(text)
         try:
