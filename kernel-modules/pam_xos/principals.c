@@ -2,8 +2,9 @@
  *
  * xos-principals USER UID CERTIFICATE [CONNECTION]: sshd's AuthorizedPrincipalsCommand. Asks xos-amsd whether the OpenSSH
  * certificate (base64, sshd's %k) may log in as USER, whose number sshd holds to be UID, and prints the principal that
- * it may do so by. Users that are not a VO's, and whatever goes wrong, get no line and so no login; sshd's journal gets
- * the reason, from our standard error.
+ * it may do so by. USER is a VO account, or one of this machine's own that node.toml gives to somebody; never root.
+ * Whoever else, and whatever goes wrong, gets no line and so no login; sshd's journal gets the reason, from our standard
+ * error.
  */
 #define _GNU_SOURCE
 #include "amsd.h"
@@ -43,7 +44,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: xos-principals USER UID CERTIFICATE [CONNECTION] (for AuthorizedPrincipalsCommand)\n");
         return 2;
     }
-    if (strchr(argv[USER], '.') == NULL) /* no VO account: nobody is asked */
+    if (strcmp(argv[UID], "0") == 0) /* whatever the daemon would say */
         return 0;
     xos_message_add(&request, "op", "authorize");
     xos_message_add(&request, "user", argv[USER]);

@@ -168,6 +168,32 @@ def test_a_certificate_of_many_groups_still_fits(node: Machine) -> None:
     assert "grace.demo" in node.ssh(key, "grace.demo", "id -un").stdout
 
 
+def _serve(node: Machine, text: str) -> None:
+    """Let xos-amsd go by another node.toml."""
+    node.path("/etc/xos/node.toml").write_text(text)
+    seen = node.log("amsd.log").count("event=reloaded")
+    os.kill(node.amsd_pid(), signal.SIGHUP)
+    for _ in range(200):
+        if node.log("amsd.log").count("event=reloaded") > seen:
+            return
+        time.sleep(0.05)
+    raise AssertionError(node.log("amsd.log"))
+
+
+def test_an_account_of_the_machines_own_may_be_a_vo_users_but_never_roots(node: Machine) -> None:
+    node.path("/home/bob").mkdir(parents=True, exist_ok=True)
+    one = node.path("/etc/xos/node.toml").read_text()
+    keys = {name: node.identity_files(node.credential(name), name) for name in ("robert", "eve")}
+    _serve(node, f'{one}[overrides]\n"robert@demo" = "bob"\n')
+    try:
+        assert node.ssh(keys["robert"], "bob", "id -un").stdout.strip() == "bob"
+        assert "Permission denied" in _refused(node, keys["eve"], "bob")
+        assert "Permission denied" in _refused(node, keys["robert"], "root")
+    finally:
+        _serve(node, one)
+    assert "Permission denied" in _refused(node, keys["robert"], "bob")
+
+
 def test_two_vos_may_have_a_user_of_the_same_name_and_a_vo_that_is_dissolved_lets_nobody_in(
     node: Machine, alice: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -176,21 +202,11 @@ def test_two_vos_may_have_a_user_of_the_same_name_and_a_vo_that_is_dissolved_let
     one, trusted = config.read_text(), keys.read_text()
     ranges = "uids = [1800000000, 1800000099]\ngids = [1800000100, 1800000199]\n"
 
-    def serve(text: str) -> None:
-        config.write_text(text)
-        seen = node.log("amsd.log").count("event=reloaded")
-        os.kill(node.amsd_pid(), signal.SIGHUP)
-        for _ in range(200):
-            if node.log("amsd.log").count("event=reloaded") > seen:
-                return
-            time.sleep(0.05)
-        raise AssertionError(node.log("amsd.log"))
-
     credential = atlas.credential(identity("alice", "atlas"))
     key = node.identity_files(credential, "alice-of-atlas")
     key.with_name("alice-of-atlas-cert.pub").write_text(ssh.certify_user(atlas.authority, credential.certificate))
     keys.write_text(trusted + ssh.trusted_ca_keys(Trust([atlas.authority.der])))
-    serve(f'{one}[vos.atlas]\ntrust = "{atlas.directory}"\n{ranges}')
+    _serve(node, f'{one}[vos.atlas]\ntrust = "{atlas.directory}"\n{ranges}')
     try:
         assert node.ssh(key, "alice.atlas", "id -un; pwd").stdout.split() == [
             "alice.atlas",
@@ -204,7 +220,7 @@ def test_two_vos_may_have_a_user_of_the_same_name_and_a_vo_that_is_dissolved_let
         forged.with_name("forged-cert.pub").write_text(ssh.certify_user(atlas.authority, forger.certificate))
         assert "Permission denied" in _refused(node, forged, "alice.demo")
     finally:
-        serve(one)
+        _serve(node, one)
     assert _refused(node, key, "alice.atlas")
     keys.write_text(trusted)
 
