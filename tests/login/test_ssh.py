@@ -20,6 +20,7 @@ from xos.common import ssh
 from xos.common.authority import Authority
 from xos.common.certificate import make_csr, make_key
 from xos.common.tls import Credential, Trust
+from xos.vom.cli import _ssh_config
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -225,9 +226,27 @@ def test_two_vos_may_have_a_user_of_the_same_name_and_a_vo_that_is_dissolved_let
     keys.write_text(trusted)
 
 
+@pytest.mark.parametrize("passphrase", [None, b"open sesame"])
+def test_the_configuration_that_ssh_xos_writes_is_enough_without_an_agent(
+    node: Machine, tmp_path_factory: pytest.TempPathFactory, passphrase: bytes | None
+) -> None:
+    credential, home = node.credential("gwen"), tmp_path_factory.mktemp("home")
+    (home / "user.key").touch(mode=0o600)
+    (home / "user.key").write_bytes(credential.key_pem(passphrase))
+    (home / _ssh_config.CERTIFICATE).write_text(_ssh_of(node, credential))
+    (home / "ssh_known_hosts").write_text(ssh.known_hosts(node.trust()))
+    (home / "ssh_config").write_text(_ssh_config.text(home, credential, None))
+    (home / "answer").write_text(f"#!/bin/sh\necho '{(passphrase or b'').decode()}'\n")
+    (home / "answer").chmod(0o700)
+    asked = ["env", f"SSH_ASKPASS={home}/answer", "SSH_ASKPASS_REQUIRE=force"]
+    argv = [*asked, "ssh", "-F", str(home / "ssh_config"), "-o", "StrictHostKeyChecking=yes", "-p", str(PORT)]
+    assert node.run(*argv, "127.0.0.1", "id -un").stdout.strip() == "gwen.demo"
+
+
 AGENT = """
 import asyncio, pathlib, sys
 from xos.common.tls import Credential, Trust
+from xos.vom.cli import _ssh_config
 from xos.dixi.agent.ssh import SshServer
 
 async def main(pem, path):

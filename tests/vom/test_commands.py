@@ -466,8 +466,7 @@ def test_stock_ssh_finds_user_key_certificate_and_hosts_in_one_file(alice: Path)
     seen = _ssh_sees(alice, {}, done.out.strip()).splitlines()
     assert "user alice.demo" in seen
     assert f"identityfile {alice}/user.key" in seen
-    assert f"certificatefile {alice}/user-cert.pub" in seen
-    listed = ["ssh-keygen", "-L", "-f", str(alice / "user-cert.pub")]
+    listed = ["ssh-keygen", "-L", "-f", str(alice / "user.key-cert.pub")]
     shown = subprocess.run(listed, capture_output=True, text=True, timeout=15, check=True).stdout
     assert "alice@demo" in shown
     assert "user certificate" in shown

@@ -18,6 +18,8 @@ from xos.dixi.commands import Session
 from xos.vom.errors import NoSshCertificate
 
 NAME = "ssh_config"
+CERTIFICATE = "user.key-cert.pub"
+"""Where ssh looks for the certificate of IdentityFile ``user.key``; of one in CertificateFile it would miss the key."""
 
 
 async def run(args: argparse.Namespace, session: Session) -> Path:
@@ -39,7 +41,7 @@ async def run(args: argparse.Namespace, session: Session) -> Path:
     home = session.home
     write_atomically(home / "ssh_known_hosts", ssh.known_hosts(trust).encode(), 0o644)
     if session.agent is None:
-        write_atomically(home / "user-cert.pub", f"{credential.ssh}\n".encode(), 0o644)
+        write_atomically(home / CERTIFICATE, f"{credential.ssh}\n".encode(), 0o644)
     socket = None if session.agent is None else ssh_socket_path({**session.env, "XOS_HOME": str(home)})
     write_atomically(home / NAME, text(home, credential, socket).encode(), 0o644)
     return home / NAME
@@ -51,10 +53,7 @@ def text(home: Path, credential: Credential, socket: str | None) -> str:
     if socket is not None:
         identity = [f'IdentityAgent "{_escaped(socket)}"']
     else:
-        identity = [
-            f'IdentityFile "{_escaped(home / "user.key")}"',
-            f'CertificateFile "{_escaped(home / "user-cert.pub")}"',
-        ]
+        identity = [f'IdentityFile "{_escaped(home / "user.key")}"']
     lines = [
         "# Made by ssh-xos, for ssh -F or Include; changes are lost.",
         "Host *",
