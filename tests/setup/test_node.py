@@ -7,7 +7,9 @@ import asyncio
 import contextlib
 import os
 import shutil
+import ssl
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +25,7 @@ from xos.setup import machine, roles
 from xos.setup.local.processes import Starting, end
 from xos.setup.machine import WrongAuthority
 from xos.setup.node import firstboot, steps
-from xos.setup.node.answers import Answers, Client, Core, Network, Resource, Role
+from xos.setup.node.answers import Answers, Client, Core, Instance, Network, Resource
 from xos.setup.node.steps import RoleMissing, files_of, set_up
 from xos.setup.node.system import NoAddress, Site, is_own, network_file, own_address, set_hostname, wait_for
 from xos.vom import word
@@ -42,7 +44,7 @@ class Machines:
 
     def __init__(self, place: Path, stack: contextlib.ExitStack) -> None:
         self.place, self._stack = place, stack
-        self._running: dict[Path, contextlib.ExitStack] = {}
+        self._running: dict[tuple[Path, Instance], contextlib.ExitStack] = {}
 
     def site(self, name: str) -> Site:
         """A machine, with the packages of every role."""
@@ -50,16 +52,16 @@ class Machines:
         shutil.copytree(UNITS, root / "usr/lib/systemd/system", dirs_exist_ok=True)
         return Site(root)
 
-    def start(self, site: Site, role: Role) -> None:
+    def start(self, site: Site, role: Instance) -> None:
         """What systemd would do: run dixid with the role's configuration, anew if it runs already."""
         if role == "client":
             return
-        if old := self._running.pop(site.root, None):
+        if old := self._running.pop((site.root, role), None):
             old.close()
         config = site.path(f"/etc/xos/{role}.toml")
         argv = [sys.executable, "-m", "xos.dixi.dixid", "--config", str(config)]
-        own = self._running[site.root] = self._stack.enter_context(contextlib.ExitStack())
-        with Starting(role, argv, log=site.root / "dixid.log", env=dict(os.environ)) as starting:
+        own = self._running[site.root, role] = self._stack.enter_context(contextlib.ExitStack())
+        with Starting(role, argv, log=site.root / f"{role}.log", env=dict(os.environ)) as starting:
             process = starting.wait(READY_SECONDS)
         own.callback(end, {role: process}, grace_s=10.0)
 
@@ -100,6 +102,16 @@ def test_a_core_has_its_vo_its_administrator_and_the_words_of_its_nodes(core: Si
             return (await XVOMSAsync(bus).user_info("demo", "alice")).roles
 
     assert asyncio.run(member()) == ("VOAdmin",)
+
+
+def test_a_core_with_the_web_page_installed_shows_it_under_a_certificate_of_its_own(core: Site) -> None:
+    made = steps.kept(core)
+    assert made is not None
+    assert made.page == f"https://{CORE_ADDRESS}:{roles.WEB_PORT}"
+    assert files_of(core, "web").credential().identity.name == "core1-web"
+    context = ssl.create_default_context(cafile=str(files_of(core, "core").trust / "ca.pem"))
+    with urllib.request.urlopen(f"{made.page}/sign-in", context=context, timeout=10) as page:  # noqa: S310 -- https
+        assert b"Sign in with your certificate" in page.read()
 
 
 def test_secrets_of_a_core_are_its_roots_alone(core: Site) -> None:

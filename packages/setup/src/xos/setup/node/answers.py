@@ -28,6 +28,8 @@ from xos.vom import word
 from xos.vom.errors import BadJoinWord
 
 Role = Literal["core", "resource", "client"]
+Instance = Literal["core", "resource", "client", "web"]
+"""Of the units: a core shows the web page too, where that is installed."""
 ROLES: tuple[Role, ...] = ("core", "resource", "client")
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}\Z")]
 """As XVOMS takes it: VO, user, node."""

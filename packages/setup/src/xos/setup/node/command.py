@@ -160,6 +160,7 @@ def _print(made: Node, *, as_json: bool) -> None:
     rows.append(("CA fingerprint", made.ca_fingerprint))
     rows += [(f"join word of {node}", file) for node, file in made.words.items()]
     rows.append(("administrator's password", made.password_file))
+    rows.append(("web page", f"{made.page}/" if made.page else ""))
     for name, value in rows:
         if value:
             sys.stdout.write(f"{name + ':':26}{value}\n")

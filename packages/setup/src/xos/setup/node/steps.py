@@ -20,9 +20,9 @@ from xos.setup import machine, roles
 from xos.setup.errors import SetupError
 from xos.setup.machine import MachineFiles
 from xos.setup.node import system
-from xos.setup.node.answers import Answers, BadAnswer, Client, Role
+from xos.setup.node.answers import Answers, BadAnswer, Client, Instance, Role
 from xos.setup.node.system import MADE_BY, Say, Site
-from xos.setup.roles import DIXI_PORT, FRONT_PORT, HTTPS_PORT, Daemon, at
+from xos.setup.roles import DIXI_PORT, FRONT_PORT, HTTPS_PORT, WEB_PORT, Daemon, at
 from xos.vom import word
 from xos.vom.policy import ADMIN_ROLE
 from xos.vom.xati import XVOMSAsync
@@ -35,7 +35,7 @@ PASSWORD = "/root/xos-administrator-password"  # noqa: S105 -- where it is kept
 WORDS = "/root/xos-join-words"
 
 
-Start = Callable[[Site, Role], None]
+Start = Callable[[Site, Instance], None]
 
 
 class RoleMissing(SetupError):
@@ -60,6 +60,8 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     """Join words that were asked for: files, by the node's name."""
     password_file: str = ""
     """Where the administrator's password is, if it was made up."""
+    page: str = ""
+    """Where browsers find VOLife, if it is here."""
 
 
 def set_up(answers: Answers, site: Site, say: Say, start: Start = system.start) -> Node:
@@ -140,7 +142,15 @@ def _home(site: Site, role: str) -> Path:
     return home
 
 
-def _daemon(site: Site, role: Role, node: str, address: str, directory: str, slots: int | None) -> None:
+def _daemon(
+    site: Site,
+    role: Instance,
+    node: str,
+    address: str,
+    directory: str,
+    slots: int | None,
+    origins: tuple[str, ...] = (),
+) -> None:
     """The configuration of the node's dixid."""
     home = site.path(f"/var/lib/xos/{role}")
     daemon = Daemon(
@@ -148,6 +158,7 @@ def _daemon(site: Site, role: Role, node: str, address: str, directory: str, slo
         node=node,
         role=role,
         address=address,
+        origins=origins,
         directory=directory,
         data=str(home),
         certificate=f"{home}/machine.pem",
@@ -157,6 +168,7 @@ def _daemon(site: Site, role: Role, node: str, address: str, directory: str, slo
         settings={
             # Units run under the accounts that VO users log in to.
             **({"ExecutionManager": {"accounts": "mapped"}} if role == "resource" else {}),
+            **({"VOLife": {"address": at(address, WEB_PORT)}} if role == "web" else {}),
             **({"ResourceManager": {"slots": slots}} if slots is not None else {}),
         },
     )
@@ -178,7 +190,8 @@ def _core(answers: Answers, site: Site, say: Say, start: Start) -> Node:
     if not files.good_for(RENEW_BEFORE_SECONDS, name):
         say(f"{name}: VO CA and machine certificate")
         asyncio.run(machine.found(files, vom=home / "vom", node=name, address=address))
-    _daemon(site, "core", name, address, "", None)
+    page = f"https://{at(address, WEB_PORT)}" if _unit(site, "web").exists() else ""
+    _daemon(site, "core", name, address, "", None, (page,) if page else ())
     if site.live:
         system.give(site, "/var/lib/xos/core", "xos")
     ca = (files.trust / "ca.pem").read_bytes()
@@ -187,8 +200,28 @@ def _core(answers: Answers, site: Site, say: Say, start: Start) -> Node:
     _administrators_home(site, files)
     say("starting the services of the core")
     start(site, "core")
-    made = Node(role="core", node=name, address=address, core=directory, ca_fingerprint=_fingerprint(files))
+    if page:
+        _web(site, name, address, say)
+        start(site, "web")
+    fingerprint = _fingerprint(files)
+    made = Node(role="core", node=name, address=address, core=directory, ca_fingerprint=fingerprint, page=page)
     return asyncio.run(_first_vo(answers, site, made, say))
+
+
+def _web(site: Site, core: str, address: str, say: Say) -> None:
+    """VOLife beside the core, where its package is installed: with a certificate of its own."""
+    files, node = files_of(site, "web"), f"{core}-web"
+    _home(site, "web")
+    directory = at(address, DIXI_PORT)
+    if not files.good_for(RENEW_BEFORE_SECONDS, node):
+        say(f"{node}: a certificate for the web page")
+        doors = directory, at(address, FRONT_PORT)
+        text = asyncio.run(machine.create_word(files_of(site, "core"), *doors, node=node, addresses=(address,)))
+        asyncio.run(machine.join(files, word.read(text)))
+    _daemon(site, "web", node, address, directory, None)
+    if site.live:
+        system.give(site, "/var/lib/xos/web", "xos")
+    say("starting the web page")
 
 
 def _administrators_home(site: Site, files: MachineFiles) -> None:

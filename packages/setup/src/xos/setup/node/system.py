@@ -17,7 +17,7 @@ import msgspec
 
 from xos.common.files import write_atomically
 from xos.setup.errors import SetupError
-from xos.setup.node.answers import Network, Role
+from xos.setup.node.answers import Instance, Network
 
 Say = Callable[[str], None]
 
@@ -190,7 +190,7 @@ def give(site: Site, name: str, user: str) -> None:
         shutil.chown(each, entry.pw_uid, entry.pw_gid)
 
 
-def start(site: Site, role: Role) -> None:
+def start(site: Site, role: Instance) -> None:
     """Enable and start the units of a role; returns when its services are ready. Raises `ServiceFailed`."""
     target = f"xos-{role}.target"
     site.run(["systemctl", "enable", target])
