@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import array
 import ctypes
+import errno
 import os
 import socket
 import stat
@@ -48,16 +49,29 @@ def mount(path: Path, options: MountOptions) -> int:
     return _as_root(path, options) if os.geteuid() == 0 else _as_user(path, options)
 
 
-def unmount(path: Path) -> None:
-    """Take the mount away; programs that have files open in it keep them until they close. Raises `NotMounted`."""
-    if os.geteuid() != 0:
-        done = subprocess.run([HELPER, "-u", "-z", "--", str(path)], capture_output=True, timeout=_HELPER_SECONDS)
-        if done.returncode != 0:
-            raise NotMounted(path=str(path), detail=done.stderr.decode(errors="replace").strip())
-        return
+def unmount(path: Path) -> bool:
+    """Take the mount away; whether nobody here was using it. Who has files open in it keeps them until they close.
+
+    Blocks until what was written has gone out. Raises `NotMounted`.
+    """
+    if os.geteuid() == 0:
+        return _unmount_as_root(path)
+    for words in ((), ("-z",)):
+        done = subprocess.run([HELPER, "-u", *words, "--", str(path)], capture_output=True, timeout=_HELPER_SECONDS)
+        if done.returncode == 0:
+            return not words
+    raise NotMounted(path=str(path), detail=done.stderr.decode(errors="replace").strip())
+
+
+def _unmount_as_root(path: Path) -> bool:
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.umount2(os.fsencode(path), MNT_DETACH) != 0:
-        raise NotMounted(path=str(path), detail=os.strerror(ctypes.get_errno()))
+    for flags in (0, MNT_DETACH):
+        if libc.umount2(os.fsencode(path), flags) == 0:
+            return flags == 0
+        number = ctypes.get_errno()
+        if number != errno.EBUSY:
+            break
+    raise NotMounted(path=str(path), detail=os.strerror(number))
 
 
 def _as_root(path: Path, options: MountOptions) -> int:

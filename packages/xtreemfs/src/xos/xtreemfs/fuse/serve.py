@@ -18,6 +18,8 @@ log = get_logger("xos.xtreemfs.fuse")
 
 LEAVE_SECONDS = 10.0
 """How long programs that have files open in a mount that ends may go on with them."""
+ELSEWHERE_SECONDS = 0.5
+"""The same, when all that is left of it is in other mount name spaces (a container that was made meanwhile)."""
 
 
 @asynccontextmanager
@@ -42,10 +44,11 @@ async def mounted(
 async def _leave(path: Path, task: asyncio.Task[None]) -> None:
     """Unmount while requests are still answered: what programs have written goes out first."""
     try:
-        async with asyncio.timeout(LEAVE_SECONDS):
-            await asyncio.to_thread(unmount, path)
-            await asyncio.wait([task])
-    except (XosError, TimeoutError) as error:
-        log.warning("fuse.left", path=str(path), detail=str(error) or f"still in use after {LEAVE_SECONDS:.0f} s")
+        unused = await asyncio.to_thread(unmount, path)
+        await asyncio.wait([task], timeout=ELSEWHERE_SECONDS if unused else LEAVE_SECONDS)
+        if not task.done():
+            log.info("fuse.left", path=str(path), unused=unused)
+    except XosError as error:
+        log.warning("fuse.not-unmounted", path=str(path), detail=str(error))
     finally:
         task.cancel()

@@ -43,7 +43,12 @@ class ShareStore:
         self._lock = threading.Lock()
         self._open: OrderedDict[str, _Entry] = OrderedDict()
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        sync_directory(root)
+        places = [self._root / f"{number:02x}" for number in range(256)]
+        if missing := [place for place in places if not place.is_dir()]:
+            for place in missing:
+                place.mkdir(mode=0o700)
+            sync_directory(self._root)
+            sync_directory(root)
 
     def close(self) -> None:
         """Sync and close every share. Nothing may be under way. Raises `OSError`."""
@@ -104,9 +109,6 @@ class ShareStore:
         with self._lock:
             entry = self._open.get(file_id)
             if entry is None:
-                if create and not data.parent.exists():
-                    data.parent.mkdir(mode=0o700)
-                    sync_directory(self._root)
                 try:
                     entry = _Entry(Share(file_id, data, sums, create=create))
                 except FileNotFoundError as error:

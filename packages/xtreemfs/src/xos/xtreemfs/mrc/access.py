@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Who may do what, by mode bits (POSIX.1-2017, 4.5) and Linux's rules for sticky and set-id bits. Pure."""
+
+from __future__ import annotations
+
+import errno
+import stat
+
+from xos.xtreemfs.mrc.values import NOW, Change, Inode, Refusal, Who
+
+READ, WRITE, EXECUTE = 4, 2, 1
+
+
+def may(inode: Inode, who: Who, wanted: int) -> bool:
+    """Whether *who* may do all of *wanted* (`READ`, `WRITE`, `EXECUTE`) with *inode*."""
+    if who.superuser:
+        return not wanted & EXECUTE or inode.is_directory or bool(inode.mode & 0o111)
+    if who.user == inode.owner:
+        allowed = inode.mode >> 6
+    elif inode.group in who.groups:
+        allowed = inode.mode >> 3
+    else:
+        allowed = inode.mode
+    return wanted & ~allowed & 7 == 0
+
+
+def owns(inode: Inode, who: Who) -> bool:
+    """Whether *who* may change what only an owner may."""
+    return who.superuser or who.user == inode.owner
+
+
+def may_remove(directory: Inode, inode: Inode, who: Who) -> Refusal | None:
+    """Why *who* may not take a name of *inode* out of *directory*; None: they may."""
+    if not may(directory, who, WRITE | EXECUTE):
+        return Refusal(errno.EACCES)
+    if directory.mode & stat.S_ISVTX and not (owns(directory, who) or owns(inode, who)):
+        return Refusal(errno.EPERM)
+    return None
+
+
+def may_change(inode: Inode, who: Who, change: Change) -> Refusal | None:
+    """Why *who* may not make *change*; None: they may (chmod(2), chown(2), utimensat(2), truncate(2))."""
+    if change.size is not None:
+        if inode.is_directory:
+            return Refusal(errno.EISDIR)
+        if not stat.S_ISREG(inode.mode) or change.size < 0:
+            return Refusal(errno.EINVAL)
+        if not may(inode, who, WRITE):
+            return Refusal(errno.EACCES)
+    if change.mode is not None and not owns(inode, who):
+        return Refusal(errno.EPERM)
+    if not who.superuser:
+        if change.owner is not None and not (owns(inode, who) and change.owner == inode.owner):
+            return Refusal(errno.EPERM)
+        if change.group is not None and not (owns(inode, who) and change.group in who.groups | {inode.group}):
+            return Refusal(errno.EPERM)
+    return _may_set_times(inode, who, change)
+
+
+def _may_set_times(inode: Inode, who: Who, change: Change) -> Refusal | None:
+    times = [time for time in (change.atime, change.mtime) if time is not None]
+    if not times or owns(inode, who):
+        return None
+    if any(time != NOW for time in times):
+        return Refusal(errno.EPERM)
+    return None if may(inode, who, WRITE) else Refusal(errno.EACCES)
+
+
+def mode_after(inode: Inode, who: Who, change: Change) -> int:
+    """The mode of *inode* after *change*: set-id bits go when owner, group or content change."""
+    mode = inode.mode
+    if change.mode is not None:
+        mode = stat.S_IFMT(mode) | change.mode & 0o7777
+        group = inode.group if change.group is None else change.group
+        if not who.superuser and group not in who.groups and not inode.is_directory:
+            mode &= ~stat.S_ISGID
+    changed = change.owner is not None or change.group is not None
+    if not inode.is_directory and (changed or (change.size is not None and not who.superuser)) and change.mode is None:
+        mode &= ~stat.S_ISUID
+        if mode & stat.S_IXGRP:
+            mode &= ~stat.S_ISGID
+    return mode
+
+
+def new_inode_mode(directory: Inode, who: Who, mode: int) -> tuple[int, str]:
+    """Mode and group of what is made in *directory*: a set-gid directory hands its group down."""
+    if not directory.mode & stat.S_ISGID:
+        return mode, who.group
+    if stat.S_ISDIR(mode):
+        return mode | stat.S_ISGID, directory.group
+    if mode & stat.S_ISGID and mode & stat.S_IXGRP and not who.superuser and directory.group not in who.groups:
+        mode &= ~stat.S_ISGID
+    return mode, directory.group

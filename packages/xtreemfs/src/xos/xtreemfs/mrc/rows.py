@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Inodes and entries in the database: reading and writing one of them. Statements are made once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from xos.xtreemfs.mrc.schema import ENTRIES, INODES, XATTRS
+from xos.xtreemfs.mrc.values import Inode
+
+_I, _E = INODES.c, ENTRIES.c
+_COLUMNS = (
+    _I.id,
+    _I.mode,
+    _I.nlink,
+    _I.owner,
+    _I.owner_group,
+    _I.size,
+    _I.atime,
+    _I.mtime,
+    _I.ctime,
+    _I.rdev,
+    _I.parent,
+    _I.target,
+)
+_INODE = sa.select(*_COLUMNS).where(_I.id == sa.bindparam("id"))
+_CHILD = (
+    sa.select(*_COLUMNS)
+    .join_from(ENTRIES, INODES, _E.inode == _I.id)
+    .where(_E.parent == sa.bindparam("parent"), _E.name == sa.bindparam("name"))
+)
+_LISTED = (
+    sa.select(_E.cookie, _E.name, *_COLUMNS)
+    .join_from(ENTRIES, INODES, _E.inode == _I.id)
+    .where(_E.parent == sa.bindparam("parent"), _E.cookie > sa.bindparam("after"))
+    .order_by(_E.cookie)
+    .limit(sa.bindparam("most"))
+)
+_ANY = sa.select(_E.cookie).where(_E.parent == sa.bindparam("parent")).limit(1)
+_VOLUME_OF = sa.select(_I.volume_id).where(_I.id == sa.bindparam("id"))
+_INSERT = INODES.insert().returning(_I.id)
+_ENTER = ENTRIES.insert()
+_LEAVE = ENTRIES.delete().where(_E.parent == sa.bindparam("p"), _E.name == sa.bindparam("n"))
+_POINT = (
+    ENTRIES.update().where(_E.parent == sa.bindparam("p"), _E.name == sa.bindparam("n")).values(inode=sa.bindparam("i"))
+)
+_LINKS = (
+    INODES.update()
+    .where(_I.id == sa.bindparam("i"))
+    .values(nlink=_I.nlink + sa.bindparam("by"), ctime=sa.bindparam("now"))
+)
+_TOUCH = (
+    INODES.update()
+    .where(_I.id == sa.bindparam("i"))
+    .values(nlink=_I.nlink + sa.bindparam("by"), mtime=sa.bindparam("now"), ctime=sa.bindparam("now"))
+)
+
+
+def inode(connection: sa.Connection, number: int) -> Inode | None:
+    """The inode of that number; nameless ones too."""
+    row = connection.execute(_INODE, {"id": number}).one_or_none()
+    return None if row is None else Inode(*row)
+
+
+def child(connection: sa.Connection, parent: int, name: bytes) -> Inode | None:
+    """What *name* is in *parent*."""
+    row = connection.execute(_CHILD, {"parent": parent, "name": name}).one_or_none()
+    return None if row is None else Inode(*row)
+
+
+def children(connection: sa.Connection, parent: int, after: int, most: int) -> list[tuple[int, bytes, Inode]]:
+    """At most *most* entries behind the cookie *after*, in their order."""
+    rows = connection.execute(_LISTED, {"parent": parent, "after": after, "most": most})
+    return [(row[0], bytes(row[1]), Inode(*row[2:])) for row in rows]
+
+
+def is_empty(connection: sa.Connection, directory: int) -> bool:
+    """Whether *directory* holds no name."""
+    return connection.execute(_ANY, {"parent": directory}).first() is None
+
+
+def add_inode(connection: sa.Connection, volume: int, new: Inode) -> Inode:
+    """Keep a new inode; the id of *new* is passed over."""
+    values: dict[str, Any] = {
+        "volume_id": volume,
+        "mode": new.mode,
+        "nlink": new.nlink,
+        "owner": new.owner,
+        "owner_group": new.group,
+        "size": new.size,
+        "atime": new.atime,
+        "mtime": new.mtime,
+        "ctime": new.ctime,
+        "rdev": new.rdev,
+        "parent": new.parent,
+        "target": new.target,
+    }
+    number = connection.execute(_INSERT, values).scalar_one()
+    return Inode(number, *(getattr(new, field) for field in Inode.__struct_fields__[1:]))
+
+
+def volume_of(connection: sa.Connection, number: int) -> int:
+    """The volume of an inode that is there."""
+    return int(connection.execute(_VOLUME_OF, {"id": number}).scalar_one())
+
+
+def update_inode(connection: sa.Connection, number: int, **values: Any) -> None:
+    """Set columns."""
+    connection.execute(INODES.update().where(_I.id == number).values(**values))
+
+
+def remove_inode(connection: sa.Connection, number: int) -> None:
+    """Forget an inode that has no name, and its extended attributes."""
+    connection.execute(XATTRS.delete().where(XATTRS.c.inode == number))
+    connection.execute(INODES.delete().where(_I.id == number))
+
+
+def add_links(connection: sa.Connection, number: int, by: int, now: int) -> None:
+    """Count names of an inode."""
+    connection.execute(_LINKS, {"i": number, "by": by, "now": now})
+
+
+def touch_directory(connection: sa.Connection, number: int, now: int, *, links: int = 0) -> None:
+    """A name came or went in a directory; *links*: so many directories more."""
+    connection.execute(_TOUCH, {"i": number, "by": links, "now": now})
+
+
+def enter(connection: sa.Connection, parent: int, name: bytes, number: int) -> None:
+    """Give an inode a name."""
+    connection.execute(_ENTER, {"parent": parent, "name": name, "inode": number})
+
+
+def leave(connection: sa.Connection, parent: int, name: bytes) -> None:
+    """Take a name away."""
+    connection.execute(_LEAVE, {"p": parent, "n": name})
+
+
+def point(connection: sa.Connection, parent: int, name: bytes, number: int) -> None:
+    """Let a name that is there lead to another inode."""
+    connection.execute(_POINT, {"p": parent, "n": name, "i": number})

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Programs that nobody changed, on name space and shares joined by the FUSE binding in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from support.localfs import LocalFs
+from xos.xtreemfs.fuse.mounting import MountOptions
+from xos.xtreemfs.fuse.serve import mounted
+
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0 or not Path("/dev/fuse").exists(), reason="mounting needs root and /dev/fuse"
+)
+SOURCE = Path(__file__).parents[2]
+
+
+@pytest.fixture
+async def home(tmp_path: Path) -> AsyncIterator[Path]:
+    path = tmp_path / "mnt"
+    path.mkdir()
+    options = MountOptions(source="local", subtype="xostest", suid=True, dev=True)
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as kept:
+        async with mounted(LocalFs(Path(kept)), path, options):
+            yield path
+
+
+async def sh(home: Path, script: str) -> str:
+    """What a script in *home* writes. The shell itself goes there: we serve that directory, and wait for its start."""
+    shell = await asyncio.create_subprocess_exec(
+        "sh", "-euc", f'cd "$M"; {script}', cwd="/", stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        env={**os.environ, "LC_ALL": "C", "M": str(home), "SOURCE": str(SOURCE), "PYTHON": sys.executable},
+    )  # fmt: skip
+    output, _ = await shell.communicate()
+    assert shell.returncode == 0, output.decode(errors="replace")
+    return output.decode(errors="replace")
+
+
+async def test_git_keeps_a_repository(home: Path) -> None:
+    text = await sh(
+        home,
+        """git init -q --bare origin.git; git clone -q origin.git work 2>/dev/null; cd work
+        git config user.name t; git config user.email t@t; cp -r $SOURCE/docs/examples .; git add .; git commit -qm one
+        echo more >>examples/text.txt; git commit -qam two; git push -q origin HEAD:main; git gc -q
+        git fsck --full; git -C ../origin.git log --oneline main | wc -l; git status --short""",
+    )
+    assert text.strip().endswith("2")
+
+
+async def test_a_program_is_built_by_several_compilers_at_once(home: Path) -> None:
+    text = await sh(
+        home,
+        """for i in 1 2 3 4 5 6; do echo "int f$i(void) { return $i; }" >f$i.c; done
+        echo 'int f1(void), f6(void); int main(void) { return f1() + f6() - 7; }' >main.c
+        printf 'all: prog\\nprog: main.o f1.o f2.o f3.o f4.o f5.o f6.o\\n\\tgcc -o $@ $^\\n' >Makefile
+        make -s -j 4; ./prog; echo built""",
+    )
+    assert text == "built\n"
+
+
+async def test_a_database_survives_many_transactions(home: Path) -> None:
+    code = (
+        "import sqlite3\n"
+        "db = sqlite3.connect('t.db'); db.execute('create table t (a integer primary key, b text)')\n"
+        "for i in range(60):\n"
+        "    with db: db.execute('insert into t values (?, ?)', (i, 'x' * (i * 137 % 5000)))\n"
+        "with db: db.execute('delete from t where a % 3 = 0')\n"
+        "db.execute('vacuum')\n"
+        "print(*db.execute('pragma integrity_check').fetchone(), *db.execute('select count(*) from t').fetchone())\n"
+    )
+    assert await sh(home, f'$PYTHON -c "{code}"') == "ok 40\n"
+
+
+@pytest.mark.skipif(shutil.which("rsync") is None, reason="needs rsync")
+async def test_rsync_keeps_links_attributes_and_times(home: Path) -> None:
+    text = await sh(
+        home,
+        """mkdir -p a/b; echo x >a/f; ln a/f a/b/g; ln -s ../f a/b/s; mkfifo a/p; chmod 2751 a/b
+        touch -d @12345.678 a/f
+        chown 12:34 a/f; $PYTHON -c "import os; os.setxattr('a/f', 'user.k', b'v')"
+        rsync -aHX a/ c/; rsync -aHXni --delete a/ c/
+        stat -c '%h %a %u %g %Y' c/f; stat -c %a c/b; readlink c/b/s
+        $PYTHON -c "import os; print(os.getxattr('c/f', 'user.k').decode())" """,
+    )
+    assert text == "2 644 12 34 12345\n2751\n../f\nv\n"
+
+
+async def test_others_keep_out(home: Path) -> None:
+    text = await sh(
+        home,
+        """chmod 755 .; mkdir -m 700 mine; echo secret >mine/f; chown -R 4242:4242 mine
+        setpriv --reuid 4343 --regid 4343 --clear-groups cat mine/f 2>&1 || true
+        setpriv --reuid 4242 --regid 4242 --clear-groups cat mine/f; mkdir -m 1777 tmp; touch tmp/f
+        setpriv --reuid 4343 --regid 4343 --clear-groups rm -f tmp/f 2>&1 || true; ls tmp""",
+    )
+    assert text == "cat: mine/f: Permission denied\nsecret\nrm: cannot remove 'tmp/f': Operation not permitted\nf\n"
+
+
+async def test_many_small_files_come_and_go(home: Path) -> None:
+    text = await sh(
+        home,
+        """$PYTHON -c "
+import os
+for i in range(300):
+    os.makedirs(f't/{i % 20}', exist_ok=True)
+    with open(f't/{i % 20}/{i}', 'w') as f: f.write(str(i) * 50)
+"; tar cf all.tar t; mv t u; tar xf all.tar; diff -r t u; rm -r u t; ls""",
+    )
+    assert text == "all.tar\n"
