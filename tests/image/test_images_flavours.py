@@ -86,7 +86,7 @@ def test_list_and_show_tell_what_is_declared(capsys: pytest.CaptureFixture[str])
     assert [line.split()[0] for line in listed] == list(flavours.names(OURS))
     assert cli.main(["show", "core", "--flavours", str(OURS)]) == 0
     shown = dict(line.split(":", 1) for line in capsys.readouterr().out.splitlines() if "live:" not in line)
-    assert shown["packages"].split() == ["xos-core", "xos-setup"]
+    assert shown["packages"].split() == ["xos-core", "xos-setup", "xos-web"]
 
 
 def test_an_unknown_flavour_is_an_error_of_the_command(capsys: pytest.CaptureFixture[str]) -> None:
