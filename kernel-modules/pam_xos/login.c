@@ -32,19 +32,20 @@ static const char *item(pam_handle_t *pam, int which)
     return pam_get_item(pam, which, &value) == PAM_SUCCESS && value != NULL ? value : "";
 }
 
-/* Whether *name* stands in the machine's own list of users. When that cannot be read, every name does. */
+/* Whether *name* stands in the machine's own list of users. When that cannot be read, every name does. The lines are read
+ * as they are: fgetpwent_r(3) stays for ever before one that is too long for it. */
 static bool is_local(const char *name)
 {
     FILE *file = fopen(XOS_LOCAL_USERS, "re");
-    struct passwd entry, *found;
+    size_t length = strlen(name), size = 0;
+    char *line = NULL;
     bool local = false;
-    char line[4096];
-    int error = 0;
 
     if (file == NULL)
         return true;
-    while (!local && ((error = fgetpwent_r(file, &entry, line, sizeof line, &found)) == 0 || error == ERANGE))
-        local = error == 0 && strcmp(entry.pw_name, name) == 0;
+    while (!local && getline(&line, &size, file) > 0)
+        local = strncmp(line, name, length) == 0 && line[length] == ':';
+    free(line);
     fclose(file);
     return local;
 }

@@ -87,6 +87,19 @@ def test_who_is_no_vo_user_is_left_alone_without_asking_anybody(
     assert done.returncode == 0, (user, done.stderr, done.stdout)
 
 
+def test_a_line_of_etc_passwd_as_long_as_a_book_keeps_nobody_out(node: Machine) -> None:
+    passwd = node.path("/etc/passwd")
+    before = passwd.read_text()
+    passwd.write_text(f"long:x:1600:1600:{'x' * 100_000}:/:/bin/sh\n{before}local.demo:x:1601:1601::/:/bin/sh\n")
+    try:
+        for user in ("bob", "root", "local.demo"):
+            assert ask_pam(node, "xos-plain", user, "acct_mgmt").returncode == 0
+        configure(node, "xos-away", "socket=/nonexistent")
+        assert ask_pam(node, "xos-away", "local.demo", *ALL).returncode == 0
+    finally:
+        passwd.write_text(before)
+
+
 # --- authentication
 
 
