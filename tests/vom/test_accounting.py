@@ -252,3 +252,9 @@ def _some_trust() -> Trust:
 
 
 _TRUST = _some_trust()
+
+
+def test_a_machine_of_certain_vos_tells_of_no_other() -> None:
+    node = Identity(Kind.MACHINE, "node1", vos=("other",))
+    assert usage.foreign(record(1), node) == "node1 is no resource of VO demo"
+    assert usage.foreign(record(1), msgspec.structs.replace(node, vos=("other", "demo"))) == ""

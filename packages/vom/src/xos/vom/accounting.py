@@ -72,16 +72,14 @@ class AccountingService(Hosted[Settings], Accounting):
 
     async def running(self, units: list[UsageRecord]) -> None:
         """See `Accounting.running`. Raises `BadUsageRecord`, `BadRequest`."""
-        node = current_call().caller.name
+        caller = current_call().caller
         if len(units) > 10 * usage.MOST_AT_ONCE:
             raise BadRequest(what="units", detail=f"at most {10 * usage.MOST_AT_ONCE} at once")
         now = self.core.now()
         for unit in units:
-            if unit.node != node or (problem := usage.nonsense(unit, now)):
-                raise BadUsageRecord(
-                    record=unit.record_id[:300], detail="of another node" if unit.node != node else problem
-                )
-        self.core.meter.running(node, tuple(units), now)
+            if problem := usage.foreign(unit, caller) or usage.nonsense(unit, now):
+                raise BadUsageRecord(record=unit.record_id[:300], detail=problem)
+        self.core.meter.running(caller.name, tuple(units), now)
 
     async def records(
         self, vo: str, since: float = 0.0, until: float = 0.0, user: str = "", after: int = 0, limit: int = 1000

@@ -165,6 +165,8 @@ class Dispatcher:
         try:
             await ExecutionManagerAsync(self._bus, node).start_unit(order, deadline=CALL_SECONDS)
         except XosError as error:
+            if isinstance(error, RulingNeeded) and self._permits is not None:
+                self._permits.renew(job_id)
             if may_pass(error):
                 raise
             log.warning("unit.refused", job=job_id, unit=unit_id, peer_node=node, code=error.code)

@@ -83,6 +83,10 @@ class Permits:
         self._asked.pop(job_id, None)
         self._permits.pop(job_id, None)
 
+    def renew(self, job_id: str) -> None:
+        """A node does not find the ruling good (any more): ask anew next time."""
+        self._permits.pop(job_id, None)
+
     async def ask(self, job: Job, nodes: Collection[str]) -> Permit:
         """What VOPS says of the job on *nodes*. Raises what VOPS does, and that it is away (see `is_final`)."""
         permit = self._permits.get(job.job_id)

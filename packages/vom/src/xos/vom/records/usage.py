@@ -58,13 +58,20 @@ def examine(signed: Signed, trust: Trust, node: Identity, at: float) -> Kept:
     except (XosError, msgspec.MsgspecError) as error:
         raise bad(str(error)) from error
     name = record.record_id
-    if signer.name != node.name or record.node != node.name:
-        raise bad(f"it is of {record.node[:64]!r}, signed by {signer.name}, handed in by {node.name}")
-    if node.vos and record.vo not in node.vos:
-        raise bad(f"{node.name} is no resource of VO {record.vo[:64]}")
-    if problem := nonsense(record, at):
+    if signer.name != node.name:
+        raise bad(f"signed by {signer.name}, handed in by {node.name}")
+    if problem := foreign(record, node) or nonsense(record, at):
         raise bad(problem)
     return Kept(record, msgspec.msgpack.encode(signed))
+
+
+def foreign(record: UsageRecord, node: Identity) -> str:
+    """Why *record* is not for *node* to tell; empty: it is."""
+    if record.node != node.name:
+        return f"it is of {record.node[:64]!r}, handed in by {node.name}"
+    if node.vos and record.vo not in node.vos:
+        return f"{node.name} is no resource of VO {record.vo[:64]}"
+    return ""
 
 
 def nonsense(record: UsageRecord, now: float) -> str:
