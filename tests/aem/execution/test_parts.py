@@ -32,6 +32,7 @@ from xos.aem.execution.unitdir import is_unit_id
 from xos.aem.jsdl import JobDescription
 from xos.common.errors import StorageBroken
 from xos.common.identity import Identity, Kind
+from xos.common.policy import JobContext
 from xos.common.tls import Credential
 
 # --- accounts
@@ -43,7 +44,7 @@ def local(path: Path, last: int = 5010) -> LocalAccounts:
 
 def number(accounts: Accounts, user: str, vo: str = "demo") -> int:
     description = JobDescription(executable="/bin/true")
-    checked = Checked(Identity(Kind.USER, user, vo=vo), JobOrder("", vo, b""), description)
+    checked = Checked(Identity(Kind.USER, user, vo=vo), JobOrder("", vo, b""), description, JobContext())
     account = accounts.account(checked, b"")
     assert account.gid == account.uid
     return account.uid

@@ -18,6 +18,7 @@ from support.units import Node, shell, unit_order
 from xos.aem.api import JobOrder, State, UnitOrder
 from xos.aem.errors import RulingNeeded, UnitRefused
 from xos.aem.execution import usage
+from xos.aem.execution.orders import check_order
 from xos.aem.execution.unitdir import read_shim
 from xos.aem.jsdl import parse
 from xos.aem.policy import digest_of, job_context
@@ -50,6 +51,17 @@ async def test_a_unit_that_vops_allows_runs(
     async with Node(people, place / "data", name=node_name, rulings=True, work=str(place)) as node:
         order = ruled(vops, unit_order(alice, shell("exit 3")), node_name)
         assert (await node.run(order)).exit_code == 3
+
+
+def test_policies_of_the_machine_see_what_vops_knows(
+    people: People, node_name: str, vops: SmallVops, alice: Credential
+) -> None:
+    order = ruled(vops, unit_order(alice, shell("true")), node_name)
+    checked = check_order(order, people.trust, node=node_name, at=time.time(), rulings=True)
+    assert checked.context.quota_exceeded
+    bare = check_order(order, people.trust, node=node_name, at=time.time(), rulings=False)
+    assert not bare.context.quota_exceeded
+    assert checked.context.executable == bare.context.executable == "/bin/sh"
 
 
 async def test_a_unit_without_a_ruling_that_holds_is_not_run(

@@ -15,7 +15,7 @@ from xos.aem.jsdl import JobDescription
 from xos.aem.policy import digest_of, is_of, job_context
 from xos.common.errors import XosError
 from xos.common.identity import Identity, Kind
-from xos.common.policy import Action
+from xos.common.policy import Action, JobContext
 from xos.common.signing import verify_signed
 from xos.common.tls import Trust
 from xos.vom.rulings import verify as verify_ruling
@@ -29,6 +29,8 @@ class Checked(msgspec.Struct, frozen=True):
     owner: Identity
     job: JobOrder
     description: JobDescription
+    context: JobContext
+    """As policies see it: with time and usage, if VOPS has ruled on it."""
 
 
 def read_job(order: UnitOrder) -> tuple[JobOrder, JobDescription]:
@@ -69,13 +71,15 @@ def check_order(order: UnitOrder, trust: Trust, *, node: str, at: float, rulings
         raise refused("the job does not want this node")
     if problem := problem_with(job.files, description):
         raise refused(problem)
-    if rulings:
-        _check_ruling(order, Checked(owner, job, description), trust, node=node, at=at)
-    return Checked(owner, job, description)
+    checked = Checked(owner, job, description, job_context(description, job))
+    return _ruled(order, checked, trust, node=node, at=at) if rulings else checked
 
 
-def _check_ruling(order: UnitOrder, checked: Checked, trust: Trust, *, node: str, at: float) -> None:
-    """Raise `UnitRefused` when VOPS did not allow it, `RulingNeeded` when there is no ruling that holds (any more)."""
+def _ruled(order: UnitOrder, checked: Checked, trust: Trust, *, node: str, at: float) -> Checked:
+    """The order with what VOPS knows of it.
+
+    Raises `UnitRefused` when VOPS did not allow it, `RulingNeeded` when there is no ruling that holds (any more).
+    """
     if order.ruling is None:
         raise RulingNeeded(node=node, unit_id=order.unit_id, detail="there is none")
     try:
@@ -85,9 +89,10 @@ def _check_ruling(order: UnitOrder, checked: Checked, trust: Trust, *, node: str
     owner, detail = checked.owner, ""
     if (ruling.subject, ruling.vo, ruling.action) != (str(owner), owner.vo, Action.RUN_JOB):
         detail = f"VOPS has ruled on {ruling.action.value} of {ruling.subject}"
-    elif ruling.digest != digest_of(order.job) or not is_of(ruling.job, job_context(checked.description, checked.job)):
+    elif ruling.digest != digest_of(order.job) or not is_of(ruling.job, checked.context):
         detail = "VOPS has ruled on another job"
     elif node not in ruling.nodes:
         detail = "VOPS does not allow it here"
     if detail:
         raise UnitRefused(node=node, unit_id=order.unit_id, detail=detail)
+    return msgspec.structs.replace(checked, context=ruling.job)

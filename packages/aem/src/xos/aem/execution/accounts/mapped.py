@@ -15,7 +15,6 @@ from xos.aem.errors import AccountRefused
 from xos.aem.execution.accounts import Account, Accounts
 from xos.aem.execution.orders import Checked
 from xos.aem.execution.settings import ExecutionSettings
-from xos.aem.policy import job_context
 from xos.common.errors import StorageBroken, StorageBusy, StorageError, XosError
 from xos.node.api import SOCKET
 from xos.node.client import ask
@@ -39,7 +38,7 @@ class MappedAccounts(Accounts, name="mapped"):
         Raises `AccountRefused` when xos-amsd refuses, `StorageBusy` when it is away (the order may come again), and
         `StorageBroken`, `OSError`.
         """
-        context = msgspec.json.encode(job_context(checked.description, checked.job)).decode()
+        context = msgspec.json.encode(checked.context).decode()
         question = {"op": "map", "certificate": base64.b64encode(certificate).decode(), "context": context}
         try:
             told = ask(question, path=self._socket)
