@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from xos.volife import charts, guard
 from xos.volife.errors import BadField, ForeignRequest, StaleForm
 from xos.volife.fields import Fields
+from xos.volife.limits import network_of
 from xos.volife.texts import Pages, ago, prose, size, span
 from xos.volife.visit import local_path, theme
 
@@ -62,6 +63,14 @@ def test_a_way_on_is_always_a_path_that_fits_in_a_header(text: str) -> None:
     path = local_path(text)
     assert not path.startswith(("//", "/\\"))
     assert re.fullmatch(r"/[\x21-\x7e]*", path)
+
+
+@pytest.mark.parametrize(
+    ("address", "counted"),
+    [("192.0.2.1", "192.0.2.1"), ("2001:db8::1", "2001:db8::/64"), ("fe80::1%eth0", "fe80::/64"), ("", "")],
+)
+def test_all_addresses_of_one_ipv6_network_are_counted_together(address: str, counted: str) -> None:
+    assert network_of(address) == counted
 
 
 @pytest.mark.parametrize("sent", [

@@ -12,6 +12,7 @@ import ssl
 import msgspec
 import pytest
 
+from xos.volife import server, service
 from xos.volife.limits import GUESSES
 from xos.vom.api import UserState
 
@@ -235,6 +236,28 @@ async def test_garbage_on_the_port_leaves_the_site_alive(world: World) -> None:
         with contextlib.suppress(OSError):
             await writer.wait_closed()
     assert (await world.browser().get("/sign-in")).status == 200
+
+
+async def test_half_a_request_is_given_up_in_time_and_a_live_page_is_not(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "IDLE_SECONDS", 0.2)
+    monkeypatch.setattr(service, "TEND_SECONDS", 0.05)
+    await world.user("alice")
+    browser = await world.signed_in("alice")
+    async with browser.http.get(f"{browser.url}/vo/demo/resources/live") as stream:
+        await stream.content.readuntil(b"\n\n")
+        host, _, port = world.url.removeprefix("https://").strip("/").rpartition(":")
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        reader, writer = await asyncio.open_connection(host, int(port), ssl=context)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+        with contextlib.suppress(ConnectionError):
+            assert await reader.read() == b""
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+        assert not stream.content.at_eof()
 
 
 async def test_a_live_page_sends_its_part_whole(world: World) -> None:

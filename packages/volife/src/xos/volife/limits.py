@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable
 
 from xos.volife.errors import TooFast
@@ -33,12 +34,17 @@ class Limits:
 
     def guessed_right(self, address: str) -> None:
         """The last try was no guess."""
-        self._guesses.give_back(address)
+        self._guesses.give_back(network_of(address))
 
     def ask(self, address: str) -> None:
         """One more registration request. Raises `TooFast`."""
         self._charge(self._asks, address, "registration requests")
 
     def _charge(self, throttle: Throttle, address: str, what: str) -> None:
-        if wait := throttle.charge(address, self._clock()):
+        if wait := throttle.charge(network_of(address), self._clock()):
             raise TooFast(what=what, seconds=round(wait + 0.5))
+
+
+def network_of(address: str) -> str:
+    """What is counted as one: an IPv4 address, or the /64 that an IPv6 user has all of (RFC 6177)."""
+    return address if ":" not in address else str(ipaddress.ip_network((address.partition("%")[0], 64), strict=False))

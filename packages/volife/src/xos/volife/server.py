@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
@@ -43,11 +46,13 @@ class Server:
         host, port = self._socket.getsockname()[:2]
         self.address = Address(host, port)
         self._gate = Gate(MOST_CONNECTIONS, str(self.address))
+        self._quiet_since: dict[object, float] = {}
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
 
     async def serve(self, application: web.Application) -> None:
         """Begin to answer."""
+        application.middlewares.append(self._watching())
         self._runner = web.AppRunner(
             application, access_log=None, handler_cancellation=True, keepalive_timeout=IDLE_SECONDS
         )
@@ -58,6 +63,30 @@ class Server:
             self._gate.accepting(made, self._context), sock=self._socket, backlog=BACKLOG
         )
         log.info("listening", address=str(self.address))
+
+    def _watching(self) -> Any:
+        """Notes which connections have a request that is being answered."""
+
+        @web.middleware
+        async def watch(request: web.Request, handler: Callable[..., Awaitable[web.StreamResponse]]) -> Any:
+            self._quiet_since[request.protocol] = math.inf
+            try:
+                return await handler(request)
+            finally:
+                self._quiet_since[request.protocol] = asyncio.get_running_loop().time()
+
+        return watch
+
+    def tend(self, now: float) -> None:
+        """Close connections that have been idle, or half a request, for too long; *now* is loop time."""
+        server = self._runner.server if self._runner is not None else None
+        open_now = [] if server is None else list(server.connections)
+        self._quiet_since = {connection: self._quiet_since.get(connection, now) for connection in open_now}
+        for connection in open_now:
+            if now - self._quiet_since[connection] > IDLE_SECONDS:
+                connection.force_close()
+                if connection.transport is not None:
+                    connection.transport.abort()
 
     def renew(self, credential: Credential) -> None:
         """Show *credential* on later connections, if it is another one."""

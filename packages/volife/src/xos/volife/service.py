@@ -63,7 +63,9 @@ class VolifeService(Hosted[Settings], VOLife):
     async def _tend(self) -> None:
         """Every few seconds: whose session is over, which certificate to show."""
         while True:
-            self._sessions.sweep(asyncio.get_running_loop().time())
+            now = asyncio.get_running_loop().time()
+            self._sessions.sweep(now)
+            self._server.tend(now)
             if not self.settings.certificate:
                 self._server.renew(self.host.credential)
             await asyncio.sleep(TEND_SECONDS)
