@@ -7,7 +7,9 @@ import asyncio
 import dataclasses
 import html
 import re
+import shutil
 from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -134,17 +136,38 @@ def cda() -> dict[str, Any]:
     return {}
 
 
-@pytest.fixture
-async def world(tmp_path: Path, settings: dict[str, Any], cda: dict[str, Any]) -> AsyncIterator[World]:
-    vom = tmp_path / "data" / "vom"
+async def _found(directory: Path) -> None:
+    """A core as it is after its first start: authority, databases, the VO ``demo``."""
+    vom = directory / "data" / "vom"
     vom.mkdir(mode=0o700, parents=True)
     (vom / "vom.toml").write_text(CHEAP)
-    files = MachineFiles(certificate=tmp_path / "machine.pem", key=tmp_path / "machine.key", trust=tmp_path / "trust")
-    await found(files, vom=vom, node="core", address="127.0.0.1")
+    await found(files_in(directory), vom=vom, node="core", address="127.0.0.1")
+    daemon = Daemon(configuration(directory, {}))
+    await daemon.start()
+    await XVOMSAsync(daemon.bus).create_vo("demo", "for tests")
+    await daemon.stop()
+
+
+def files_in(directory: Path) -> MachineFiles:
+    """Of the machine whose place is *directory*."""
+    return MachineFiles(certificate=directory / "machine.pem", key=directory / "machine.key", trust=directory / "trust")
+
+
+@pytest.fixture(scope="session")
+def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """To be copied: founding it for each test would take most of the time."""
+    directory = tmp_path_factory.mktemp("founded")
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, _found(directory)).result()
+    return directory
+
+
+@pytest.fixture
+async def world(founded: Path, tmp_path: Path, settings: dict[str, Any], cda: dict[str, Any]) -> AsyncIterator[World]:
+    shutil.copytree(founded, tmp_path, dirs_exist_ok=True)
     daemon = Daemon(configuration(tmp_path, cda, **settings))
     await daemon.start()
     made = World(daemon, (await VOLifeAsync(daemon.bus).page()).url)
-    await made.xvoms.create_vo("demo", "for tests")
     await until(lambda: "VOPS" in made.site.offers)
     try:
         yield made
