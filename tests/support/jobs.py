@@ -339,6 +339,9 @@ class FakeHost:
         self.tasks: set[asyncio.Task[None]] = set()
         self.failures: list[BaseException] = []
 
+    async def renew(self, certificate: bytes) -> None:
+        self.credential = Credential(certificate, self.credential.key)
+
     def spawn(self, work: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=name)
         self.tasks.add(task)

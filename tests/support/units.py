@@ -151,6 +151,9 @@ class NodeHost:
         self._tasks: set[asyncio.Task[None]] = set()
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
 
+    async def renew(self, certificate: bytes) -> None:
+        self.credential = Credential(certificate, self.credential.key)
+
     def spawn(self, work: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)

@@ -84,6 +84,9 @@ class CoreHost:
         self.bus: Bus = bus
         self.tasks: list[asyncio.Task[None]] = []
 
+    async def renew(self, certificate: bytes) -> None:
+        self.credential = Credential(certificate, self.credential.key)
+
     def spawn(self, work: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=name)
         self.tasks.append(task)

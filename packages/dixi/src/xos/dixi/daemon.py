@@ -22,6 +22,7 @@ from typing import Any
 
 from xos.common.config import convert
 from xos.common.errors import XosError
+from xos.common.files import write_atomically
 from xos.common.identity import Identity, Kind
 from xos.common.log import get_logger
 from xos.common.tls import Credential, Trust
@@ -63,6 +64,10 @@ class ServiceHost:
     def credential(self) -> Credential:
         """The machine certificate in force; a renewal changes it."""
         return self._daemon.credential
+
+    async def renew(self, certificate: bytes) -> None:
+        """See `xos.dixi.hosting.Host.renew`."""
+        await self._daemon.renew(certificate)
 
     def spawn(self, work: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
         """See `xos.dixi.hosting.Host.spawn`."""
@@ -107,8 +112,10 @@ class Daemon:
 
     def _load_credential(self) -> Credential:
         tls = self.config.tls
-        credential = Credential.load(Path(tls.certificate), Path(tls.key))
-        found = credential.identity
+        return self._checked(Credential.load(Path(tls.certificate), Path(tls.key)))
+
+    def _checked(self, credential: Credential) -> Credential:
+        tls, found = self.config.tls, credential.identity
         if found.kind is not Kind.MACHINE or found.name != self.config.node:
             raise BadSetting(file=tls.certificate, key="node", detail=f"names {found}, not machine {self.config.node}")
         return credential
@@ -216,10 +223,20 @@ class Daemon:
         except (XosError, OSError) as error:
             log.warning("reload.failed", detail=str(error))
             return
+        self._take(credential)
+        log.info("reloaded", certificate_until=credential.identity.not_after)
+
+    async def renew(self, certificate: bytes) -> None:
+        """See `xos.dixi.hosting.Host.renew`."""
+        credential = self._checked(Credential(certificate, self.credential.key))
+        path = Path(self.config.tls.certificate)
+        await asyncio.to_thread(write_atomically, path, credential.certificate_pem(), 0o644)
+        self._take(credential)
+
+    def _take(self, credential: Credential) -> None:
         self.credential = self.endpoint.credential = credential
         for listener in self.listeners:
             listener.renew(credential)
-        log.info("reloaded", certificate_until=credential.identity.not_after)
 
     async def stop(self) -> None:
         """Drain, then end."""

@@ -64,6 +64,14 @@ class Host(Protocol):
         """The machine certificate and its key, to sign with; ask anew each time, since it is renewed."""
         ...
 
+    async def renew(self, certificate: bytes) -> None:
+        """Keep *certificate* (DER; for the same key and node) as the machine's, and take it into force at once.
+
+        Connections made from now on show it, those that are there go on. Raises `BadSetting` when it is another node's,
+        ``cert.*`` when it cannot be read, `OSError` when it cannot be written: then the old stays.
+        """
+        ...
+
     def spawn(self, work: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
         """Run *work* in the background: its failure is logged, and it is cancelled when the service stops."""
         ...

@@ -24,14 +24,18 @@ CORE_SERVICES = (
     "CDA",
     "RCA",
     "Registration",
+    "RCAClient",
     "VOPS",
     "Accounting",
     "Audit",
     "JobManager",
     "JobDirectory",
 )
-NODE_SERVICES = ("ResourceManager", "ExecutionManager")
-WEB_SERVICES = ("VOLife",)
+NODE_SERVICES = ("RCAClient", "ResourceManager", "ExecutionManager")
+WEB_SERVICES = (
+    "RCAClient",
+    "VOLife",
+)
 FRONT_SERVICES = ("CDA", "RCA", "Registration")
 
 Setting = str | int | float | bool

@@ -30,6 +30,7 @@ from xos.vom.api import (
     Log,
     Login,
     MembershipRequest,
+    NodeCertificate,
     OpenVO,
     PastRequest,
     Period,
@@ -375,6 +376,32 @@ class CDAXati(BlockingStub):
     def begin_login(self, backend: str, *, deadline: float | None = None) -> Login:
         """Begin a login at an OpenID provider (device flow, RFC 8628)."""
         result: Login = self._caller.call("CDA.begin_login", (backend,), Login, deadline=deadline)
+        return result
+
+
+class RCAClientAsync(AsyncStub):
+    """Keeps a node's machine certificate current: renewed before its end, and when the RCA certifies something else."""
+
+    service = "RCAClient"
+
+    async def certificate(self, *, deadline: float | None = None) -> NodeCertificate:
+        """The certificate in force."""
+        result: NodeCertificate = await self._caller.call(
+            "RCAClient.certificate", (), NodeCertificate, deadline=deadline, retry=True
+        )
+        return result
+
+
+class RCAClientXati(BlockingStub):
+    """Keeps a node's machine certificate current: renewed before its end, and when the RCA certifies something else."""
+
+    service = "RCAClient"
+
+    def certificate(self, *, deadline: float | None = None) -> NodeCertificate:
+        """The certificate in force."""
+        result: NodeCertificate = self._caller.call(
+            "RCAClient.certificate", (), NodeCertificate, deadline=deadline, retry=True
+        )
         return result
 
 

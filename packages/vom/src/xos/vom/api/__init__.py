@@ -7,6 +7,7 @@ Others import from here only.
 from xos.vom.api.accounting import USAGE_PURPOSE, Accounting, By, Period, Quota, QuotaState, Usage, UsageRecord
 from xos.vom.api.audit import HEAD_PURPOSE, Audit, Certification, Entry, Head, Link, Log
 from xos.vom.api.cda import ANYONE, CDA, CRL_TOPIC, Backend, CertificateWish, CrlPublished, Issued, Login
+from xos.vom.api.node_certificate import NodeCertificate, RCAClient
 from xos.vom.api.rca import RCA, Joining, JoinToken, Resource, ResourceAttributes, ResourceState
 from xos.vom.api.registration import MembershipRequest, OpenVO, Registration, RequestState
 from xos.vom.api.vops import (
@@ -80,6 +81,7 @@ __all__ = [
     "Log",
     "Login",
     "MembershipRequest",
+    "NodeCertificate",
     "OpenVO",
     "PastRequest",
     "Period",
@@ -88,6 +90,7 @@ __all__ = [
     "Problem",
     "Quota",
     "QuotaState",
+    "RCAClient",
     "Registration",
     "RequestState",
     "Resource",
