@@ -43,7 +43,7 @@ address = "127.0.0.1:{dixi}"
 [[listen]]
 address = "127.0.0.1:{front}"
 anonymous = true
-services = ["CDA", "RCA"]
+services = ["CDA", "RCA", "Registration"]
 [[listen]]
 transport = "https"
 address = "127.0.0.1:{https}"
@@ -51,6 +51,8 @@ address = "127.0.0.1:{https}"
 [services.XVOMS]
 [services.CDA]
 [services.RCA]
+[services.Registration]
+[services.Audit]
 """
 CLIENT = """
 ca = "ca.pem"

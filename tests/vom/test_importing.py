@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from xos.common.identity import ANONYMOUS
 from xos.vom import importing
 from xos.vom.api import User, VOChange
+from xos.vom.dates import last_moment
 from xos.vom.errors import BadImport, BadRequest, Forbidden
-from xos.vom.fields import last_moment, new_user
+from xos.vom.fields import new_user
 from xos.vom.importing import Fields
 
 from .conftest import PASSWORD, CoreMachine, acting

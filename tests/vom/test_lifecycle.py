@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from xos.common.certificate import BadCertificate, BadSignature, CertificateRevoked, load_certificate, parse_identity
 from xos.common.identity import Identity, Kind
 from xos.common.tls import Credential
-from xos.vom import archive, managers
+from xos.vom import archives, managers
 from xos.vom.api import UserChange, UserState, VOChange
 from xos.vom.errors import (
     BadCredentials,
@@ -378,16 +378,16 @@ async def test_a_dissolved_vo_is_gone_its_certificates_are_refused_and_its_archi
         content = await machine.xvoms.archive("physics")
         with pytest.raises(UnknownArchive):
             await machine.xvoms.archive("demo")
-    said = archive.verify(content, machine.core.authority.certificate)
+    said = archives.verify(content, machine.core.authority.certificate)
     assert [user["name"] for user in said["users"]] == ["alice", "carl"]
     assert {one["serial"] for one in said["certificates"]} >= {f"{alice.identity.serial:x}"}
     assert said["by"] == "carl@physics"
     assert PASSWORD.encode() not in content
     assert b"argon2" not in content
     with pytest.raises(BadSignature):
-        archive.verify(content.replace(b"alice", b"mbice"), machine.core.authority.certificate)
+        archives.verify(content.replace(b"alice", b"mbice"), machine.core.authority.certificate)
     with pytest.raises(BadSignature):
-        archive.verify(b"{}", machine.core.authority.certificate)
+        archives.verify(b"{}", machine.core.authority.certificate)
 
 
 async def test_nothing_of_a_dissolved_vo_is_left_in_the_tables(machine: CoreMachine) -> None:
@@ -492,4 +492,4 @@ def test_archives_of_others_are_not_believed() -> None:
         msgspec.json.encode({"payload": "{}", "signature": "!", "certificate": ""}),
     ):
         with pytest.raises(BadSignature):
-            archive.verify(content, Authority.create("other").certificate)
+            archives.verify(content, Authority.create("other").certificate)

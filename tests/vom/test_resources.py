@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Machines: approval, certified attributes, VOs of their own, withdrawal; the client on each node. On both databases."""
+"""Machines: approval, certified attributes, VOs of their own, withdrawal; the client on each node."""
 
 from __future__ import annotations
 

@@ -28,6 +28,7 @@ from xos.dixi.transports import Address, Endpoint, transport
 from xos.setup.errors import SetupError
 from xos.vom.api import Issued
 from xos.vom.founding import found as found_core
+from xos.vom.rca_client import Settings, measure
 from xos.vom.word import JoinWord, of_token
 from xos.vom.xati import RCAAsync
 
@@ -139,7 +140,7 @@ async def join(files: MachineFiles, word: JoinWord) -> None:
     check_authority(trust, word.ca_fingerprint.hex(), word.front_door)
     key, csr = files.request(word.node)
     async with direct(front_door, Endpoint(trust, None)) as bus:
-        issued = await RCAAsync(bus).join(word.token, word.node, csr)
+        issued = await RCAAsync(bus).join(word.token, word.node, csr, measure(Settings()))
     files.keep(key, issued)
     files.forget_request()
 

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The end of a VO: what goes into its archive, and how every entry goes.
 
-An archive is JSON: ``{"payload": "…", "signature": "base64", "certificate": "PEM"}``. The payload is JSON text itself;
-the signature (ECDSA, SHA-256, DER) covers its UTF-8 and is by the key of the certificate, the VO manager's, which the
-VO CA has signed. Passwords and tokens are not in it.
+What an archive is, `xos.vom.archives` says. Passwords and tokens are not in it.
 """
 
 from __future__ import annotations
@@ -14,14 +12,10 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
 
-from xos.common.certificate import BadSignature, check_issuer
 from xos.vom import accounts, labels, ledger, members, requests, resources, vos
 from xos.vom.api import VO, Archive, User
+from xos.vom.archives import Sealed
 from xos.vom.managers import Manager
 from xos.vom.records import quotas
 from xos.vom.records.store import POLICIES, QUOTAS
@@ -42,16 +36,6 @@ from xos.vom.vops import documents
 
 FORMAT = "xos-vo-archive-1"
 EVERY = 1 << 30
-
-
-class Sealed(msgspec.Struct, frozen=True):
-    """An archive as it is kept."""
-
-    payload: str
-    signature: str
-    """Base64."""
-    certificate: str
-    """PEM."""
 
 
 def dissolve(connection: sa.Connection, vo: VO, manager: Manager, now: float, by: str) -> Archive:
@@ -79,30 +63,6 @@ def list_archives(connection: sa.Connection) -> list[Archive]:
 def find(connection: sa.Connection, vo: str) -> bytes | None:
     """The archive of *vo*."""
     return connection.scalar(sa.select(ARCHIVES.c.content).where(ARCHIVES.c.vo == vo))
-
-
-def verify(content: bytes, ca: x509.Certificate) -> dict[str, Any]:
-    """What an archive says, once it is sure that the VO's manager has signed it. Raises `BadSignature`, ``cert.*``."""
-    try:
-        sealed = msgspec.json.decode(content, type=Sealed)
-        certificate = x509.load_pem_x509_certificate(sealed.certificate.encode())
-        signature = base64.b64decode(sealed.signature, validate=True)
-    except (ValueError, msgspec.DecodeError) as error:
-        raise BadSignature(name="nobody: it is no archive") from error
-    check_issuer(certificate, [ca])
-    key = certificate.public_key()
-    name = certificate.subject.rfc4514_string()
-    if not isinstance(key, ec.EllipticCurvePublicKey):
-        raise BadSignature(name=name)
-    try:
-        key.verify(signature, sealed.payload.encode(), ec.ECDSA(hashes.SHA256()))
-        said: dict[str, Any] = msgspec.json.decode(sealed.payload)
-    except (InvalidSignature, msgspec.DecodeError) as error:
-        raise BadSignature(name=name) from error
-    organisation = certificate.subject.get_attributes_for_oid(x509.NameOID.ORGANIZATION_NAME)
-    if [one.value for one in organisation] != [said["vo"]["name"]]:
-        raise BadSignature(name=name)
-    return said
 
 
 def _seal(payload: dict[str, Any], manager: Manager) -> bytes:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import datetime
 from typing import TypeVar
 
 import msgspec
@@ -50,18 +49,6 @@ def check_version(what: str, given: int, version: int) -> None:
     """Raise `ChangedMeanwhile` when a change was made from another version than the present one (0: from any)."""
     if given not in (0, version):
         raise ChangedMeanwhile(what=what, version=version, given=given)
-
-
-def last_moment(date: str) -> float:
-    """The end (Unix seconds) of the day *date* in UTC, ``2027-09-30``; 0 for an empty text. Raises `BadRequest`."""
-    if not date:
-        return 0.0
-    try:
-        day = datetime.date.fromisoformat(date)
-        end = datetime.datetime.combine(day, datetime.time.max, datetime.UTC)
-        return float(int(end.timestamp()))
-    except (ValueError, OverflowError) as error:
-        raise BadRequest(what="expires", detail=f"{date[:40]!r} is not a date such as 2027-09-30") from error
 
 
 def changed(value: T, change: msgspec.Struct) -> T:

@@ -17,6 +17,7 @@ from xos.vom.api import CertificateWish
 from xos.vom.backends import Elsewhere
 from xos.vom.core import VomCore
 from xos.vom.errors import BackendAway, BadCredentials, BadRequest
+from xos.vom.tickets import said
 
 LONGEST_TOKEN = 64 * 1024
 SECONDS = 10.0
@@ -64,7 +65,7 @@ class KerberosBackend(Elsewhere):
             name = gss.Name(self._settings.service, gss.NameType.kerberos_principal)
             ours = gss.Credentials(name=name, usage="accept", store={b"keytab": self._settings.keytab.encode()})
         except gss.exceptions.GSSError as error:
-            raise BackendAway(backend="Kerberos", detail=_said(error), known="a password") from error
+            raise BackendAway(backend="Kerberos", detail=said(error), known="a password") from error
         try:
             context = gss.SecurityContext(creds=ours, usage="accept")
             context.step(token)
@@ -73,24 +74,3 @@ class KerberosBackend(Elsewhere):
             return str(context.initiator_name)
         except gss.exceptions.GSSError as error:
             raise BadCredentials from error
-
-
-def token_for(service: str) -> bytes:
-    """A token of the calling user's for *service*, by the tickets that they have. Raises `BackendAway`."""
-    try:
-        import gssapi
-    except ImportError as error:
-        raise BackendAway(backend="Kerberos", detail="python3-gssapi is not there", known="a password") from error
-    try:
-        context = gssapi.SecurityContext(
-            name=gssapi.Name(service, gssapi.NameType.kerberos_principal),
-            mech=gssapi.MechType.kerberos,
-            usage="initiate",
-        )
-        return bytes(context.step() or b"")
-    except gssapi.exceptions.GSSError as error:
-        raise BackendAway(backend="Kerberos", detail=_said(error), known="a password") from error
-
-
-def _said(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

@@ -20,7 +20,7 @@ from xos.common.tls import Credential, Trust
 from xos.dixi.client import load_client, make_bus
 from xos.dixi.commands import Session
 from xos.vom.api import CertificateWish, Issued
-from xos.vom.cli import _secrets, _show, _ssh_config
+from xos.vom.cli import _prove, _secrets, _show, _ssh_config
 from xos.vom.errors import BadRequest, NothingToRenew, PassphraseNeeded, UnusableFile
 from xos.vom.xati import CDAAsync
 
@@ -48,21 +48,20 @@ async def run(args: argparse.Namespace, session: Session) -> None:
     if args.renew:
         credential, ca = await renew(args, session)
     else:
-        credential, ca = await _by_password(args, session)
+        credential, ca = await _anew(args, session)
     kept = await keep(args, session, credential, ca)
     _report(session, credential.identity, kept)
 
 
-async def _by_password(args: argparse.Namespace, session: Session) -> tuple[Credential, bytes]:
+async def _anew(args: argparse.Namespace, session: Session) -> tuple[Credential, bytes]:
     if args.vo is None or args.user is None:
         raise BadRequest(what="VO and USER", detail="both are needed (or --renew)")
     config, trust = load_client(session.home)
-    password = await _secrets.known(session, args.password_file, f"Password of {args.user}@{args.vo}")
     key = make_key()
     wish = _wish(args, args.vo, args.user, make_csr(key, args.user), HOURS if args.hours is None else args.hours)
     bus = make_bus(config, trust, None)
     try:
-        issued = await CDAAsync(bus).issue(msgspec.structs.replace(wish, password=password))
+        issued = await _prove.issued(args, session, CDAAsync(bus), wish)
     finally:
         bus.close()
     return _checked(trust, key, wish, issued)
@@ -85,7 +84,7 @@ async def renew(args: argparse.Namespace, session: Session) -> tuple[Credential,
 
 def _wish(args: argparse.Namespace, vo: str, user: str, csr: bytes, hours: float) -> CertificateWish:
     roles = () if args.no_roles else None if args.roles is None else tuple(args.roles)
-    return CertificateWish(vo, user, csr, None, hours, args.group, roles)
+    return CertificateWish(vo, user, csr, None, hours, args.group, roles, groups=args.groups, vos=args.vos)
 
 
 def _checked(

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from xos.dixi.commands import Colour, Painted, Session, clean
+from xos.dixi.commands import Colour, Painted, Session, clean, table
 from xos.vom.api import User, UserState
 
 
@@ -57,7 +57,6 @@ def print_table(
     right: frozenset[int] = frozenset(),
 ) -> None:
     """Print rows in columns, as wide as the terminal."""
-    from xos.dixi.commands import table
 
     columns = session.columns if session.is_tty else None
     session.out(table(headings, rows, columns=columns, colour=session.colour, right=right))
@@ -77,8 +76,21 @@ def user_pairs(user: User) -> list[tuple[str, str | Painted]]:
         ("Further groups", names(user.groups)),
         ("Roles", names(user.roles)),
         ("State", state(user)),
+        ("Capabilities", names(user.capabilities)),
+        ("Attributes", names(f"{name}={value}" for name, value in user.attributes)),
+        ("Full name", user.full_name or "-"),
+        ("E-mail", user.email or "-"),
         ("Member since", moment(user.created)),
+        ("Member until", moment(user.expires) if user.expires else "-"),
     ]
+
+
+def print_user(session: Session, user: User) -> None:
+    """Print a user."""
+    if session.json:
+        as_json(session, user)
+    else:
+        fields(session, user_pairs(user))
 
 
 def as_json(session: Session, value: Any) -> None:

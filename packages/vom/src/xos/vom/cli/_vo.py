@@ -4,17 +4,20 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 
-from xos.dixi.commands import Painted, Session, table
-from xos.vom.api import User, UserState
-from xos.vom.cli import _secrets, _show
-from xos.vom.errors import UnknownVO
-from xos.vom.policy import ADMIN_ROLE
-from xos.vom.xati import XVOMSAsync
+import msgspec
 
-PAGE = 1000
+from xos.common.certificate import load_certificate
+from xos.common.files import write_atomically
+from xos.dixi.commands import Session
+from xos.vom.api import VOChange
+from xos.vom.archives import verify
+from xos.vom.cli import _show
+from xos.vom.errors import NotTheSame, UnusableFile
+from xos.vom.policy import ADMIN_ROLE
+from xos.vom.xati import CDAAsync, XVOMSAsync
 
 
 async def create(args: argparse.Namespace, session: Session) -> None:
@@ -33,18 +36,16 @@ async def list_(args: argparse.Namespace, session: Session) -> None:  # noqa: AR
         _show.as_json(session, vos)
         return
     rows = [(vo.name, str(vo.users), _show.moment(vo.created), vo.description) for vo in vos]
-    _print_table(session, ("VO", "USERS", "CREATED", "DESCRIPTION"), rows, right=frozenset({1}))
+    _show.print_table(session, ("VO", "USERS", "CREATED", "DESCRIPTION"), rows, right=frozenset({1}))
 
 
 async def show(args: argparse.Namespace, session: Session) -> None:
     """Show a VO or a user."""
     xvoms = XVOMSAsync(session.bus)
     if args.user is not None:
-        _print_user(session, await xvoms.user_info(args.vo, args.user))
+        _show.print_user(session, await xvoms.user_info(args.vo, args.user))
         return
-    vo = next((vo for vo in await xvoms.list_vos() if vo.name == args.vo), None)
-    if vo is None:
-        raise UnknownVO(vo=args.vo)
+    vo = await xvoms.vo_info(args.vo)
     groups = await xvoms.list_groups(args.vo)
     if session.json:
         _show.as_json(session, {**_show.named(vo), "groups": groups})
@@ -55,110 +56,77 @@ async def show(args: argparse.Namespace, session: Session) -> None:
             ("VO", vo.name),
             ("Description", vo.description or "-"),
             ("Created", _show.moment(vo.created)),
+            ("Created by", vo.creator or "-"),
             ("Users", str(vo.users)),
+            ("Requests", f"{vo.requests} ({'open' if vo.registration else 'closed'})"),
+            ("Resources", str(vo.resources)),
+            ("Attributes", _show.names(vo.attributes)),
+            ("Capabilities", _show.names(vo.capabilities)),
             ("Groups", _show.names(group.name for group in groups)),
         ],
     )
 
 
-async def add_user(args: argparse.Namespace, session: Session) -> None:
-    """Add a user."""
-    password = await _secrets.chosen(session, args.password_file, f"Password for {args.user}@{args.vo}")
-    user = await XVOMSAsync(session.bus).add_user(args.vo, args.user, password, args.group, args.groups, args.roles)
+async def change(args: argparse.Namespace, session: Session) -> None:
+    """Change a VO."""
+    registration = None if args.registration is None else args.registration == "open"
+    wanted = VOChange(args.description, registration, args.attributes, args.capabilities)
+    vo = await XVOMSAsync(session.bus).change_vo(args.vo, wanted, args.version)
     if session.json:
-        _show.as_json(session, user)
+        _show.as_json(session, vo)
     else:
-        session.out(f"{user.name}@{user.vo} is a member; their certificate: get-xos-cert {user.vo} {user.name}")
+        session.out(f"VO {vo.name} is changed (version {vo.version})")
 
 
-async def list_users(args: argparse.Namespace, session: Session) -> None:
-    """List the users of a VO, fetched in pages."""
-    xvoms = XVOMSAsync(session.bus)
-    users: list[User] = []
-    while page := await xvoms.list_users(args.vo, users[-1].name if users else "", PAGE):
-        users += page
-        if len(page) < PAGE:
-            break
+async def dissolve(args: argparse.Namespace, session: Session) -> None:
+    """Dissolve a VO, once its name has been typed again."""
+    if not args.yes:
+        session.err(f"This cannot be undone. Type {args.vo} to dissolve it:")
+        typed = await session.stdin.read_line()
+        if typed.strip() != args.vo.encode():
+            raise NotTheSame(what="names")
+    made = await XVOMSAsync(session.bus).dissolve_vo(args.vo)
     if session.json:
-        _show.as_json(session, users)
+        _show.as_json(session, made)
+    else:
+        session.out(f"VO {made.vo} is dissolved, its certificates are revoked; what is left: xos-vo archive {made.vo}")
+
+
+async def archives(args: argparse.Namespace, session: Session) -> None:  # noqa: ARG001 -- every action takes them
+    """List archives."""
+    found = await XVOMSAsync(session.bus).list_archives()
+    if session.json:
+        _show.as_json(session, found)
         return
-    rows = [(u.name, _show.state(u), u.group, _show.names(u.groups), _show.names(u.roles)) for u in users]
-    _print_table(session, ("USER", "STATE", "GROUP", "FURTHER GROUPS", "ROLES"), rows)
+    rows = [(one.vo, _show.moment(one.dissolved), one.by, str(one.size), one.sha256) for one in found]
+    _show.print_table(session, ("VO", "DISSOLVED", "BY", "BYTES", "SHA-256"), rows, right=frozenset({3}))
 
 
-async def list_groups(args: argparse.Namespace, session: Session) -> None:
-    """List the groups of a VO."""
-    groups = await XVOMSAsync(session.bus).list_groups(args.vo)
-    if session.json:
-        _show.as_json(session, groups)
-    else:
-        _print_table(session, ("GROUP", "MEMBERS"), [(g.name, str(g.members)) for g in groups], right=frozenset({1}))
+async def archive_(args: argparse.Namespace, session: Session) -> None:
+    """Show an archive that the VO's manager has signed, or write it to a file."""
+    content = await XVOMSAsync(session.bus).archive(args.vo)
+    ca = load_certificate(await CDAAsync(session.bus).ca())
+    said = verify(content, ca)
+    if args.out is not None:
+        path = session.path(args.out)
+        try:
+            write_atomically(path, content, 0o600)
+        except OSError as error:
+            raise UnusableFile(file=str(path), detail=error.strerror or str(error)) from error
+        session.out(f"{path}: the archive of VO {args.vo}, signed by its manager")
+        return
+    session.out(msgspec.json.format(msgspec.json.encode(said), indent=0 if session.json else 2).decode())
 
 
-async def suspend(args: argparse.Namespace, session: Session) -> None:
-    """Suspend a user."""
-    user = await XVOMSAsync(session.bus).set_user_state(args.vo, args.user, UserState.SUSPENDED)
-    _print_change(session, user, "is suspended; certificates issued so far are revoked")
-
-
-async def resume(args: argparse.Namespace, session: Session) -> None:
-    """Let a user act again."""
-    user = await XVOMSAsync(session.bus).set_user_state(args.vo, args.user, UserState.ACTIVE)
-    _print_change(session, user, "may act again, with a new certificate")
-
-
-async def set_password(args: argparse.Namespace, session: Session) -> None:
-    """Change a password; the present one is asked for when it is one's own."""
-    who = f"{args.user}@{args.vo}"
-    identity = session.credential.identity
-    current = None
-    if args.current_password_file is not None or (
-        (identity.vo, identity.name) == (args.vo, args.user) and ADMIN_ROLE not in identity.roles
-    ):
-        current = await _secrets.known(session, args.current_password_file, f"Present password of {who}")
-    password = await _secrets.chosen(session, args.password_file, f"New password of {who}")
-    await XVOMSAsync(session.bus).set_password(args.vo, args.user, password, current)
-    if session.json:
-        _show.as_json(session, {"vo": args.vo, "name": args.user})
-    else:
-        session.out(f"{who} has a new password")
-
-
-def _print_change(session: Session, user: User, what: str) -> None:
-    if session.json:
-        _show.as_json(session, user)
-    else:
-        session.out(f"{user.name}@{user.vo} {what}")
-
-
-def _print_user(session: Session, user: User) -> None:
-    if session.json:
-        _show.as_json(session, user)
-    else:
-        _show.fields(session, _show.user_pairs(user))
-
-
-def _print_table(
-    session: Session,
-    headings: Sequence[str],
-    rows: Iterable[Sequence[str | Painted]],
-    right: frozenset[int] = frozenset(),
-) -> None:
-    columns = session.columns if session.is_tty else None
-    session.out(table(headings, rows, columns=columns, colour=session.colour, right=right))
-
-
-Action = Callable[[argparse.Namespace, Session], Awaitable[None]]
+Action = Callable[[argparse.Namespace, Session], Awaitable[int | None]]
 ACTIONS: Mapping[str, Action] = MappingProxyType(
     {
         "create": create,
         "list": list_,
         "show": show,
-        "add-user": add_user,
-        "list-users": list_users,
-        "list-groups": list_groups,
-        "suspend": suspend,
-        "resume": resume,
-        "set-password": set_password,
+        "change": change,
+        "dissolve": dissolve,
+        "archives": archives,
+        "archive": archive_,
     }
 )

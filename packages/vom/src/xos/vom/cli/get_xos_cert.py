@@ -26,6 +26,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "-r", "--role", metavar="ROLE", action="append", dest="roles", help="only this role of yours; may be repeated"
     )
+    made.add_argument(
+        "-G", "--groups", metavar="GROUP,…", type=_list, help="only these further groups of yours ('' for none)"
+    )
+    made.add_argument("--vo", metavar="VO,…", dest="vos", type=_list, default=(), help="name further VOs of yours too")
+    text = "how to prove who you are: password, pam, oidc, kerberos (default: password)"
+    made.add_argument("-b", "--backend", metavar="NAME", default="password", help=text)
     made.add_argument("--no-roles", action="store_true", help="none of your roles")
     made.add_argument("--renew", action="store_true", help="by the certificate that you have, for the same key")
     made.add_argument(
@@ -41,6 +47,10 @@ def parser() -> argparse.ArgumentParser:
     )
     add_json(made)
     return made
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(name for name in text.split(",") if name)
 
 
 async def run(args: argparse.Namespace, session: Session) -> int:

@@ -11,7 +11,8 @@ from xos.common.log import get_logger
 from xos.vom import bulk, importing, invitations
 from xos.vom.api import BadLine, Imported, User, UserChange
 from xos.vom.callers import authorise
-from xos.vom.fields import changed, check_supported, checked_change, last_moment, new_user
+from xos.vom.dates import last_moment
+from xos.vom.fields import changed, check_supported, checked_change, new_user
 from xos.vom.importing import Fields, Row
 from xos.vom.policy import Act, require_over
 from xos.vom.records.trail import acting
