@@ -18,7 +18,7 @@ BOOTSTRAP := packages/setup/bootstrap
 SLOWEST := --durations=5 --durations-min=5
 SOURCES := xos-common/src packages/*/src iso/src
 C_FILES := $(wildcard packages/*/command/*.c kernel-modules/*/*.c)
-CHECKS := lint types imports gen-check c unit scenario conformance system
+CHECKS := lint types imports gen-check c unit scenario conformance system vm
 
 .PHONY: help prepare run stop test check lint format types imports gen gen-check c unit scenario conformance system bench docs image-tools install-image-tools rpms repo iso image grid grid-stop image-test vm clean distclean
 
@@ -75,7 +75,8 @@ conformance: prepare ## third-party judges: openssl, curl
 
 system: prepare ## tests on a grid of real systems, made from our packages (needs root)
 	@if [ "$$(id -u)" -ne 0 ]; then echo "Skipped: only root can boot systems in containers."; else \
-	    $(MAKE) --no-print-directory repo && $(BIN)/pytest -q $(SLOWEST) tests/system $(T); fi
+	    $(BOOTSTRAP)/prepare --tests && $(MAKE) --no-print-directory repo && \
+	    $(BIN)/pytest -q $(SLOWEST) tests/system $(T); fi
 
 bench: prepare ## measure beside peers; ROWS=dixi,submit runs some (build/bench/results.json)
 	@PYTHONPATH=tests $(BIN)/python -m bench $(if $(ROWS),--rows $(ROWS))
@@ -110,11 +111,11 @@ image-test: prepare image-tools ## the slow tests: packages and repositories bui
 	@$(BOOTSTRAP)/prepare --tests
 	@$(BIN)/pytest -q -m slow tests/image tests/vm $(T)
 
-vm: repo ## machines in QEMU: installed from the ISO, begun from an image, linked; a job runs (needs root)
-	@$(BOOTSTRAP)/prepare --tests
-	@$(BIN)/xos-image build core --format iso
-	@$(BIN)/xos-image build resource --format qcow2
-	@$(BIN)/pytest -q -m "vm and not slow" tests/vm $(T)
+vm: prepare ## machines in QEMU: installed from the ISO, begun from an image, linked; a job runs (needs root)
+	@if [ "$$(id -u)" -ne 0 ]; then echo "Skipped: only root can make images."; else \
+	    $(BOOTSTRAP)/prepare --tests && $(MAKE) --no-print-directory repo && \
+	    $(BIN)/xos-image build core --format iso && $(BIN)/xos-image build resource --format qcow2 && \
+	    $(BIN)/pytest -q $(SLOWEST) -m "vm and not slow" tests/vm $(T); fi
 
 clean: stop ## remove what was built here, and the grid of `make run` with its state
 	@if [ -x $(BIN)/xos-setup ]; then $(BIN)/xos-setup local destroy --root $(GRID) --yes; fi

@@ -97,6 +97,11 @@ class Machine:
         self.wait_for(f"{unit} runs again", lambda: self.pid(unit) not in (0, pid), seconds)
         self.wait_for(f"{unit} is ready", lambda: self.state(unit) == "active", seconds)
 
+    def altered(self) -> str:
+        """Files of our packages that are not as they were packaged, but for configuration, as ``rpm -V`` tells."""
+        told = self.run(["rpm", "-Va", "xos*", "python3-xos*"], check=False)
+        return "".join(line for line in told.splitlines(keepends=True) if line[9:12] != "  c")
+
     def journal(self, unit: str = "", lines: int = 30) -> str:
         """The end of the journal, or of a unit's part of it."""
         chosen = ["--unit", unit] if unit else []
