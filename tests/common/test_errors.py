@@ -24,9 +24,18 @@ def test_each_class_says_when_it_is_raised_and_has_a_code_of_its_own(cls: type[X
     assert (cls.__doc__ or "").startswith("Root of") or cls is RemoteError or cls.hint
 
 
-@pytest.mark.parametrize(
-    "cls", [cls for cls in every_error() if cls not in {RemoteError, errors.ConfigError}], ids=lambda cls: cls.code
-)
+OWN_ARGUMENTS = {RemoteError, errors.ConfigError, errors.PolicyInvalid}
+"""Classes that are not made from any data whatever."""
+
+
+def test_a_policy_that_is_invalid_survives_the_wire() -> None:
+    error = errors.PolicyInvalid(document="node-policy.cedar", line=3, column=7, detail="why")
+    again = from_fault(msgspec.msgpack.decode(msgspec.msgpack.encode(error.to_fault()), type=Fault))
+    assert type(again) is errors.PolicyInvalid
+    assert (again.message, again.next_step, again.data) == (error.message, error.next_step, error.data)
+
+
+@pytest.mark.parametrize("cls", [cls for cls in every_error() if cls not in OWN_ARGUMENTS], ids=lambda cls: cls.code)
 def test_each_class_survives_the_wire(cls: type[XosError]) -> None:
     error = cls(name="alice", detail="why", serial=7)
     error.retry_after_ms = 100
