@@ -101,3 +101,32 @@ def test_removing_the_package_leaves_nothing_in_nsswitch_conf(grid: Grid) -> Non
         node.run("systemctl daemon-reload; systemctl start xos-amsd.socket; systemctl restart xos-amsd.service")
     assert "files xos" in node.run("grep ^passwd /etc/nsswitch.conf")
     assert account(node)["uid"] == alice["uid"]
+
+
+def test_another_vo_user_can_neither_read_nor_signal_nor_see_the_credential(grid: Grid) -> None:
+    core, secret = grid.core, "correct horse battery"
+    if "bob" not in core.run("HOME=/root xos-vo list-users demo"):
+        core.run("HOME=/root xos-vo add-user demo bob --password-file -", stdin=f"{secret}\n")
+        core.run("id bob || useradd --create-home bob")
+        core.run(
+            ["get-xos-cert", "demo", "bob", "--password-file", "-", "--no-passphrase"], as_user="bob", stdin=secret
+        )
+    hers = grid.submit("umask 0; echo secret > ~/private; exec sleep 300", units=2)
+    try:
+        grid.node1.wait_for("alice's job runs", lambda: "sleep" in grid.node1.run("pgrep -lu alice.demo sleep || true"))
+        script = (
+            "exec 2>&1; id -un; cat ~alice.demo/private; ls ~alice.demo; pkill -9 -u alice.demo; "
+            "grep -c xos:bob.demo /proc/keys; grep -c xos:alice.demo /proc/keys"
+        )
+        his = core.run(["xsub", "--units", "2", "--", "sh", "-c", script], as_user="bob").split()[0]
+        core.run(["xwait", his], as_user="bob", check=False)
+        for unit in ("0", "1"):
+            lines = core.run(["xout", his, "--unit", unit], as_user="bob").splitlines()
+            assert lines[0] == "bob.demo"
+            assert sum("ermission denied" in line for line in lines) == 2
+            assert any("not permitted" in line for line in lines)
+            assert "secret" not in lines
+            assert lines[-1] == "0"
+        assert "sleep" in grid.node1.run("pgrep -lu alice.demo sleep")
+    finally:
+        grid.alice(["xkill", hers])

@@ -103,13 +103,13 @@ class Accounts:
         return [self._gids[account.vo, name].gid for name in account.groups if (account.vo, name) in self._gids]
 
     def active(self) -> list[Account]:
-        """Those that look-ups find, by number."""
-        found = (self._served(self._by_uid[uid]) for uid in sorted(self._by_uid))
+        """Those that look-ups find, by number. May be called in any thread: it works on a copy."""
+        found = (self._served(each) for each in sorted(self._by_uid.values(), key=_uid))
         return [each for each in found if each is not None and each.state is State.ACTIVE]
 
     def groups(self) -> list[VoGroup]:
-        """VO groups that look-ups find, by number."""
-        return [each for gid, each in sorted(self._groups.items()) if self.group_by_gid(gid) is not None]
+        """VO groups that look-ups find, by number. May be called in any thread."""
+        return [each for _, each in sorted(self._groups.items()) if self.group_by_gid(each.gid) is not None]
 
     def all(self) -> list[Account]:
         """Every account, retired ones and those of VOs that are served no more as well."""
@@ -256,6 +256,10 @@ def _nearly(before: Account, now: Account) -> bool:
     """Whether nothing has changed that is worth a write."""
     recent = now.used - before.used < USED_SECONDS
     return recent and msgspec.structs.replace(now, used=before.used) == before
+
+
+def _uid(account: Account) -> int:
+    return account.uid
 
 
 class _Taken:

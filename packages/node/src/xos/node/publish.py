@@ -48,12 +48,12 @@ class Publisher:
         """Write it now; the seconds that it took."""
         began = time.monotonic()
         generation = self._accounts.generation
-        users, groups = self._entries()
         config = self._accounts.config
         ranges = [span for vo in config.vos.values() for span in (vo.uids, vo.gids)]
         suffixes = [config.suffix(vo) for vo in config.vos]
 
-        def write() -> None:
+        def write() -> int:
+            users, groups = self._entries()
             data = self._builder.build(
                 users,
                 groups,
@@ -63,14 +63,15 @@ class Publisher:
                 enumerate_=config.enumerate,
             )
             self._table.replace(data)
+            return len(users)
 
         try:
-            await asyncio.to_thread(write)
+            users = await asyncio.to_thread(write)  # all of it: look-ups are answered meanwhile
         except (OSError, XosError) as error:
             log.warning("table.not-written", detail=str(error))
             return 1.0  # again in a while; the daemon answers in the meantime
         self._written = generation
-        log.debug("table.written", users=len(users), groups=len(groups))
+        log.debug("table.written", users=users)
         return time.monotonic() - began
 
     def _entries(self) -> tuple[list[User], list[Group]]:
