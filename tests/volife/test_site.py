@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import io
 import re
@@ -12,9 +13,11 @@ import ssl
 import msgspec
 import pytest
 
+from xos.common.certificate import make_csr, make_key
 from xos.volife import server, service
 from xos.volife.limits import GUESSES
-from xos.vom.api import UserState
+from xos.vom.api import CertificateWish, UserState
+from xos.vom.xati import CDAAsync
 
 from .conftest import PASSWORD, World
 
@@ -307,3 +310,32 @@ async def test_an_administrator_adds_suspends_and_resumes_a_member(world: World)
     assert "bob is suspended" in answer.words
     answer = await browser.post("/vo/demo/members/bob", action="resume")
     assert (await world.xvoms.user_info("demo", "bob")).state is UserState.ACTIVE
+
+
+@pytest.mark.parametrize("shown", ["", "!!!", "AAAA", "MIIB" + "A" * 4000, "machine", "another's"])
+async def test_what_is_not_the_certificate_that_was_asked_for_signs_nobody_in(world: World, shown: str) -> None:
+    await world.user("alice")
+    browser = world.browser()
+    await browser.get("/sign-in")
+    if shown == "machine":
+        shown = base64.b64encode(world.daemon.credential.certificate).decode()
+    elif shown == "another's":
+        wish = CertificateWish("demo", "alice", make_csr(make_key(), "alice"), PASSWORD)
+        shown = base64.b64encode((await CDAAsync(world.daemon.bus).issue(wish)).certificate).decode()
+    answer = await browser.post("/sign-in", action="certificate", certificate=shown)
+    assert answer.status == 400
+    assert answer.url == "/sign-in"
+    assert (await browser.get("/me")).url.startswith("/sign-in")
+
+
+async def test_the_certificate_that_was_asked_for_signs_in_in_the_session_that_asked_and_no_other(world: World) -> None:
+    await world.user("alice")
+    browser, thief = world.browser(), world.browser()
+    csr = re.search(r'data-csr="([^"]+)"', (await browser.get("/sign-in")).text)
+    assert csr is not None
+    wish = CertificateWish("demo", "alice", base64.b64decode(csr[1]), PASSWORD)
+    issued = await CDAAsync(world.daemon.bus).issue(wish)
+    shown = base64.b64encode(issued.certificate).decode()
+    await thief.get("/sign-in")
+    assert (await thief.post("/sign-in", action="certificate", certificate=shown)).status == 400
+    assert (await browser.post("/sign-in", action="certificate", certificate=shown, next="/me")).url == "/me"
