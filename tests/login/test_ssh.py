@@ -195,6 +195,16 @@ def test_an_account_of_the_machines_own_may_be_a_vo_users_but_never_roots(node: 
     assert "Permission denied" in _refused(node, keys["robert"], "bob")
 
 
+def test_a_session_has_the_limits_that_this_machine_sets(node: Machine, alice: Path) -> None:
+    one = node.path("/etc/xos/node.toml").read_text()
+    _serve(node, f'[limits]\nnofile = "200:300"\ncore = "0"\n{one}')
+    try:
+        said = node.ssh(alice, "alice.demo", "ulimit -Sn; ulimit -Hn; ulimit -Hc").stdout.split()
+        assert said == ["200", "300", "0"]
+    finally:
+        _serve(node, one)
+
+
 def test_two_vos_may_have_a_user_of_the_same_name_and_a_vo_that_is_dissolved_lets_nobody_in(
     node: Machine, alice: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
