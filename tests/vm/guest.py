@@ -161,8 +161,9 @@ def command(
 
 
 def disk(path: Path) -> list[str]:
-    """A disk; it need not survive a power cut of this machine."""
-    return ["-drive", f"file={path},if=virtio,format=qcow2,cache=unsafe,discard=unmap"]
+    """The first disk, /dev/disk/by-id/virtio-system too; it need not survive a power cut of this machine."""
+    drive = f"file={path},if=none,id=system,format=qcow2,cache=unsafe,discard=unmap"
+    return ["-drive", drive, "-device", "virtio-blk-pci,drive=system,serial=system"]
 
 
 def cd(path: Path) -> list[str]:

@@ -33,7 +33,7 @@ xos:
     administrator: carol
     nodes: [node1]
   install:
-    disk: /dev/vda
+    disk: /dev/disk/by-id/virtio-system
     then: poweroff
 """
 NODE_ANSWERS = """
