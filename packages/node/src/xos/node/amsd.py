@@ -130,10 +130,12 @@ def listen(path: Path) -> socket.socket:
     if os.environ.get("LISTEN_PID") == str(os.getpid()) and os.environ.get("LISTEN_FDS") == "1":
         return socket.socket(fileno=_FIRST_FD)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    path.unlink(missing_ok=True)
-    listening.bind(str(path))
-    path.chmod(0o666)
+    draft = path.with_name(f"{path.name}.new")
+    draft.unlink(missing_ok=True)
+    listening.bind(str(draft))
+    draft.chmod(0o666)
     listening.listen(_BACKLOG)
+    draft.rename(path)  # whoever finds the socket is heard
     return listening
 
 
