@@ -18,7 +18,7 @@ from xos.vom.errors import Suspended, UnknownUser
 from xos.vom.members import Member
 from xos.vom.resources import Machine
 
-MACHINES_SECONDS = 2.0
+MEMORY_SECONDS = 2.0
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -31,34 +31,41 @@ class Known(msgspec.Struct, frozen=True):
     """Nodes that are not for this VO, and why."""
 
 
-class Machines:
-    """What the RCA knows of machines, a moment old at most: it is asked for at every decision, and seldom changes."""
+class Memory:
+    """What the database says of members and machines, a moment old at most: it is asked for at every decision.
+
+    Nobody who was suspended slips through meanwhile: their certificates are revoked at once.
+    """
 
     def __init__(self, core: VomCore) -> None:
         self._core = core
-        self._known: dict[str, Machine | None] = {}
+        self._members: dict[tuple[str, str], Member | None] = {}
+        self._machines: dict[str, Machine | None] = {}
         self._until = 0.0
 
-    async def get(self, nodes: Collection[str]) -> dict[str, Machine | None]:
-        """Of each of *nodes*; None: there is no such machine."""
+    async def get(self, vo: str, name: str, nodes: Collection[str]) -> tuple[Member | None, dict[str, Machine | None]]:
+        """A member, and each of *nodes*; None: there is no such member, or machine."""
         if (now := time.monotonic()) >= self._until:
-            self._known, self._until = {}, now + MACHINES_SECONDS
-        missing = [node for node in nodes if node not in self._known]
-        if missing:
-            known = self._known
-            found = await self._core.store.read(lambda c: resources.find_several(c, missing))
-            known.update({node: found.get(node) for node in missing})
-            return {node: known.get(node) or found.get(node) for node in nodes}
-        return {node: self._known[node] for node in nodes}
+            self._members, self._machines, self._until = {}, {}, now + MEMORY_SECONDS
+        members_, machines = self._members, self._machines
+        missing = [node for node in nodes if node not in machines]
+        if missing or (vo, name) not in members_:
+
+            def read(connection: sa.Connection) -> tuple[Member | None, dict[str, Machine]]:
+                found = resources.find_several(connection, missing) if missing else {}
+                return members.find_member(connection, vo, name), found
+
+            members_[vo, name], found = await self._core.store.read(read)
+            machines.update({node: found.get(node) for node in missing})
+        return members_[vo, name], {node: machines[node] for node in nodes}
 
 
-async def look_up(core: VomCore, machines: Machines, shown: Identity, told: Sequence[NodeAttributes] = ()) -> Known:
+async def look_up(core: VomCore, memory: Memory, shown: Identity, told: Sequence[NodeAttributes] = ()) -> Known:
     """The holder of a certificate, with no group or role that they do not have any more; and the nodes.
 
     Raises `UnknownUser`, `Suspended`.
     """
-    member = await core.store.read(lambda c: members.find_member(c, shown.vo, shown.name))
-    found = await machines.get([node.name for node in told])
+    member, found = await memory.get(shown.vo, shown.name, [node.name for node in told])
     user = _active(core, member, shown.vo, shown.name)
     known = {user.group, *user.groups}
     who = msgspec.structs.replace(

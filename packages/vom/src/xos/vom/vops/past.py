@@ -49,6 +49,7 @@ class Past:
 
     def __init__(self, core: VomCore, keep_days: float) -> None:
         self._core, self._keep = core, keep_days * 86400
+        self._writing = asyncio.Lock()
         self._waiting: deque[dict[str, object]] = deque(maxlen=WAITING)
 
     def note(self, asked: Asked, decision: Decision, now: float) -> None:
@@ -78,10 +79,15 @@ class Past:
                 log.warning("requests-not-kept", code=error.code, waiting=len(self._waiting))
 
     async def flush(self) -> None:
-        """Write what waits."""
-        while self._waiting:
-            rows = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
-            await self._core.store.write(partial(_insert, rows))
+        """Write what waits; when this returns, everything noted before is on disk."""
+        async with self._writing:
+            while self._waiting:
+                rows = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+                try:
+                    await self._core.store.write(partial(_insert, rows))
+                except XosError:
+                    self._waiting.extendleft(reversed(rows))
+                    raise
 
 
 def _insert(rows: list[dict[str, object]], connection: sa.Connection) -> None:

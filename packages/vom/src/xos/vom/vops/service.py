@@ -90,7 +90,7 @@ class VopsService(Hosted[Settings], VOPS):
         self.sets = Sets(self.core)
         self.past = past.Past(self.core, self.settings.keep_days)
         self._signer = Signer(self.core)
-        self._machines = information.Machines(self.core)
+        self._memory = information.Memory(self.core)
         self.host.spawn(self.past.run(), name="requests")
 
     async def stop(self) -> None:
@@ -277,7 +277,7 @@ class VopsService(Hosted[Settings], VOPS):
             shown = self.host.trust.identify(certificate, kind=Kind.USER, at=now)
         except CertificateError as error:
             raise CertificateRefused(detail=error.message) from error
-        return await information.look_up(self.core, self._machines, shown, nodes)
+        return await information.look_up(self.core, self._memory, shown, nodes)
 
     async def decide_login(self, certificate: bytes, node: NodeAttributes, login: LoginContext) -> Verdict:
         """See `VOPS.decide_login`. Raises as `decide_job`."""
