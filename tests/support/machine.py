@@ -60,7 +60,8 @@ class Machine:
         ]
         script += ["ip link set lo up", "mkdir -p /run/xos /run/sshd", "exec sleep infinity"]
         self._init = subprocess.Popen(
-            ["unshare", "--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child", "--mount-proc",
+            ["setpriv", "--pdeathsig", "KILL",  # it ends with us, kill -9 included
+             "unshare", "--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child", "--mount-proc",
              SHELL, "-ec", "\n".join(script)],
             stdin=subprocess.DEVNULL,
         )  # fmt: skip
