@@ -88,6 +88,7 @@ async def make_tree(flavour: Flavour, repo: Path, store: Store, say: Say, kind: 
             "ROOT_UUID": root_uuid(key),
             "KERNEL_OPTIONS": " ".join(system.kernel_options),
             "SOURCE_DATE_EPOCH": str(when),
+            "BASE_TIME": str(ground.newest),
         }
         await sandbox.run(["/run/install-flavour"], step=f"installing {flavour.name}", log=log, env=env)
         (draft / "files.mtree.gz").write_bytes(await asyncio.to_thread(mtree.describe, draft / "root.tar"))
