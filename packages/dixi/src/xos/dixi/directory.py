@@ -27,6 +27,10 @@ LEASE_SECONDS = 15.0
 """A node that has not renewed its registration for so long is taken to be down."""
 
 
+OF_A_VOS_MACHINE = frozenset({"ExecutionManager", "RCAClient", "ResourceManager"})
+"""What a machine of certain VOs may offer to others."""
+
+
 class NodeRecord(msgspec.Struct, array_like=True, frozen=True):
     """A node that is up. Positional: new fields only at the end."""
 
@@ -40,6 +44,8 @@ class NodeRecord(msgspec.Struct, array_like=True, frozen=True):
     """``host:port`` of its gateway; empty if it has none."""
     started: float = 0.0
     """Unix seconds: another value is another life of the daemon."""
+    vos: tuple[str, ...] = ()
+    """The VOs that it belongs to, from its machine certificate; none: all."""
 
 
 class NodeChange(msgspec.Struct, array_like=True, frozen=True):
@@ -102,7 +108,11 @@ class DirectoryService(Hosted[msgspec.Struct], Directory):
         caller = current_call().caller
         if caller.name != record.node:
             raise NotYourName(caller=str(caller), node=record.node)
-        record = msgspec.structs.replace(record, roles=caller.roles)
+        services = record.services
+        if caller.vos:
+            # Let in by one VO, it must not pass for a service of the whole grid.
+            services = tuple(service for service in services if service in OF_A_VOS_MACHINE)
+        record = msgspec.structs.replace(record, services=services, roles=caller.roles, vos=caller.vos)
         self._until[record.node] = time.monotonic() + LEASE_SECONDS
         if self._records.get(record.node) != record:
             self._records[record.node] = record
