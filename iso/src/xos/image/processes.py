@@ -14,6 +14,8 @@ from xos.image.errors import DiskFull, StepFailed, ToolMissing
 from xos.image.progress import tail
 
 TAIL_LINES = 15
+LEAST_FREE = 1 << 20
+"""A disk with fewer bytes is full."""
 DIE_WITH_US = ("setpriv", "--pdeathsig", "KILL")
 """The kernel ends the program when this process is killed and cannot."""
 FULL = ("No space left on device", "Disk quota exceeded", "More space needed on the")
@@ -92,7 +94,8 @@ async def run(
             raise
     if process.returncode != 0:
         last = tail(log, TAIL_LINES)
-        if any(word in last for word in FULL):
+        # The log may be on that disk: then nothing of it is in there.
+        if any(word in last for word in FULL) or shutil.disk_usage(log.parent).free < LEAST_FREE:
             raise DiskFull(step=step, tail=last, log=str(log))
         raise StepFailed(step=step, status=process.returncode, tail=last, log=str(log))
     return out
