@@ -26,6 +26,7 @@ from xos.vom.errors import (
     BadCredentials,
     BadName,
     BadRequest,
+    DelegationShown,
     Forbidden,
     NotAMember,
     PasswordNeeded,
@@ -309,13 +310,13 @@ async def test_a_password_changed_during_the_check_counts(
     record = machine.cda._record
     changed = False
 
-    async def change_first(*args: Any) -> Issued | None:
+    async def change_first(*args: Any, **more: Any) -> Issued | None:
         nonlocal changed
         if not changed:
             changed = True
             with acting(machine.identity):
                 await machine.xvoms.set_password("demo", "alice", "another password")
-        return await record(*args)
+        return await record(*args, **more)
 
     monkeypatch.setattr(machine.cda, "_record", change_first)
     with pytest.raises(BadCredentials):
@@ -405,6 +406,21 @@ async def test_a_delegation_ends_with_its_users_suspension(machine: CoreMachine)
     machine.trust.set_crl(await machine.cda.revocations())
     with pytest.raises(CertificateRevoked):
         machine.trust.identify(issued.certificate)
+
+
+async def test_a_delegation_gets_no_certificate_neither_longer_nor_for_somebody_else(machine: CoreMachine) -> None:
+    await machine.add("alice")
+    key = make_key()
+    with acting((await machine.get("alice")).identity):
+        issued = await machine.cda.delegate(make_csr(key, "portal"), 1.0)
+    portal = parse_identity(issued.certificate)
+    assert portal.delegated
+    with acting(portal):
+        for csr in (make_csr(key, "alice"), make_csr(make_key(), "alice")):
+            with pytest.raises(DelegationShown):
+                await machine.cda.issue(CertificateWish("demo", "alice", csr))
+        with pytest.raises(DelegationShown):
+            await machine.cda.delegate(make_csr(make_key(), "another"))
 
 
 async def test_a_certificate_about_to_end_delegates_nothing(machine: CoreMachine) -> None:

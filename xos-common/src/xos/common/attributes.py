@@ -34,6 +34,8 @@ NODE_ARCHITECTURE = x509.ObjectIdentifier(f"{_ARC}.100.6")
 NODE_SITE = x509.ObjectIdentifier(f"{_ARC}.100.7")
 NODE_FLAVOUR = x509.ObjectIdentifier(f"{_ARC}.100.8")
 CAPABILITIES = x509.ObjectIdentifier(f"{_ARC}.100.9")
+DELEGATION = x509.ObjectIdentifier(f"{_ARC}.100.10")
+_DELEGATED = "yes"
 
 ATTRIBUTES = {
     PRIMARY_VO: "GlobalPrimaryVOName",
@@ -53,6 +55,7 @@ ATTRIBUTES = {
     NODE_SITE: "NodeSite",
     NODE_FLAVOUR: "NodeFlavour",
     CAPABILITIES: "Capabilities",
+    DELEGATION: "Delegation",
 }
 _OF_NODES = frozenset(
     {NODE_NAME, NODE_ROLES, NODE_VOS, NODE_CORES, NODE_MEMORY, NODE_ARCHITECTURE, NODE_SITE, NODE_FLAVOUR}
@@ -106,6 +109,8 @@ def _user(found: dict[x509.ObjectIdentifier, str]) -> Identity:
     for oid in (GROUP, SUBGROUP):
         if oid in found and found[oid] != told.get(oid, ""):
             raise BadCertificate(detail=f"{ATTRIBUTES[oid]} disagrees with the group names")
+    if found.get(DELEGATION, _DELEGATED) != _DELEGATED:
+        raise BadCertificate(detail=f"{ATTRIBUTES[DELEGATION]} can only say {_DELEGATED!r}")
     return Identity(
         Kind.USER,
         check_name(found[USER_ID], "GlobalUserID"),
@@ -115,6 +120,7 @@ def _user(found: dict[x509.ObjectIdentifier, str]) -> Identity:
         roles=_names(found, ROLE, capitals=True),
         vos=_names(found, SECONDARY_VOS),
         capabilities=_names(found, CAPABILITIES, capitals=True),
+        delegated=DELEGATION in found,
     )
 
 
@@ -232,6 +238,11 @@ def read_utf8_string(der: bytes, what: str = "value") -> str:
         return der[start:].decode("utf-8")
     except UnicodeDecodeError as error:
         raise BadCertificate(detail=f"{what} is not UTF-8") from error
+
+
+def delegation_told(*, delegated: bool) -> str:
+    """The Delegation attribute; empty: none."""
+    return _DELEGATED if delegated else ""
 
 
 def write_utf8_string(text: str) -> bytes:

@@ -16,6 +16,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from xos.common.attributes import (
     CAPABILITIES,
+    DELEGATION,
     MAX_ATTRIBUTES,
     NODE_NAME,
     NODE_ROLES,
@@ -28,6 +29,7 @@ from xos.common.attributes import (
     USER_ID,
     Measures,
     check_name,
+    delegation_told,
     groups_told,
     write_utf8_string,
 )
@@ -119,6 +121,7 @@ class Authority:
             SECONDARY_GROUPS: ",".join(check_name(group, "group", capitals=True) for group in identity.groups),
             ROLE: ",".join(check_name(role, "role", capitals=True) for role in identity.roles),
             CAPABILITIES: ",".join(check_name(name, "capability", capitals=True) for name in identity.capabilities),
+            DELEGATION: delegation_told(delegated=identity.delegated),
             **groups_told(identity.group, identity.groups),
         }
         subject = _name(identity.name, identity.vo)

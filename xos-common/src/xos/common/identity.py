@@ -44,6 +44,8 @@ class Identity(msgspec.Struct, frozen=True, array_like=True):
     """SHA-256 of the DER certificate, hex."""
     capabilities: tuple[str, ...] = ()
     """What the user may do besides what the roles allow; the VO says what there is."""
+    delegated: bool = False
+    """Somebody else, to whom the user gave it for a while, holds the key: no certificate is issued for it."""
 
     def __str__(self) -> str:
         return f"{self.name}@{self.vo}" if self.vo else self.name or self.kind.value

@@ -97,15 +97,18 @@ class CdaService(Hosted[Settings], CDA):
         """See `CDA.issue`. The certificate is on record, for revocation, before it is answered.
 
         Raises `BadCredentials`, `PasswordNeeded`, `TooManyAttempts`, `PasswordsBusy`, `Suspended`, `MembershipOver`,
-        `NotAMember`, `NotLinked`, `LoginPending`, `LoginOver`, `BackendAway`, `UnknownBackend`, `Forbidden`, `BadName`,
-        `BadRequest`, `BadCsr`, `WeakKey`, `CsrForbidden`, `CertificateRevoked`.
+        `NotAMember`, `NotLinked`, `LoginPending`, `LoginOver`, `BackendAway`, `UnknownBackend`, `DelegationShown`,
+        `Forbidden`, `BadName`, `BadRequest`, `BadCsr`, `WeakKey`, `CsrForbidden`, `CertificateRevoked`.
         """
+        return await self._issue(wish, delegated=False)
+
+    async def _issue(self, wish: CertificateWish, *, delegated: bool) -> Issued:
         check_wish(wish)
         csr = check_csr(wish.csr)
         backend = self._backend(wish.backend or ("certificate" if wish.password is None else "password"))
         admission = await backend.admit(wish)
         while True:
-            issued = await self._record(admission, wish, csr)
+            issued = await self._record(admission, wish, csr, delegated=delegated)
             if issued is not None:
                 return issued
             # The user was changed at this very moment: judge again by what they are now.
@@ -132,7 +135,8 @@ class CdaService(Hosted[Settings], CDA):
             vos=caller.vos,
             capabilities=caller.capabilities,
         )
-        return msgspec.structs.replace(await self.issue(wish), ssh="")  # who acts for a user does not log in as them
+        issued = await self._issue(wish, delegated=True)
+        return msgspec.structs.replace(issued, ssh="")  # who acts for a user does not log in as them
 
     async def ca(self) -> bytes:
         """See `CDA.ca`."""
@@ -149,13 +153,13 @@ class CdaService(Hosted[Settings], CDA):
         return member
 
     async def _record(
-        self, admission: Admission, wish: CertificateWish, csr: x509.CertificateSigningRequest
+        self, admission: Admission, wish: CertificateWish, csr: x509.CertificateSigningRequest, *, delegated: bool
     ) -> Issued | None:
         """Sign and record; None when the member changed meanwhile."""
         core, member = self.core, admission.member
         now = int(core.now())
         elsewhere = await self._elsewhere(member, wish, admission.shown, now)
-        holder = choose(member, wish, admission.shown, now, elsewhere)
+        holder = msgspec.structs.replace(choose(member, wish, admission.shown, now, elsewhere), delegated=delegated)
         lifetime: float = max(SHORTEST_S, min(wish.hours, self.settings.max_hours) * 3600)
         if member.user.expires:
             lifetime = min(lifetime, member.user.expires - now)

@@ -219,6 +219,15 @@ class BadCredentials(VomError):
     http_status = 401
 
 
+class DelegationShown(VomError):
+    """Raised when a certificate is wanted by showing a delegation: who was trusted for hours must not be for longer."""
+
+    code = "vom.delegation-shown"
+    template = "no certificate is issued for a delegation of {user}"
+    hint = "The user delegates anew, or gets a certificate with get-xos-cert."
+    http_status = 403
+
+
 class PasswordNeeded(VomError):
     """Raised when a certificate is wanted with neither a password nor a valid certificate shown."""
 

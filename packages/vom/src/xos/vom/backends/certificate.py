@@ -8,7 +8,7 @@ from xos.dixi.api import current_call
 from xos.vom import members
 from xos.vom.api import CertificateWish
 from xos.vom.backends import Admission, Prover
-from xos.vom.errors import BadCredentials, PasswordNeeded
+from xos.vom.errors import BadCredentials, DelegationShown, PasswordNeeded
 from xos.vom.policy import Act, require
 
 
@@ -24,6 +24,8 @@ class CertificateBackend(Prover):
         caller = current_call().caller
         if caller.kind is Kind.ANONYMOUS:
             raise PasswordNeeded(vo=wish.vo, user=wish.user)
+        if caller.delegated:
+            raise DelegationShown(user=str(caller))
         require(Act.RENEW_USER, caller, wish.vo, wish.user)
         member = await self.core.store.read(lambda c: members.find_member(c, wish.vo, wish.user))
         if member is None:
