@@ -13,6 +13,8 @@ INSTANCES = {"dixid@": ("core", "resource", "web")}
 """Of templates; whatever drop-in directories there are for them."""
 MOST = 3.0
 """Exposure that needs no reason."""
+SINCE = {"DelegateSubgroup": 254}
+"""Directives that Debian 13's systemd (257) knows, and one that may judge here (Debian 12's: 252) does not."""
 REASON = re.compile(r"^# Exposure (\d+\.\d): \S.*", re.MULTILINE)
 
 pytestmark = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed here")
@@ -71,7 +73,9 @@ def test_exposure_is_3_at_most_or_the_unit_says_why_it_is_more(root: Path, unit:
 @pytest.mark.parametrize("unit", services())
 def test_every_directive_is_known_and_every_program_is_there(root: Path, unit: str) -> None:
     done = analyze("verify", "--man=no", "--recursive-errors=no", f"--root={root}", unit)
-    assert done.stderr == ""
+    version = int(analyze("--version").stdout.split()[1])
+    newer = tuple(f"Unknown key name '{name}'" for name, since in SINCE.items() if version < since)
+    assert [line for line in done.stderr.splitlines() if not any(text in line for text in newer)] == []
     assert done.returncode == 0
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from xos.aem.execution.group import remove, try_write
 
 HIERARCHIES = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified"))
+SUBGROUP = "daemon"
+"""Where systemd puts the daemon itself (``DelegateSubgroup=``), beside the units and not above them."""
 _CONTROLLERS = ("memory", "pids", "cpu")
 _OLD_SECONDS = 60.0
 
@@ -30,17 +32,29 @@ def make_parent(name: str) -> str:
     own = own_group()
     if own is None:
         return ""
-    parent = own / name
+    base = own.parent if own.name == SUBGROUP else own
+    parent = base / name
     try:
         parent.mkdir(exist_ok=True)
         if not os.access(parent / "cgroup.kill", os.W_OK):
             return ""
     except OSError:
         return ""
-    for group in (own, parent):
-        for controller in _CONTROLLERS:
-            try_write(f"{group}/cgroup.subtree_control", f"+{controller}")
+    for group in (base, parent):
+        _hand_down_controllers(group)
     return str(parent)
+
+
+def _hand_down_controllers(group: Path) -> None:
+    """Let groups below *group* have limits. One with processes of its own cannot: pids and cpu would be accepted, but
+    make the groups below invalid for processes (cgroup-v2.rst, "Threads")."""
+    try:
+        if (group / "cgroup.procs").read_text():
+            return
+    except OSError:
+        return  # of threads only
+    for controller in _CONTROLLERS:
+        try_write(f"{group}/cgroup.subtree_control", f"+{controller}")
 
 
 def sweep(parent: str) -> None:
