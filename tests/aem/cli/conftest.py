@@ -148,7 +148,7 @@ class Grid(HasCallers):
     async def _info(self, node: str, job_id: str) -> JobInfo:
         return self._at(node, job_id)
 
-    async def _list(self, _node: str, ended: bool, limit: int) -> list[JobInfo]:
+    async def _list(self, _node: str, ended: bool, limit: int, _vo: str) -> list[JobInfo]:
         return [job for job in reversed(self.jobs.values()) if ended or not job.state.ended][:limit]
 
     async def _wait(self, node: str, job_id: str) -> JobInfo:

@@ -12,6 +12,9 @@ from typing import ClassVar
 
 import msgspec
 
+UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are no message: also for text that is not UTF-8, and for nesting without end."""
+
 
 class Fault(msgspec.Struct, array_like=True, frozen=True):
     """An error on the wire. Positional: new fields only at the end."""

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from xos.common.certificate import BadSignature, check_issuer
+from xos.common.errors import UNDECODABLE
 
 
 class Sealed(msgspec.Struct, frozen=True):
@@ -36,7 +37,7 @@ def verify(content: bytes, ca: x509.Certificate) -> dict[str, Any]:
         sealed = msgspec.json.decode(content, type=Sealed)
         certificate = x509.load_pem_x509_certificate(sealed.certificate.encode())
         signature = base64.b64decode(sealed.signature, validate=True)
-    except (ValueError, msgspec.DecodeError) as error:
+    except (ValueError, *UNDECODABLE) as error:
         raise BadSignature(name="nobody: it is no archive") from error
     check_issuer(certificate, [ca])
     key = certificate.public_key()
@@ -46,7 +47,7 @@ def verify(content: bytes, ca: x509.Certificate) -> dict[str, Any]:
     try:
         key.verify(signature, sealed.payload.encode(), ec.ECDSA(hashes.SHA256()))
         said: dict[str, Any] = msgspec.json.decode(sealed.payload)
-    except (InvalidSignature, msgspec.DecodeError) as error:
+    except (InvalidSignature, *UNDECODABLE) as error:
         raise BadSignature(name=name) from error
     organisation = certificate.subject.get_attributes_for_oid(x509.NameOID.ORGANIZATION_NAME)
     if [one.value for one in organisation] != [said["vo"]["name"]]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import msgspec
 import sqlalchemy as sa
 
-from xos.common.errors import XosError
+from xos.common.errors import UNDECODABLE, XosError
 from xos.common.signing import Signed, verify_signed
 from xos.dixi.api import current_call
 from xos.dixi.hosting import Hosted
@@ -93,7 +93,7 @@ class AuditService(Hosted[Settings], Audit):
         try:
             signer = verify_signed(head, self.host.trust, purpose=HEAD_PURPOSE, at=now)
             told = _head.decode(head.payload)
-        except (XosError, msgspec.MsgspecError) as error:
+        except (XosError, *UNDECODABLE) as error:
             raise ForeignHead(log="?", detail=str(error)) from error
         if (signer.kind, signer.vo, signer.name) != (caller.kind, caller.vo, caller.name):
             raise ForeignHead(log=told.log.value, detail=f"signed by {signer}, not by {caller}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import msgspec
 
+from xos.common.errors import UNDECODABLE
 from xos.common.identity import Kind
 from xos.common.signing import Signed, verify_signed
 from xos.common.tls import Trust
@@ -30,7 +31,7 @@ def verify(signed: Signed, trust: Trust, *, at: float) -> Ruling:
         raise BadRuling(detail=f"{signer.name} has signed it, which is not VOPS")
     try:
         ruling = _ruling.decode(signed.payload)
-    except msgspec.MsgspecError as error:
+    except UNDECODABLE as error:
         raise BadRuling(detail=str(error)) from error
     if not ruling.issued - SKEW_SECONDS <= at <= ruling.expires:
         raise BadRuling(detail=f"good from {ruling.issued} to {ruling.expires}, and it is {at:.0f}")

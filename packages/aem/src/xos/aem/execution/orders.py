@@ -13,7 +13,7 @@ from xos.aem.execution.unitdir import is_unit_id
 from xos.aem.ids import job_id_of, unit_id_of
 from xos.aem.jsdl import JobDescription
 from xos.aem.policy import digest_of, is_of, job_context
-from xos.common.errors import XosError
+from xos.common.errors import UNDECODABLE, XosError
 from xos.common.identity import Identity, Kind
 from xos.common.policy import Action, JobContext
 from xos.common.signing import verify_signed
@@ -57,7 +57,7 @@ def check_order(order: UnitOrder, trust: Trust, *, node: str, at: float, rulings
         job, description = read_job(order)
     except XosError as error:
         raise refused(error.message) from error
-    except msgspec.MsgspecError as error:
+    except UNDECODABLE as error:
         raise refused(f"the signed order cannot be read: {error}") from error
     if job.vo != owner.vo:
         raise refused(f"signed by {owner} for VO {job.vo[:64]!r}")

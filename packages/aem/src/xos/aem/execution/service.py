@@ -37,7 +37,7 @@ from xos.aem.execution.unitdir import Accepted, UnitDirs, is_unit_id, read_accep
 from xos.aem.execution.usage import UsageReporter, record_of
 from xos.aem.jsdl import JobDescription
 from xos.aem.xati import ResourceManagerAsync
-from xos.common.errors import StorageBroken, StorageFull, XosError
+from xos.common.errors import UNDECODABLE, StorageBroken, StorageFull, XosError
 from xos.common.files import write_atomically
 from xos.common.identity import Identity, Kind
 from xos.common.log import get_logger
@@ -146,7 +146,7 @@ class ExecutionManagerService(Hosted[ExecutionSettings], ExecutionManager):
             return  # half-removed; swept next time
         try:
             job, description = read_job(accepted.order)
-        except (XosError, msgspec.MsgspecError):
+        except (XosError, *UNDECODABLE):
             # Another release wrote it. What runs is followed all the same; what does not cannot be started.
             log.exception("unit.unreadable", unit=directory.name)
             job, description = _UNREADABLE

@@ -33,6 +33,7 @@ from xos.aem.api import State, Unit, UnitOrder
 from xos.aem.execution import kernel
 from xos.aem.execution.shim import KILLED_UNIT, LOST
 from xos.aem.execution.task import EXIT, KILLED, ORDER, SHIM, STARTED
+from xos.common.errors import UNDECODABLE
 
 T = TypeVar("T")
 
@@ -116,7 +117,7 @@ def read_accepted(directory: Path) -> Accepted | None:
     """The order in *directory*; None when there is no whole one: nobody was ever told that it is."""
     try:
         return _accepted.decode((directory / ORDER).read_bytes())
-    except (FileNotFoundError, msgspec.MsgspecError):
+    except (FileNotFoundError, *UNDECODABLE):
         return None
 
 
@@ -137,7 +138,7 @@ def read_shim(directory: Path) -> Shim | None:
 def _decoded(decoder: msgspec.json.Decoder[T], path: Path) -> T | None:
     try:
         return decoder.decode(path.read_bytes())
-    except (FileNotFoundError, msgspec.MsgspecError):
+    except (FileNotFoundError, *UNDECODABLE):
         return None
 
 

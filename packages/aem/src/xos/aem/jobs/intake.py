@@ -21,6 +21,7 @@ from xos.aem.jobs.orders import Orders
 from xos.aem.jobs.registry import Registry
 from xos.aem.jobs.settings import Settings
 from xos.aem.jsdl import parse
+from xos.common.errors import UNDECODABLE
 from xos.common.identity import Identity, Kind
 from xos.common.signing import Signed, verify_signed
 from xos.common.tls import Trust
@@ -102,7 +103,7 @@ class Intake:
     def _order(payload: bytes) -> JobOrder:
         try:
             return _decode(payload)
-        except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        except UNDECODABLE as error:
             raise JobRefused(detail=f"not a job order: {error}") from error
 
     def _job(self, owner: str, order: JobOrder, name: str, needs: Needs, count: int) -> Job:

@@ -22,6 +22,7 @@ import jwt
 import msgspec
 from msgspec import Meta
 
+from xos.common.errors import UNDECODABLE
 from xos.common.log import get_logger
 from xos.vom.api import CertificateWish, Login
 from xos.vom.backends import Elsewhere
@@ -206,7 +207,7 @@ class OidcBackend(Elsewhere):
             async with self._session.request(method, url, data=form, allow_redirects=False) as answer:
                 text = await answer.content.read(LARGEST)
                 decoded = msgspec.json.decode(text)
-        except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, *UNDECODABLE) as error:
             raise self._away(str(error)[:200] or type(error).__name__) from error
         if not isinstance(decoded, dict):
             raise self._away("its answer is no JSON object")

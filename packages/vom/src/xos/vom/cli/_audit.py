@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 import msgspec
 
+from xos.common.errors import UNDECODABLE
 from xos.common.files import write_atomically
 from xos.common.signing import Signed, sign
 from xos.dixi.commands import Session
@@ -171,7 +172,7 @@ def _read(file: Path) -> Head | None:
         return msgspec.json.decode(file.read_bytes(), type=Head)
     except FileNotFoundError:
         return None
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, *UNDECODABLE) as error:
         raise BadHeadFile(file=str(file), detail=str(error)) from error
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 import sqlalchemy as sa
 
-from xos.common.errors import XosError
+from xos.common.errors import UNDECODABLE, XosError
 from xos.common.files import write_atomically
 from xos.common.identity import Kind
 from xos.common.log import get_logger
@@ -88,7 +88,7 @@ class Keeper:
         for which in Log:
             try:
                 await self._look_at(which)
-            except (XosError, OSError, msgspec.MsgspecError) as error:
+            except (XosError, OSError, *UNDECODABLE) as error:
                 log.warning("head-not-signed", log=which.value, reason=str(error))
 
     async def _look_at(self, which: Log) -> None:

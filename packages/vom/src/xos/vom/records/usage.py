@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 import sqlalchemy as sa
 
-from xos.common.errors import XosError
+from xos.common.errors import UNDECODABLE, XosError
 from xos.common.identity import Identity, Kind
 from xos.common.signing import Signed, verify_signed
 from xos.common.tls import Trust
@@ -55,7 +55,7 @@ def examine(signed: Signed, trust: Trust, node: Identity, at: float) -> Kept:
     try:
         signer = verify_signed(signed, trust, purpose=USAGE_PURPOSE, at=at, kind=Kind.MACHINE)
         record = _record.decode(signed.payload)
-    except (XosError, msgspec.MsgspecError) as error:
+    except (XosError, *UNDECODABLE) as error:
         raise bad(str(error)) from error
     name = record.record_id
     if signer.name != node.name:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from xos.common import config
 from xos.common.engines import Place
-from xos.common.errors import XosError
+from xos.common.errors import UNDECODABLE, XosError
 from xos.common.signing import Signed, verify_signed
 from xos.common.tls import Trust
 from xos.vom.api import USAGE_PURPOSE, Entry, Head, Link, Log
@@ -79,7 +79,7 @@ def _heads(connection: sa.Connection, directory: Path, log: Log, trust: Trust) -
     for by, one in signed:
         try:
             heads.append(open_head(_signed.decode(one), trust, by=by))
-        except (XosError, msgspec.MsgspecError) as error:
+        except (XosError, *UNDECODABLE) as error:
             faults.append(Fault(0, f"a signed head is not to be believed: {error}"))
     return heads, faults
 
@@ -92,7 +92,7 @@ def _contents(connection: sa.Connection, log: Log, page: list[Link], trust: Trus
     for link in page:
         try:
             wanted = _row(log, link, trust)
-        except (XosError, msgspec.MsgspecError) as error:
+        except (XosError, *UNDECODABLE) as error:
             yield Fault(link.number, f"what it says is not to be believed: {error}")
             continue
         if rows.get(link.number) != wanted:
