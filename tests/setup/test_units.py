@@ -74,7 +74,7 @@ def test_exposure_is_3_at_most_or_the_unit_says_why_it_is_more(root: Path, unit:
 def test_every_directive_is_known_and_every_program_is_there(root: Path, unit: str) -> None:
     done = analyze("verify", "--man=no", "--recursive-errors=no", f"--root={root}", unit)
     version = int(analyze("--version").stdout.split()[1])
-    newer = tuple(f"Unknown key name '{name}'" for name, since in SINCE.items() if version < since)
+    newer = tuple(f"Unknown key '{name}'" for name, since in SINCE.items() if version < since)
     assert [line for line in done.stderr.splitlines() if not any(text in line for text in newer)] == []
     assert done.returncode == 0
 
