@@ -76,7 +76,7 @@ def test_every_directive_is_known_and_every_program_is_there(root: Path, unit: s
     version = int(analyze("--version").stdout.split()[1])
     newer = tuple(f"Unknown key '{name}'" for name, since in SINCE.items() if version < since)
     assert [line for line in done.stderr.splitlines() if not any(text in line for text in newer)] == []
-    assert done.returncode == 0
+    assert done.returncode == 0 or done.stderr
 
 
 @pytest.mark.parametrize("unit", services())
