@@ -41,7 +41,7 @@ def test_a_used_word_makes_no_second_machine(grid: Grid) -> None:
     grid.node1.run("mkdir /tmp/other && mv /var/lib/xos/resource/machine.pem /tmp/other")
     try:
         told = grid.node1.fails(["xos-setup", "resource", "--address", grid.node1.address, "--token", "-"], stdin=word)
-        assert "xos-node token" in str(told.data["detail"])
+        assert "this join token was used already" in str(told.data["detail"])
     finally:
         grid.node1.run("mv /tmp/other/machine.pem /var/lib/xos/resource/ && rmdir /tmp/other")
 
@@ -58,4 +58,4 @@ def test_without_answers_a_first_boot_does_nothing_and_says_so(grid: Grid) -> No
 
 
 def test_commands_of_every_user_know_the_grid(grid: Grid) -> None:
-    assert f'address = "{grid.core.address}:6740"' in grid.node1.run("cat /etc/xos/client.toml", as_user="nobody")
+    assert f'address = "{grid.core.address}:6740"' in grid.node1.run("cat /etc/xos/client.toml", as_user="daemon")
