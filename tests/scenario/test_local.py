@@ -74,7 +74,7 @@ def test_down_leaves_nothing_behind_and_up_goes_on(new_grid: Grid) -> None:
 
     began = time.monotonic()
     new_grid.up()
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 60  # it waits for nobody who is gone
     assert alice.run("xout", "--no-prefix", ended).stdout == "before\n"
     alice.run("xwait", running, status=None)
     (shown,) = json.loads(alice.run("xps", "--json", running).stdout)

@@ -19,6 +19,7 @@ UNREADABLE = (
     KeyError,
     OverflowError,
     UnsupportedAlgorithm,
+    NotImplementedError,  # compressed points of OpenSSH keys
     x509.DuplicateExtension,
     x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
