@@ -15,6 +15,8 @@ Say = Callable[[str], None]
 
 SIGN_OF_LIFE_SECONDS = 15.0
 LAST_BYTES = 4096
+SHOWN = 490
+"""Characters: the end of a log says why, and an error's text would be cut at its end."""
 
 
 def to_stderr(line: str) -> None:
@@ -24,7 +26,7 @@ def to_stderr(line: str) -> None:
 
 
 def tail(path: Path, lines: int) -> str:
-    """The last *lines* of a log, or of its last 4 KiB; empty if it is not there."""
+    """At most the last *lines* of a log, as many as an error shows (500 characters); empty if it is not there."""
     try:
         with path.open("rb") as file:
             file.seek(0, 2)
@@ -32,7 +34,14 @@ def tail(path: Path, lines: int) -> str:
             text = file.read().decode(errors="replace")
     except FileNotFoundError:
         return ""
-    return "\n".join(text.rstrip().splitlines()[-lines:])
+    kept: list[str] = []
+    room = SHOWN
+    for line in reversed(text.rstrip().splitlines()[-lines:]):
+        if len(line) >= room:
+            return "\n".join(kept) or line[-room:]
+        room -= len(line) + 1
+        kept.insert(0, line)
+    return "\n".join(kept)
 
 
 @asynccontextmanager
