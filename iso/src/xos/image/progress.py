@@ -17,6 +17,8 @@ SIGN_OF_LIFE_SECONDS = 15.0
 LAST_BYTES = 4096
 SHOWN = 490
 """Characters: the end of a log says why, and an error's text would be cut at its end."""
+WIDEST = 150
+"""Characters of a line: some repeat a whole command, and would leave no room for the reason before them."""
 
 
 def to_stderr(line: str) -> None:
@@ -37,10 +39,11 @@ def tail(path: Path, lines: int) -> str:
     kept: list[str] = []
     room = SHOWN
     for line in reversed(text.rstrip().splitlines()[-lines:]):
-        if len(line) >= room:
-            return "\n".join(kept) or line[-room:]
-        room -= len(line) + 1
-        kept.insert(0, line)
+        shown = line if len(line) <= WIDEST else line[:WIDEST] + "…"
+        room -= len(shown) + 1
+        if room < 0:
+            break
+        kept.insert(0, shown)
     return "\n".join(kept)
 
 
