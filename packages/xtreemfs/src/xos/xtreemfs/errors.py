@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+
 from xos.common.errors import XosError
 
 
@@ -75,3 +77,59 @@ class OsdFull(XtreemFsError):
     template = "the OSD has no room left: {detail}"
     hint = "Delete files, or add an OSD."
     http_status = 507
+
+
+class Refused(XtreemFsError):
+    """Raised when a program may not do something: with the errno that Linux has for it."""
+
+    code = "xtreemfs.refused"
+    template = "{what}: {message}"
+    http_status = 409
+
+    @classmethod
+    def of(cls, number: int, what: str) -> Refused:
+        """The error for an errno, about *what*."""
+        return cls(errno=number, what=what, message=os.strerror(number))
+
+
+class BadCapability(XtreemFsError):
+    """Raised when an OSD does not accept a capability."""
+
+    code = "xtreemfs.bad-capability"
+    template = "file {file_id}: the capability is not accepted: {detail}"
+    hint = "Open the file again."
+    http_status = 403
+
+
+class UnknownToken(XtreemFsError):
+    """Raised when an OSD does not know a capability (any more): it has restarted, or it has expired."""
+
+    code = "xtreemfs.unknown-token"
+    template = "this OSD does not know that capability"
+    hint = "Present it again."
+    http_status = 403
+
+
+class NotPrimary(XtreemFsError):
+    """Raised when a write reaches a replica that does not order the writes of its file now."""
+
+    code = "xtreemfs.not-primary"
+    template = "file {file_id}: this replica is not the primary of term {term}"
+    hint = "Ask the MRC for the layout again."
+    http_status = 409
+
+
+class StaleTerm(XtreemFsError):
+    """Raised when a primary of an older term speaks: another one has taken its place."""
+
+    code = "xtreemfs.stale-term"
+    template = "file {file_id}: term {term} is over, {current} is the present one"
+    http_status = 409
+
+
+class Gap(XtreemFsError):
+    """Raised when a replica lacks writes before the one that it gets."""
+
+    code = "xtreemfs.gap"
+    template = "file {file_id}: this replica has writes up to {version} only"
+    http_status = 409

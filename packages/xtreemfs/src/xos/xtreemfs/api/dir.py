@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The Directory Service of XtreemFS: which services and volumes there are, and how they are."""
+
+from __future__ import annotations
+
+import enum
+from typing import Protocol
+
+import msgspec
+
+from xos.common.identity import Kind
+from xos.dixi.api import call, service
+
+MACHINES = frozenset({Kind.MACHINE})
+HEARTBEAT_SECONDS = 10
+SUSPECT_SECONDS = 30
+"""Without a heartbeat for so long, a service is not chosen any more."""
+
+
+class Status(enum.StrEnum):
+    """What an administrator wants of an OSD (`xtfs_chstatus`)."""
+
+    ONLINE = "online"
+    DRAINING = "draining"
+    """No new files; the RMS moves what is there to others."""
+    REMOVED = "removed"
+
+
+class ServiceRecord(msgspec.Struct, array_like=True, frozen=True):
+    """A service of the file system, as it said itself and as the DIR sees it."""
+
+    kind: str
+    """``MRC`` or ``OSD``."""
+    node: str
+    """Its node's name, by which the Directory of DIXI has its address."""
+    total: int = 0
+    """Bytes."""
+    free: int = 0
+    load: float = 0.0
+    attributes: tuple[tuple[str, str], ...] = ()
+    """Site, data centre, and what administrators set: for selection policies."""
+    status: Status = Status.ONLINE
+    heard: int = 0
+    """Unix nanoseconds; set by the DIR."""
+    suspect: bool = False
+    """Not heard for `SUSPECT_SECONDS`, or found dead by somebody."""
+
+
+class VolumeRecord(msgspec.Struct, array_like=True, frozen=True):
+    """Who serves a volume."""
+
+    name: str
+    id: str
+    mrc: tuple[str, ...]
+    """Nodes."""
+
+
+@service
+class DIR(Protocol):
+    """Registry, heartbeats, global time."""
+
+    @call(idempotent=True, allow=MACHINES)
+    async def register(self, record: ServiceRecord, volumes: list[VolumeRecord]) -> int:
+        """A service lives and is as it says; at once when it starts, then as heartbeat. Unix nanoseconds at the DIR.
+
+        The caller's certificate must be of `ServiceRecord.node`. Raises `Refused` (EEXIST: another MRC has the volume).
+        """
+        ...
+
+    @call(reads=True)
+    async def services(self, kind: str) -> list[ServiceRecord]:
+        """All of a kind (empty: all), by node."""
+        ...
+
+    @call(reads=True)
+    async def volumes(self) -> list[VolumeRecord]:
+        """All volumes, by name."""
+        ...
+
+    @call(reads=True)
+    async def volume(self, name: str) -> VolumeRecord:
+        """Who serves it. Raises `Refused` (ENOENT)."""
+        ...
+
+    @call(idempotent=True)
+    async def suspect(self, kind: str, node: str) -> None:
+        """Somebody could not reach it: the DIR asks it itself, and marks it until it is heard again."""
+        ...
+
+    @call(idempotent=True)
+    async def set_status(self, node: str, status: Status) -> ServiceRecord:
+        """For administrators: what is wanted of an OSD. Raises `Refused` (EACCES, ENOENT)."""
+        ...
+
+    @call(reads=True)
+    async def now(self) -> int:
+        """Global time: Unix nanoseconds at the DIR."""
+        ...

@@ -1,0 +1,375 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The Metadata and Replica Catalog: names, attributes, and who may do what to which file."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+import msgspec
+
+from xos.common.signing import Signed
+from xos.dixi.api import call, service, stream
+from xos.xtreemfs.api.files import Access, Change, Extent, Inode, Layout, Row, Update
+from xos.xtreemfs.striping import Striping
+
+
+class Claim(msgspec.Struct, array_like=True, frozen=True):
+    """For whom a machine asks. Users ask for themselves, as their certificate says, and send none."""
+
+    user: str
+    """``alice@demo``; of the machine's own accounts ``uid.1000@node1``, of its root ``root@node1``."""
+    groups: tuple[str, ...] = ()
+    """``users@demo``: all of them, the primary one too."""
+    group: str = ""
+    """The primary one, which new files get."""
+
+
+class Ask(msgspec.Struct, array_like=True, frozen=True):
+    """Goes with every call that changes something."""
+
+    session: str = ""
+    """Of `MRC.begin`; empty: a single call of a tool."""
+    number: int = 0
+    """The client's own, growing; the same once more is answered as the first time and done once. 0: not repeatable."""
+    claim: Claim | None = None
+
+
+class Policy(msgspec.Struct, array_like=True, frozen=True):
+    """How new files of a volume or directory are laid out."""
+
+    striping: Striping = Striping()
+    update: Update = Update.NONE
+    replicas: int = 1
+    osd_selection: tuple[str, ...] = ("usable", "free-space", "random")
+    """Filters and orders by name, one after the other (the original's OSD selection policies)."""
+    replica_selection: tuple[str, ...] = ("same-host", "distance", "random")
+
+
+class Volume(msgspec.Struct, array_like=True, frozen=True):
+    """A volume."""
+
+    name: str
+    id: str
+    """Unique in the grid: 32 hex digits."""
+    root: int
+    """Inode of its root directory."""
+    owner: str
+    policy: Policy
+    quota: int = 0
+    """Bytes; 0: none."""
+    used: int = 0
+    """Bytes."""
+    files: int = 0
+    mrc: tuple[str, ...] = ()
+    """Nodes that serve it; the first that answers."""
+
+
+class Session(msgspec.Struct, array_like=True, frozen=True):
+    """A client that the MRC keeps in mind: what it has open and locked is given up when it is not heard any more."""
+
+    id: str
+    root: Inode
+    volume: Volume
+    lease_seconds: int
+    now: int
+    """Unix nanoseconds at the MRC."""
+
+
+class Opened(msgspec.Struct, array_like=True, frozen=True):
+    """An open file."""
+
+    inode: Inode
+    handle: int
+    """Of this session."""
+    capability: Signed
+    """Of a `Capability`."""
+    created: bool = False
+
+
+class Open(msgspec.Struct, array_like=True, frozen=True):
+    """How a file is to be opened."""
+
+    access: Access
+    truncate: bool = False
+    create: bool = False
+    exclusive: bool = False
+    """With `create`: EEXIST when it is there."""
+    mode: int = 0o600
+    """With `create`: permissions."""
+
+
+class Lock(msgspec.Struct, array_like=True, frozen=True):
+    """An advisory lock on bytes *start* to *end*, both inclusive. BSD locks span all."""
+
+    inode: int
+    owner: int
+    """Of the session: who holds it, as the kernel names them."""
+    start: int
+    end: int
+    exclusive: bool
+    pid: int = 0
+    bsd: bool = False
+
+
+class What(enum.StrEnum):
+    """What happened."""
+
+    ENTRY = "entry"
+    """Of a directory: `name` was made, taken away or given to another inode."""
+    INODE = "inode"
+    """Attributes or content."""
+    LAYOUT = "layout"
+    """Replicas."""
+
+
+class Changed(msgspec.Struct, array_like=True, frozen=True):
+    """Somebody else changed something: what a client has kept of it is old. Also published on the bus."""
+
+    what: What
+    inode: int
+    name: bytes = b""
+    volume: str = ""
+
+
+class Space(msgspec.Struct, array_like=True, frozen=True):
+    """For statfs(2)."""
+
+    total: int
+    """Bytes."""
+    free: int
+    files: int
+    most_files: int
+
+
+class Found(msgspec.Struct, array_like=True, frozen=True):
+    """A file that a query found."""
+
+    path: str
+    """From the volume's root; bytes that are no UTF-8 are surrogate-escaped."""
+    inode: Inode
+
+
+@service
+class MRC(Protocol):
+    """Names, attributes, capabilities. What a program may not do raises `Refused` with Linux's errno.
+
+    Inode numbers name files across all volumes of one MRC; 0 is never one.
+    """
+
+    # --- volumes
+
+    @call(idempotent=True)
+    async def make_volume(self, name: str, mode: int, policy: Policy, quota: int, ask: Ask) -> Volume:
+        """A new volume, whose root belongs to the caller. Raises `Refused` (EEXIST, EACCES)."""
+        ...
+
+    @call(idempotent=True)
+    async def remove_volume(self, name: str, force: bool, ask: Ask) -> None:
+        """Remove a volume; *force*: with all that is in it. Raises `Refused` (ENOENT, ENOTEMPTY, EACCES)."""
+        ...
+
+    @call(idempotent=True)
+    async def change_volume(self, name: str, policy: Policy, quota: int, ask: Ask) -> Volume:
+        """Give it another policy for new files, another quota. Raises `Refused`."""
+        ...
+
+    @call(reads=True)
+    async def volumes(self) -> list[Volume]:
+        """All volumes here, by name."""
+        ...
+
+    @call(reads=True)
+    async def space(self, volume: str) -> Space:
+        """How much there is of it. Raises `Refused` (ENOENT)."""
+        ...
+
+    # --- sessions
+
+    @call
+    async def begin(self, volume: str, client: str) -> Session:
+        """Begin a session; *client* says who it is, for people. Raises `Refused` (ENOENT)."""
+        ...
+
+    @call(idempotent=True)
+    async def keep(self, session: str) -> int:
+        """The client lives; Unix nanoseconds at the MRC. Raises `Refused` (ESTALE: begin anew, reopen)."""
+        ...
+
+    @call(idempotent=True)
+    async def end(self, session: str) -> None:
+        """Give up all that the session has open and locked."""
+        ...
+
+    @stream
+    def watch(self, session: str) -> AsyncIterator[Changed]:
+        """What others change in the volume, from now on. It may tell too much, and never too late by more than 1 s."""
+        ...
+
+    # --- names
+
+    @call(reads=True)
+    async def resolve(self, volume: str, path: str, claim: Claim | None = None) -> Inode:
+        """The inode at a path from the root, not following a link at its end. Raises `Refused`."""
+        ...
+
+    @call(reads=True)
+    async def lookup(self, parent: int, name: bytes, claim: Claim | None = None) -> Inode:
+        """The inode called *name*. Raises `Refused` (ENOENT, EACCES, …)."""
+        ...
+
+    @call(reads=True)
+    async def readdir(self, inode: int, after: int, most: int, claim: Claim | None = None) -> list[Row]:
+        """At most *most* (1 to 4,096) entries behind the cookie *after*, with attributes. Raises `Refused`."""
+        ...
+
+    @call(idempotent=True)
+    async def create(self, parent: int, name: bytes, mode: int, rdev: int, target: bytes | None, ask: Ask) -> Inode:
+        """A new inode of the type in *mode*; *target*: of a symbolic link. Raises `Refused`."""
+        ...
+
+    @call(idempotent=True)
+    async def link(self, inode: int, parent: int, name: bytes, ask: Ask) -> Inode:
+        """A further name. Raises `Refused`."""
+        ...
+
+    @call(idempotent=True)
+    async def unlink(self, parent: int, name: bytes, ask: Ask) -> Inode:
+        """Take a name away; the inode as it is then. Its content goes when nobody has it open. Raises `Refused`."""
+        ...
+
+    @call(idempotent=True)
+    async def rmdir(self, parent: int, name: bytes, ask: Ask) -> None:
+        """Remove an empty directory. Raises `Refused`."""
+        ...
+
+    @call(idempotent=True)
+    async def rename(
+        self, parent: int, name: bytes, new_parent: int, new_name: bytes, flags: int, ask: Ask
+    ) -> Inode | None:
+        """renameat2(2); the inode that lost a name by it. Raises `Refused`."""
+        ...
+
+    # --- inodes
+
+    @call(reads=True)
+    async def getattr(self, inode: int) -> Inode:
+        """The attributes. Raises `Refused` (ESTALE)."""
+        ...
+
+    @call(idempotent=True)
+    async def setattr(self, inode: int, change: Change, ask: Ask) -> Inode:
+        """Change attributes; a change of size goes by `truncate`. Raises `Refused`."""
+        ...
+
+    @call(idempotent=True)
+    async def truncate(self, inode: int, size: int, handle: int, ask: Ask) -> Opened:
+        """Set the size; *handle*: an open one that may write, or 0 (then by permission).
+
+        The MRC has given the file a new epoch and size when this returns; the caller then tells every OSD
+        (`OSD.truncate`) with the capability of the answer. Raises `Refused`.
+        """
+        ...
+
+    @call(reads=True)
+    async def getxattr(self, inode: int, name: bytes, claim: Claim | None = None) -> bytes:
+        """The value. Raises `Refused` (ENODATA)."""
+        ...
+
+    @call(reads=True)
+    async def listxattr(self, inode: int, claim: Claim | None = None) -> list[bytes]:
+        """The names, in order. Raises `Refused`."""
+        ...
+
+    @call(idempotent=True)
+    async def setxattr(self, inode: int, name: bytes, value: bytes, flags: int, ask: Ask) -> None:
+        """Set one; *flags*: ``XATTR_CREATE``, ``XATTR_REPLACE``. ``system.posix_acl_*`` are ACLs. Raises `Refused`."""
+        ...
+
+    @call(idempotent=True)
+    async def removexattr(self, inode: int, name: bytes, ask: Ask) -> None:
+        """Remove one. Raises `Refused` (ENODATA)."""
+        ...
+
+    # --- open files
+
+    @call(idempotent=True)
+    async def open(self, inode: int, wanted: Open, ask: Ask) -> Opened:
+        """Open a regular file. Raises `Refused`."""
+        ...
+
+    @call(idempotent=True)
+    async def open_name(self, parent: int, name: bytes, wanted: Open, ask: Ask) -> Opened:
+        """Look a name up, create it if so wished, and open it, in one call. Raises `Refused`."""
+        ...
+
+    @call(idempotent=True)
+    async def renew(self, session: str, handles: list[int]) -> list[Opened | None]:
+        """Fresh capabilities (and layouts) for what is open; None: no longer, with a right that was taken away."""
+        ...
+
+    @call(idempotent=True)
+    async def update(self, handle: int, extent: Extent, mtime: int, ask: Ask) -> Inode:
+        """What was written so far: on fsync(2), and now and then. Durable when it returns. Raises `Refused`."""
+        ...
+
+    @call(idempotent=True)
+    async def close(self, handles: list[int], extents: list[Extent | None], mtime: int, ask: Ask) -> None:
+        """Close files, each with what was written to it. Unknown handles are closed already."""
+        ...
+
+    @call(waits=True, idempotent=True)
+    async def lock(self, lock: Lock, wait: bool, ask: Ask) -> None:
+        """Take a lock; *wait*: until it is free. Raises `Refused` (EAGAIN, EDEADLK)."""
+        ...
+
+    @call(idempotent=True)
+    async def unlock(self, lock: Lock, ask: Ask) -> None:
+        """Give bytes of locks back."""
+        ...
+
+    @call(reads=True)
+    async def test_lock(self, lock: Lock, session: str) -> Lock | None:
+        """A lock of another owner that is in the way."""
+        ...
+
+    # --- where the bytes are
+
+    @call(idempotent=True)
+    async def fail_over(self, handle: int, term: int, dead: str, ask: Ask) -> Opened:
+        """The primary of this term does not answer: another, as soon as that is safe, within 5 s. Raises `Refused`."""
+        ...
+
+    @call(reads=True)
+    async def layout(self, inode: int, claim: Claim | None = None) -> Layout:
+        """Where its bytes are. Raises `Refused`."""
+        ...
+
+    @call(idempotent=True)
+    async def change_layout(
+        self, inode: int, replicas: int, update: Update, without: tuple[str, ...], ask: Ask
+    ) -> Layout:
+        """Another number of replicas, none on the OSDs *without*. Raises `Refused`."""
+        ...
+
+    @call(idempotent=True)
+    async def set_policy(self, inode: int, policy: Policy, ask: Ask) -> None:
+        """How new files below a directory are laid out. Raises `Refused`."""
+        ...
+
+    @call(reads=True)
+    async def find(
+        self,
+        volume: str,
+        owner: str,
+        name: str,
+        least: int,
+        most: int,
+        xattr: bytes,
+        value: bytes,
+        limit: int,
+        claim: Claim | None = None,
+    ) -> list[Found]:
+        """Files by attributes (the original's querying interface); empty, -1: all. Raises `Refused`."""
+        ...

@@ -1,0 +1,866 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Made by dixi-gen from xos.xtreemfs.api; do not edit: change that module and run `make gen`.
+"""XATI: clients in Python for the services of xos.xtreemfs.api."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+from xos.common.signing import Signed
+from xos.dixi.stubs import AsyncStub, BlockingStub
+from xos.xtreemfs.api import (
+    Ask,
+    Change,
+    Changed,
+    Claim,
+    Extent,
+    Found,
+    Health,
+    Inode,
+    Layout,
+    Lock,
+    Open,
+    Opened,
+    Policy,
+    Presented,
+    Row,
+    ServiceRecord,
+    Session,
+    ShareState,
+    Space,
+    Status,
+    Update,
+    Volume,
+    VolumeRecord,
+    Written,
+)
+
+
+class DIRAsync(AsyncStub):
+    """Registry, heartbeats, global time."""
+
+    service = "DIR"
+
+    async def register(
+        self, record: ServiceRecord, volumes: list[VolumeRecord], *, deadline: float | None = None
+    ) -> int:
+        """A service lives and is as it says; at once when it starts, then as heartbeat. Unix nanoseconds at the DIR.
+
+        The caller's certificate must be of `ServiceRecord.node`. Raises `Refused` (EEXIST: another MRC has the volume).
+        """
+        result: int = await self._caller.call("DIR.register", (record, volumes), int, deadline=deadline, retry=True)
+        return result
+
+    async def services(self, kind: str, *, deadline: float | None = None) -> list[ServiceRecord]:
+        """All of a kind (empty: all), by node."""
+        result: list[ServiceRecord] = await self._caller.call(
+            "DIR.services", (kind,), list[ServiceRecord], deadline=deadline, retry=True
+        )
+        return result
+
+    async def volumes(self, *, deadline: float | None = None) -> list[VolumeRecord]:
+        """All volumes, by name."""
+        result: list[VolumeRecord] = await self._caller.call(
+            "DIR.volumes", (), list[VolumeRecord], deadline=deadline, retry=True
+        )
+        return result
+
+    async def volume(self, name: str, *, deadline: float | None = None) -> VolumeRecord:
+        """Who serves it. Raises `Refused` (ENOENT)."""
+        result: VolumeRecord = await self._caller.call(
+            "DIR.volume", (name,), VolumeRecord, deadline=deadline, retry=True
+        )
+        return result
+
+    async def suspect(self, kind: str, node: str, *, deadline: float | None = None) -> None:
+        """Somebody could not reach it: the DIR asks it itself, and marks it until it is heard again."""
+        await self._caller.call("DIR.suspect", (kind, node), None, deadline=deadline, retry=True)
+
+    async def set_status(self, node: str, status: Status, *, deadline: float | None = None) -> ServiceRecord:
+        """For administrators: what is wanted of an OSD. Raises `Refused` (EACCES, ENOENT)."""
+        result: ServiceRecord = await self._caller.call(
+            "DIR.set_status", (node, status), ServiceRecord, deadline=deadline, retry=True
+        )
+        return result
+
+    async def now(self, *, deadline: float | None = None) -> int:
+        """Global time: Unix nanoseconds at the DIR."""
+        result: int = await self._caller.call("DIR.now", (), int, deadline=deadline, retry=True)
+        return result
+
+
+class DIRXati(BlockingStub):
+    """Registry, heartbeats, global time."""
+
+    service = "DIR"
+
+    def register(self, record: ServiceRecord, volumes: list[VolumeRecord], *, deadline: float | None = None) -> int:
+        """A service lives and is as it says; at once when it starts, then as heartbeat. Unix nanoseconds at the DIR.
+
+        The caller's certificate must be of `ServiceRecord.node`. Raises `Refused` (EEXIST: another MRC has the volume).
+        """
+        result: int = self._caller.call("DIR.register", (record, volumes), int, deadline=deadline, retry=True)
+        return result
+
+    def services(self, kind: str, *, deadline: float | None = None) -> list[ServiceRecord]:
+        """All of a kind (empty: all), by node."""
+        result: list[ServiceRecord] = self._caller.call(
+            "DIR.services", (kind,), list[ServiceRecord], deadline=deadline, retry=True
+        )
+        return result
+
+    def volumes(self, *, deadline: float | None = None) -> list[VolumeRecord]:
+        """All volumes, by name."""
+        result: list[VolumeRecord] = self._caller.call(
+            "DIR.volumes", (), list[VolumeRecord], deadline=deadline, retry=True
+        )
+        return result
+
+    def volume(self, name: str, *, deadline: float | None = None) -> VolumeRecord:
+        """Who serves it. Raises `Refused` (ENOENT)."""
+        result: VolumeRecord = self._caller.call("DIR.volume", (name,), VolumeRecord, deadline=deadline, retry=True)
+        return result
+
+    def suspect(self, kind: str, node: str, *, deadline: float | None = None) -> None:
+        """Somebody could not reach it: the DIR asks it itself, and marks it until it is heard again."""
+        self._caller.call("DIR.suspect", (kind, node), None, deadline=deadline, retry=True)
+
+    def set_status(self, node: str, status: Status, *, deadline: float | None = None) -> ServiceRecord:
+        """For administrators: what is wanted of an OSD. Raises `Refused` (EACCES, ENOENT)."""
+        result: ServiceRecord = self._caller.call(
+            "DIR.set_status", (node, status), ServiceRecord, deadline=deadline, retry=True
+        )
+        return result
+
+    def now(self, *, deadline: float | None = None) -> int:
+        """Global time: Unix nanoseconds at the DIR."""
+        result: int = self._caller.call("DIR.now", (), int, deadline=deadline, retry=True)
+        return result
+
+
+class MRCAsync(AsyncStub):
+    """Names, attributes, capabilities. What a program may not do raises `Refused` with Linux's errno.
+
+    Inode numbers name files across all volumes of one MRC; 0 is never one.
+    """
+
+    service = "MRC"
+
+    async def make_volume(
+        self, name: str, mode: int, policy: Policy, quota: int, ask: Ask, *, deadline: float | None = None
+    ) -> Volume:
+        """A new volume, whose root belongs to the caller. Raises `Refused` (EEXIST, EACCES)."""
+        result: Volume = await self._caller.call(
+            "MRC.make_volume", (name, mode, policy, quota, ask), Volume, deadline=deadline, retry=True
+        )
+        return result
+
+    async def remove_volume(self, name: str, force: bool, ask: Ask, *, deadline: float | None = None) -> None:
+        """Remove a volume; *force*: with all that is in it. Raises `Refused` (ENOENT, ENOTEMPTY, EACCES)."""
+        await self._caller.call("MRC.remove_volume", (name, force, ask), None, deadline=deadline, retry=True)
+
+    async def change_volume(
+        self, name: str, policy: Policy, quota: int, ask: Ask, *, deadline: float | None = None
+    ) -> Volume:
+        """Give it another policy for new files, another quota. Raises `Refused`."""
+        result: Volume = await self._caller.call(
+            "MRC.change_volume", (name, policy, quota, ask), Volume, deadline=deadline, retry=True
+        )
+        return result
+
+    async def volumes(self, *, deadline: float | None = None) -> list[Volume]:
+        """All volumes here, by name."""
+        result: list[Volume] = await self._caller.call("MRC.volumes", (), list[Volume], deadline=deadline, retry=True)
+        return result
+
+    async def space(self, volume: str, *, deadline: float | None = None) -> Space:
+        """How much there is of it. Raises `Refused` (ENOENT)."""
+        result: Space = await self._caller.call("MRC.space", (volume,), Space, deadline=deadline, retry=True)
+        return result
+
+    async def begin(self, volume: str, client: str, *, deadline: float | None = None) -> Session:
+        """Begin a session; *client* says who it is, for people. Raises `Refused` (ENOENT)."""
+        result: Session = await self._caller.call("MRC.begin", (volume, client), Session, deadline=deadline)
+        return result
+
+    async def keep(self, session: str, *, deadline: float | None = None) -> int:
+        """The client lives; Unix nanoseconds at the MRC. Raises `Refused` (ESTALE: begin anew, reopen)."""
+        result: int = await self._caller.call("MRC.keep", (session,), int, deadline=deadline, retry=True)
+        return result
+
+    async def end(self, session: str, *, deadline: float | None = None) -> None:
+        """Give up all that the session has open and locked."""
+        await self._caller.call("MRC.end", (session,), None, deadline=deadline, retry=True)
+
+    def watch(self, session: str, *, deadline: float | None = None) -> AsyncIterator[Changed]:
+        """What others change in the volume, from now on. It may tell too much, and never too late by more than 1 s."""
+        return self._caller.stream("MRC.watch", (session,), Changed, deadline=deadline)
+
+    async def resolve(
+        self, volume: str, path: str, claim: Claim | None = None, *, deadline: float | None = None
+    ) -> Inode:
+        """The inode at a path from the root, not following a link at its end. Raises `Refused`."""
+        result: Inode = await self._caller.call(
+            "MRC.resolve", (volume, path, claim), Inode, deadline=deadline, retry=True
+        )
+        return result
+
+    async def lookup(
+        self, parent: int, name: bytes, claim: Claim | None = None, *, deadline: float | None = None
+    ) -> Inode:
+        """The inode called *name*. Raises `Refused` (ENOENT, EACCES, …)."""
+        result: Inode = await self._caller.call(
+            "MRC.lookup", (parent, name, claim), Inode, deadline=deadline, retry=True
+        )
+        return result
+
+    async def readdir(
+        self, inode: int, after: int, most: int, claim: Claim | None = None, *, deadline: float | None = None
+    ) -> list[Row]:
+        """At most *most* (1 to 4,096) entries behind the cookie *after*, with attributes. Raises `Refused`."""
+        result: list[Row] = await self._caller.call(
+            "MRC.readdir", (inode, after, most, claim), list[Row], deadline=deadline, retry=True
+        )
+        return result
+
+    async def create(
+        self,
+        parent: int,
+        name: bytes,
+        mode: int,
+        rdev: int,
+        target: bytes | None,
+        ask: Ask,
+        *,
+        deadline: float | None = None,
+    ) -> Inode:
+        """A new inode of the type in *mode*; *target*: of a symbolic link. Raises `Refused`."""
+        result: Inode = await self._caller.call(
+            "MRC.create", (parent, name, mode, rdev, target, ask), Inode, deadline=deadline, retry=True
+        )
+        return result
+
+    async def link(self, inode: int, parent: int, name: bytes, ask: Ask, *, deadline: float | None = None) -> Inode:
+        """A further name. Raises `Refused`."""
+        result: Inode = await self._caller.call(
+            "MRC.link", (inode, parent, name, ask), Inode, deadline=deadline, retry=True
+        )
+        return result
+
+    async def unlink(self, parent: int, name: bytes, ask: Ask, *, deadline: float | None = None) -> Inode:
+        """Take a name away; the inode as it is then. Its content goes when nobody has it open. Raises `Refused`."""
+        result: Inode = await self._caller.call("MRC.unlink", (parent, name, ask), Inode, deadline=deadline, retry=True)
+        return result
+
+    async def rmdir(self, parent: int, name: bytes, ask: Ask, *, deadline: float | None = None) -> None:
+        """Remove an empty directory. Raises `Refused`."""
+        await self._caller.call("MRC.rmdir", (parent, name, ask), None, deadline=deadline, retry=True)
+
+    async def rename(
+        self,
+        parent: int,
+        name: bytes,
+        new_parent: int,
+        new_name: bytes,
+        flags: int,
+        ask: Ask,
+        *,
+        deadline: float | None = None,
+    ) -> Inode | None:
+        """renameat2(2); the inode that lost a name by it. Raises `Refused`."""
+        result: Inode | None = await self._caller.call(
+            "MRC.rename", (parent, name, new_parent, new_name, flags, ask), Inode | None, deadline=deadline, retry=True
+        )
+        return result
+
+    async def getattr(self, inode: int, *, deadline: float | None = None) -> Inode:
+        """The attributes. Raises `Refused` (ESTALE)."""
+        result: Inode = await self._caller.call("MRC.getattr", (inode,), Inode, deadline=deadline, retry=True)
+        return result
+
+    async def setattr(self, inode: int, change: Change, ask: Ask, *, deadline: float | None = None) -> Inode:
+        """Change attributes; a change of size goes by `truncate`. Raises `Refused`."""
+        result: Inode = await self._caller.call(
+            "MRC.setattr", (inode, change, ask), Inode, deadline=deadline, retry=True
+        )
+        return result
+
+    async def truncate(self, inode: int, size: int, handle: int, ask: Ask, *, deadline: float | None = None) -> Opened:
+        """Set the size; *handle*: an open one that may write, or 0 (then by permission).
+
+        The MRC has given the file a new epoch and size when this returns; the caller then tells every OSD
+        (`OSD.truncate`) with the capability of the answer. Raises `Refused`.
+        """
+        result: Opened = await self._caller.call(
+            "MRC.truncate", (inode, size, handle, ask), Opened, deadline=deadline, retry=True
+        )
+        return result
+
+    async def getxattr(
+        self, inode: int, name: bytes, claim: Claim | None = None, *, deadline: float | None = None
+    ) -> bytes:
+        """The value. Raises `Refused` (ENODATA)."""
+        result: bytes = await self._caller.call(
+            "MRC.getxattr", (inode, name, claim), bytes, deadline=deadline, retry=True
+        )
+        return result
+
+    async def listxattr(self, inode: int, claim: Claim | None = None, *, deadline: float | None = None) -> list[bytes]:
+        """The names, in order. Raises `Refused`."""
+        result: list[bytes] = await self._caller.call(
+            "MRC.listxattr", (inode, claim), list[bytes], deadline=deadline, retry=True
+        )
+        return result
+
+    async def setxattr(
+        self, inode: int, name: bytes, value: bytes, flags: int, ask: Ask, *, deadline: float | None = None
+    ) -> None:
+        """Set one; *flags*: ``XATTR_CREATE``, ``XATTR_REPLACE``. ``system.posix_acl_*`` are ACLs. Raises `Refused`."""
+        await self._caller.call("MRC.setxattr", (inode, name, value, flags, ask), None, deadline=deadline, retry=True)
+
+    async def removexattr(self, inode: int, name: bytes, ask: Ask, *, deadline: float | None = None) -> None:
+        """Remove one. Raises `Refused` (ENODATA)."""
+        await self._caller.call("MRC.removexattr", (inode, name, ask), None, deadline=deadline, retry=True)
+
+    async def open(self, inode: int, wanted: Open, ask: Ask, *, deadline: float | None = None) -> Opened:
+        """Open a regular file. Raises `Refused`."""
+        result: Opened = await self._caller.call(
+            "MRC.open", (inode, wanted, ask), Opened, deadline=deadline, retry=True
+        )
+        return result
+
+    async def open_name(
+        self, parent: int, name: bytes, wanted: Open, ask: Ask, *, deadline: float | None = None
+    ) -> Opened:
+        """Look a name up, create it if so wished, and open it, in one call. Raises `Refused`."""
+        result: Opened = await self._caller.call(
+            "MRC.open_name", (parent, name, wanted, ask), Opened, deadline=deadline, retry=True
+        )
+        return result
+
+    async def renew(self, session: str, handles: list[int], *, deadline: float | None = None) -> list[Opened | None]:
+        """Fresh capabilities (and layouts) for what is open; None: no longer, with a right that was taken away."""
+        result: list[Opened | None] = await self._caller.call(
+            "MRC.renew", (session, handles), list[Opened | None], deadline=deadline, retry=True
+        )
+        return result
+
+    async def update(
+        self, handle: int, extent: Extent, mtime: int, ask: Ask, *, deadline: float | None = None
+    ) -> Inode:
+        """What was written so far: on fsync(2), and now and then. Durable when it returns. Raises `Refused`."""
+        result: Inode = await self._caller.call(
+            "MRC.update", (handle, extent, mtime, ask), Inode, deadline=deadline, retry=True
+        )
+        return result
+
+    async def close(
+        self, handles: list[int], extents: list[Extent | None], mtime: int, ask: Ask, *, deadline: float | None = None
+    ) -> None:
+        """Close files, each with what was written to it. Unknown handles are closed already."""
+        await self._caller.call("MRC.close", (handles, extents, mtime, ask), None, deadline=deadline, retry=True)
+
+    async def lock(self, lock: Lock, wait: bool, ask: Ask, *, deadline: float | None = None) -> None:
+        """Take a lock; *wait*: until it is free. Raises `Refused` (EAGAIN, EDEADLK)."""
+        await self._caller.call("MRC.lock", (lock, wait, ask), None, deadline=deadline, retry=True)
+
+    async def unlock(self, lock: Lock, ask: Ask, *, deadline: float | None = None) -> None:
+        """Give bytes of locks back."""
+        await self._caller.call("MRC.unlock", (lock, ask), None, deadline=deadline, retry=True)
+
+    async def test_lock(self, lock: Lock, session: str, *, deadline: float | None = None) -> Lock | None:
+        """A lock of another owner that is in the way."""
+        result: Lock | None = await self._caller.call(
+            "MRC.test_lock", (lock, session), Lock | None, deadline=deadline, retry=True
+        )
+        return result
+
+    async def fail_over(self, handle: int, term: int, dead: str, ask: Ask, *, deadline: float | None = None) -> Opened:
+        """The primary of this term does not answer: another, as soon as that is safe, within 5 s. Raises `Refused`."""
+        result: Opened = await self._caller.call(
+            "MRC.fail_over", (handle, term, dead, ask), Opened, deadline=deadline, retry=True
+        )
+        return result
+
+    async def layout(self, inode: int, claim: Claim | None = None, *, deadline: float | None = None) -> Layout:
+        """Where its bytes are. Raises `Refused`."""
+        result: Layout = await self._caller.call("MRC.layout", (inode, claim), Layout, deadline=deadline, retry=True)
+        return result
+
+    async def change_layout(
+        self,
+        inode: int,
+        replicas: int,
+        update: Update,
+        without: tuple[str, ...],
+        ask: Ask,
+        *,
+        deadline: float | None = None,
+    ) -> Layout:
+        """Another number of replicas, none on the OSDs *without*. Raises `Refused`."""
+        result: Layout = await self._caller.call(
+            "MRC.change_layout", (inode, replicas, update, without, ask), Layout, deadline=deadline, retry=True
+        )
+        return result
+
+    async def set_policy(self, inode: int, policy: Policy, ask: Ask, *, deadline: float | None = None) -> None:
+        """How new files below a directory are laid out. Raises `Refused`."""
+        await self._caller.call("MRC.set_policy", (inode, policy, ask), None, deadline=deadline, retry=True)
+
+    async def find(
+        self,
+        volume: str,
+        owner: str,
+        name: str,
+        least: int,
+        most: int,
+        xattr: bytes,
+        value: bytes,
+        limit: int,
+        claim: Claim | None = None,
+        *,
+        deadline: float | None = None,
+    ) -> list[Found]:
+        """Files by attributes (the original's querying interface); empty, -1: all. Raises `Refused`."""
+        result: list[Found] = await self._caller.call(
+            "MRC.find",
+            (volume, owner, name, least, most, xattr, value, limit, claim),
+            list[Found],
+            deadline=deadline,
+            retry=True,
+        )
+        return result
+
+
+class MRCXati(BlockingStub):
+    """Names, attributes, capabilities. What a program may not do raises `Refused` with Linux's errno.
+
+    Inode numbers name files across all volumes of one MRC; 0 is never one.
+    """
+
+    service = "MRC"
+
+    def make_volume(
+        self, name: str, mode: int, policy: Policy, quota: int, ask: Ask, *, deadline: float | None = None
+    ) -> Volume:
+        """A new volume, whose root belongs to the caller. Raises `Refused` (EEXIST, EACCES)."""
+        result: Volume = self._caller.call(
+            "MRC.make_volume", (name, mode, policy, quota, ask), Volume, deadline=deadline, retry=True
+        )
+        return result
+
+    def remove_volume(self, name: str, force: bool, ask: Ask, *, deadline: float | None = None) -> None:
+        """Remove a volume; *force*: with all that is in it. Raises `Refused` (ENOENT, ENOTEMPTY, EACCES)."""
+        self._caller.call("MRC.remove_volume", (name, force, ask), None, deadline=deadline, retry=True)
+
+    def change_volume(
+        self, name: str, policy: Policy, quota: int, ask: Ask, *, deadline: float | None = None
+    ) -> Volume:
+        """Give it another policy for new files, another quota. Raises `Refused`."""
+        result: Volume = self._caller.call(
+            "MRC.change_volume", (name, policy, quota, ask), Volume, deadline=deadline, retry=True
+        )
+        return result
+
+    def volumes(self, *, deadline: float | None = None) -> list[Volume]:
+        """All volumes here, by name."""
+        result: list[Volume] = self._caller.call("MRC.volumes", (), list[Volume], deadline=deadline, retry=True)
+        return result
+
+    def space(self, volume: str, *, deadline: float | None = None) -> Space:
+        """How much there is of it. Raises `Refused` (ENOENT)."""
+        result: Space = self._caller.call("MRC.space", (volume,), Space, deadline=deadline, retry=True)
+        return result
+
+    def begin(self, volume: str, client: str, *, deadline: float | None = None) -> Session:
+        """Begin a session; *client* says who it is, for people. Raises `Refused` (ENOENT)."""
+        result: Session = self._caller.call("MRC.begin", (volume, client), Session, deadline=deadline)
+        return result
+
+    def keep(self, session: str, *, deadline: float | None = None) -> int:
+        """The client lives; Unix nanoseconds at the MRC. Raises `Refused` (ESTALE: begin anew, reopen)."""
+        result: int = self._caller.call("MRC.keep", (session,), int, deadline=deadline, retry=True)
+        return result
+
+    def end(self, session: str, *, deadline: float | None = None) -> None:
+        """Give up all that the session has open and locked."""
+        self._caller.call("MRC.end", (session,), None, deadline=deadline, retry=True)
+
+    def watch(self, session: str, *, deadline: float | None = None) -> Iterator[Changed]:
+        """What others change in the volume, from now on. It may tell too much, and never too late by more than 1 s."""
+        return self._caller.stream("MRC.watch", (session,), Changed, deadline=deadline)
+
+    def resolve(self, volume: str, path: str, claim: Claim | None = None, *, deadline: float | None = None) -> Inode:
+        """The inode at a path from the root, not following a link at its end. Raises `Refused`."""
+        result: Inode = self._caller.call("MRC.resolve", (volume, path, claim), Inode, deadline=deadline, retry=True)
+        return result
+
+    def lookup(self, parent: int, name: bytes, claim: Claim | None = None, *, deadline: float | None = None) -> Inode:
+        """The inode called *name*. Raises `Refused` (ENOENT, EACCES, …)."""
+        result: Inode = self._caller.call("MRC.lookup", (parent, name, claim), Inode, deadline=deadline, retry=True)
+        return result
+
+    def readdir(
+        self, inode: int, after: int, most: int, claim: Claim | None = None, *, deadline: float | None = None
+    ) -> list[Row]:
+        """At most *most* (1 to 4,096) entries behind the cookie *after*, with attributes. Raises `Refused`."""
+        result: list[Row] = self._caller.call(
+            "MRC.readdir", (inode, after, most, claim), list[Row], deadline=deadline, retry=True
+        )
+        return result
+
+    def create(
+        self,
+        parent: int,
+        name: bytes,
+        mode: int,
+        rdev: int,
+        target: bytes | None,
+        ask: Ask,
+        *,
+        deadline: float | None = None,
+    ) -> Inode:
+        """A new inode of the type in *mode*; *target*: of a symbolic link. Raises `Refused`."""
+        result: Inode = self._caller.call(
+            "MRC.create", (parent, name, mode, rdev, target, ask), Inode, deadline=deadline, retry=True
+        )
+        return result
+
+    def link(self, inode: int, parent: int, name: bytes, ask: Ask, *, deadline: float | None = None) -> Inode:
+        """A further name. Raises `Refused`."""
+        result: Inode = self._caller.call("MRC.link", (inode, parent, name, ask), Inode, deadline=deadline, retry=True)
+        return result
+
+    def unlink(self, parent: int, name: bytes, ask: Ask, *, deadline: float | None = None) -> Inode:
+        """Take a name away; the inode as it is then. Its content goes when nobody has it open. Raises `Refused`."""
+        result: Inode = self._caller.call("MRC.unlink", (parent, name, ask), Inode, deadline=deadline, retry=True)
+        return result
+
+    def rmdir(self, parent: int, name: bytes, ask: Ask, *, deadline: float | None = None) -> None:
+        """Remove an empty directory. Raises `Refused`."""
+        self._caller.call("MRC.rmdir", (parent, name, ask), None, deadline=deadline, retry=True)
+
+    def rename(
+        self,
+        parent: int,
+        name: bytes,
+        new_parent: int,
+        new_name: bytes,
+        flags: int,
+        ask: Ask,
+        *,
+        deadline: float | None = None,
+    ) -> Inode | None:
+        """renameat2(2); the inode that lost a name by it. Raises `Refused`."""
+        result: Inode | None = self._caller.call(
+            "MRC.rename", (parent, name, new_parent, new_name, flags, ask), Inode | None, deadline=deadline, retry=True
+        )
+        return result
+
+    def getattr(self, inode: int, *, deadline: float | None = None) -> Inode:
+        """The attributes. Raises `Refused` (ESTALE)."""
+        result: Inode = self._caller.call("MRC.getattr", (inode,), Inode, deadline=deadline, retry=True)
+        return result
+
+    def setattr(self, inode: int, change: Change, ask: Ask, *, deadline: float | None = None) -> Inode:
+        """Change attributes; a change of size goes by `truncate`. Raises `Refused`."""
+        result: Inode = self._caller.call("MRC.setattr", (inode, change, ask), Inode, deadline=deadline, retry=True)
+        return result
+
+    def truncate(self, inode: int, size: int, handle: int, ask: Ask, *, deadline: float | None = None) -> Opened:
+        """Set the size; *handle*: an open one that may write, or 0 (then by permission).
+
+        The MRC has given the file a new epoch and size when this returns; the caller then tells every OSD
+        (`OSD.truncate`) with the capability of the answer. Raises `Refused`.
+        """
+        result: Opened = self._caller.call(
+            "MRC.truncate", (inode, size, handle, ask), Opened, deadline=deadline, retry=True
+        )
+        return result
+
+    def getxattr(self, inode: int, name: bytes, claim: Claim | None = None, *, deadline: float | None = None) -> bytes:
+        """The value. Raises `Refused` (ENODATA)."""
+        result: bytes = self._caller.call("MRC.getxattr", (inode, name, claim), bytes, deadline=deadline, retry=True)
+        return result
+
+    def listxattr(self, inode: int, claim: Claim | None = None, *, deadline: float | None = None) -> list[bytes]:
+        """The names, in order. Raises `Refused`."""
+        result: list[bytes] = self._caller.call(
+            "MRC.listxattr", (inode, claim), list[bytes], deadline=deadline, retry=True
+        )
+        return result
+
+    def setxattr(
+        self, inode: int, name: bytes, value: bytes, flags: int, ask: Ask, *, deadline: float | None = None
+    ) -> None:
+        """Set one; *flags*: ``XATTR_CREATE``, ``XATTR_REPLACE``. ``system.posix_acl_*`` are ACLs. Raises `Refused`."""
+        self._caller.call("MRC.setxattr", (inode, name, value, flags, ask), None, deadline=deadline, retry=True)
+
+    def removexattr(self, inode: int, name: bytes, ask: Ask, *, deadline: float | None = None) -> None:
+        """Remove one. Raises `Refused` (ENODATA)."""
+        self._caller.call("MRC.removexattr", (inode, name, ask), None, deadline=deadline, retry=True)
+
+    def open(self, inode: int, wanted: Open, ask: Ask, *, deadline: float | None = None) -> Opened:
+        """Open a regular file. Raises `Refused`."""
+        result: Opened = self._caller.call("MRC.open", (inode, wanted, ask), Opened, deadline=deadline, retry=True)
+        return result
+
+    def open_name(self, parent: int, name: bytes, wanted: Open, ask: Ask, *, deadline: float | None = None) -> Opened:
+        """Look a name up, create it if so wished, and open it, in one call. Raises `Refused`."""
+        result: Opened = self._caller.call(
+            "MRC.open_name", (parent, name, wanted, ask), Opened, deadline=deadline, retry=True
+        )
+        return result
+
+    def renew(self, session: str, handles: list[int], *, deadline: float | None = None) -> list[Opened | None]:
+        """Fresh capabilities (and layouts) for what is open; None: no longer, with a right that was taken away."""
+        result: list[Opened | None] = self._caller.call(
+            "MRC.renew", (session, handles), list[Opened | None], deadline=deadline, retry=True
+        )
+        return result
+
+    def update(self, handle: int, extent: Extent, mtime: int, ask: Ask, *, deadline: float | None = None) -> Inode:
+        """What was written so far: on fsync(2), and now and then. Durable when it returns. Raises `Refused`."""
+        result: Inode = self._caller.call(
+            "MRC.update", (handle, extent, mtime, ask), Inode, deadline=deadline, retry=True
+        )
+        return result
+
+    def close(
+        self, handles: list[int], extents: list[Extent | None], mtime: int, ask: Ask, *, deadline: float | None = None
+    ) -> None:
+        """Close files, each with what was written to it. Unknown handles are closed already."""
+        self._caller.call("MRC.close", (handles, extents, mtime, ask), None, deadline=deadline, retry=True)
+
+    def lock(self, lock: Lock, wait: bool, ask: Ask, *, deadline: float | None = None) -> None:
+        """Take a lock; *wait*: until it is free. Raises `Refused` (EAGAIN, EDEADLK)."""
+        self._caller.call("MRC.lock", (lock, wait, ask), None, deadline=deadline, retry=True)
+
+    def unlock(self, lock: Lock, ask: Ask, *, deadline: float | None = None) -> None:
+        """Give bytes of locks back."""
+        self._caller.call("MRC.unlock", (lock, ask), None, deadline=deadline, retry=True)
+
+    def test_lock(self, lock: Lock, session: str, *, deadline: float | None = None) -> Lock | None:
+        """A lock of another owner that is in the way."""
+        result: Lock | None = self._caller.call(
+            "MRC.test_lock", (lock, session), Lock | None, deadline=deadline, retry=True
+        )
+        return result
+
+    def fail_over(self, handle: int, term: int, dead: str, ask: Ask, *, deadline: float | None = None) -> Opened:
+        """The primary of this term does not answer: another, as soon as that is safe, within 5 s. Raises `Refused`."""
+        result: Opened = self._caller.call(
+            "MRC.fail_over", (handle, term, dead, ask), Opened, deadline=deadline, retry=True
+        )
+        return result
+
+    def layout(self, inode: int, claim: Claim | None = None, *, deadline: float | None = None) -> Layout:
+        """Where its bytes are. Raises `Refused`."""
+        result: Layout = self._caller.call("MRC.layout", (inode, claim), Layout, deadline=deadline, retry=True)
+        return result
+
+    def change_layout(
+        self,
+        inode: int,
+        replicas: int,
+        update: Update,
+        without: tuple[str, ...],
+        ask: Ask,
+        *,
+        deadline: float | None = None,
+    ) -> Layout:
+        """Another number of replicas, none on the OSDs *without*. Raises `Refused`."""
+        result: Layout = self._caller.call(
+            "MRC.change_layout", (inode, replicas, update, without, ask), Layout, deadline=deadline, retry=True
+        )
+        return result
+
+    def set_policy(self, inode: int, policy: Policy, ask: Ask, *, deadline: float | None = None) -> None:
+        """How new files below a directory are laid out. Raises `Refused`."""
+        self._caller.call("MRC.set_policy", (inode, policy, ask), None, deadline=deadline, retry=True)
+
+    def find(
+        self,
+        volume: str,
+        owner: str,
+        name: str,
+        least: int,
+        most: int,
+        xattr: bytes,
+        value: bytes,
+        limit: int,
+        claim: Claim | None = None,
+        *,
+        deadline: float | None = None,
+    ) -> list[Found]:
+        """Files by attributes (the original's querying interface); empty, -1: all. Raises `Refused`."""
+        result: list[Found] = self._caller.call(
+            "MRC.find",
+            (volume, owner, name, least, most, xattr, value, limit, claim),
+            list[Found],
+            deadline=deadline,
+            retry=True,
+        )
+        return result
+
+
+class OSDAsync(AsyncStub):
+    """Bytes of shares. Raises `xtreemfs.*` errors; no call holds more than `MOST_BYTES`."""
+
+    service = "OSD"
+
+    async def present(self, capability: Signed, *, deadline: float | None = None) -> Presented:
+        """Show a capability. Raises `BadCapability` (forged, expired, another's, an older epoch or layout)."""
+        result: Presented = await self._caller.call(
+            "OSD.present", (capability,), Presented, deadline=deadline, retry=True
+        )
+        return result
+
+    async def read(self, token: bytes, offset: int, length: int, *, deadline: float | None = None) -> bytes:
+        """Bytes of this OSD's share (see `striping`), fewer at its end. Raises `CorruptShare`, `UnknownToken`, …"""
+        result: bytes = await self._caller.call(
+            "OSD.read", (token, offset, length), bytes, deadline=deadline, retry=True
+        )
+        return result
+
+    async def write(
+        self, token: bytes, offset: int, content: bytes, number: int, *, deadline: float | None = None
+    ) -> Written:
+        """Write into the share. *number*: the client's own, growing within a file.
+
+        Survives the end of the OSD when this returns, on as many replicas as the layout's `Update` says; a power cut
+        after `sync`. Raises `OsdFull`, `NotPrimary`, …
+        """
+        result: Written = await self._caller.call(
+            "OSD.write", (token, offset, content, number), Written, deadline=deadline, retry=True
+        )
+        return result
+
+    async def truncate(self, token: bytes, size: int, *, deadline: float | None = None) -> Written:
+        """Cut or grow the *file* to *size* bytes; each OSD does its share's part."""
+        result: Written = await self._caller.call("OSD.truncate", (token, size), Written, deadline=deadline, retry=True)
+        return result
+
+    async def sync(self, token: bytes, *, deadline: float | None = None) -> Written:
+        """All that was written is on disk when this returns, on as many replicas as `write` says."""
+        result: Written = await self._caller.call("OSD.sync", (token,), Written, deadline=deadline, retry=True)
+        return result
+
+    async def revoke(self, file_id: str, epoch: int, *, deadline: float | None = None) -> None:
+        """Only for MRCs: refuse capabilities older than that from now on."""
+        await self._caller.call("OSD.revoke", (file_id, epoch), None, deadline=deadline, retry=True)
+
+    async def delete(self, file_ids: list[str], *, deadline: float | None = None) -> None:
+        """Only for MRCs: remove shares."""
+        await self._caller.call("OSD.delete", (file_ids,), None, deadline=deadline, retry=True)
+
+    async def shares(self, after: str, most: int, *, deadline: float | None = None) -> list[ShareState]:
+        """What there is, by file id behind *after*; for `xtfs_cleanup` and the RMS."""
+        result: list[ShareState] = await self._caller.call(
+            "OSD.shares", (after, most), list[ShareState], deadline=deadline, retry=True
+        )
+        return result
+
+    async def health(self, *, deadline: float | None = None) -> Health:
+        """How it is."""
+        result: Health = await self._caller.call("OSD.health", (), Health, deadline=deadline, retry=True)
+        return result
+
+    async def replicate(
+        self, capability: Signed, offset: int, content: bytes, version: int, *, deadline: float | None = None
+    ) -> ShareState:
+        """From the primary: write number *version* of its term. Raises `StaleTerm`, `Gap`."""
+        result: ShareState = await self._caller.call(
+            "OSD.replicate", (capability, offset, content, version), ShareState, deadline=deadline, retry=True
+        )
+        return result
+
+    async def state(self, capability: Signed, *, deadline: float | None = None) -> ShareState:
+        """What this replica has of the file; a primary of a newer term asks a majority before it serves."""
+        result: ShareState = await self._caller.call(
+            "OSD.state", (capability,), ShareState, deadline=deadline, retry=True
+        )
+        return result
+
+    def fetch(
+        self, capability: Signed, offset: int, length: int, *, deadline: float | None = None
+    ) -> AsyncIterator[bytes]:
+        """Bytes of the share, checked, for a replica that fills itself."""
+        return self._caller.stream("OSD.fetch", (capability, offset, length), bytes, deadline=deadline)
+
+
+class OSDXati(BlockingStub):
+    """Bytes of shares. Raises `xtreemfs.*` errors; no call holds more than `MOST_BYTES`."""
+
+    service = "OSD"
+
+    def present(self, capability: Signed, *, deadline: float | None = None) -> Presented:
+        """Show a capability. Raises `BadCapability` (forged, expired, another's, an older epoch or layout)."""
+        result: Presented = self._caller.call("OSD.present", (capability,), Presented, deadline=deadline, retry=True)
+        return result
+
+    def read(self, token: bytes, offset: int, length: int, *, deadline: float | None = None) -> bytes:
+        """Bytes of this OSD's share (see `striping`), fewer at its end. Raises `CorruptShare`, `UnknownToken`, …"""
+        result: bytes = self._caller.call("OSD.read", (token, offset, length), bytes, deadline=deadline, retry=True)
+        return result
+
+    def write(
+        self, token: bytes, offset: int, content: bytes, number: int, *, deadline: float | None = None
+    ) -> Written:
+        """Write into the share. *number*: the client's own, growing within a file.
+
+        Survives the end of the OSD when this returns, on as many replicas as the layout's `Update` says; a power cut
+        after `sync`. Raises `OsdFull`, `NotPrimary`, …
+        """
+        result: Written = self._caller.call(
+            "OSD.write", (token, offset, content, number), Written, deadline=deadline, retry=True
+        )
+        return result
+
+    def truncate(self, token: bytes, size: int, *, deadline: float | None = None) -> Written:
+        """Cut or grow the *file* to *size* bytes; each OSD does its share's part."""
+        result: Written = self._caller.call("OSD.truncate", (token, size), Written, deadline=deadline, retry=True)
+        return result
+
+    def sync(self, token: bytes, *, deadline: float | None = None) -> Written:
+        """All that was written is on disk when this returns, on as many replicas as `write` says."""
+        result: Written = self._caller.call("OSD.sync", (token,), Written, deadline=deadline, retry=True)
+        return result
+
+    def revoke(self, file_id: str, epoch: int, *, deadline: float | None = None) -> None:
+        """Only for MRCs: refuse capabilities older than that from now on."""
+        self._caller.call("OSD.revoke", (file_id, epoch), None, deadline=deadline, retry=True)
+
+    def delete(self, file_ids: list[str], *, deadline: float | None = None) -> None:
+        """Only for MRCs: remove shares."""
+        self._caller.call("OSD.delete", (file_ids,), None, deadline=deadline, retry=True)
+
+    def shares(self, after: str, most: int, *, deadline: float | None = None) -> list[ShareState]:
+        """What there is, by file id behind *after*; for `xtfs_cleanup` and the RMS."""
+        result: list[ShareState] = self._caller.call(
+            "OSD.shares", (after, most), list[ShareState], deadline=deadline, retry=True
+        )
+        return result
+
+    def health(self, *, deadline: float | None = None) -> Health:
+        """How it is."""
+        result: Health = self._caller.call("OSD.health", (), Health, deadline=deadline, retry=True)
+        return result
+
+    def replicate(
+        self, capability: Signed, offset: int, content: bytes, version: int, *, deadline: float | None = None
+    ) -> ShareState:
+        """From the primary: write number *version* of its term. Raises `StaleTerm`, `Gap`."""
+        result: ShareState = self._caller.call(
+            "OSD.replicate", (capability, offset, content, version), ShareState, deadline=deadline, retry=True
+        )
+        return result
+
+    def state(self, capability: Signed, *, deadline: float | None = None) -> ShareState:
+        """What this replica has of the file; a primary of a newer term asks a majority before it serves."""
+        result: ShareState = self._caller.call("OSD.state", (capability,), ShareState, deadline=deadline, retry=True)
+        return result
+
+    def fetch(self, capability: Signed, offset: int, length: int, *, deadline: float | None = None) -> Iterator[bytes]:
+        """Bytes of the share, checked, for a replica that fills itself."""
+        return self._caller.stream("OSD.fetch", (capability, offset, length), bytes, deadline=deadline)
