@@ -18,6 +18,7 @@ from xos.xtreemfs.api import (
     Health,
     Inode,
     Layout,
+    Lead,
     Lock,
     Open,
     Opened,
@@ -315,7 +316,11 @@ class MRCAsync(AsyncStub):
     async def setxattr(
         self, inode: int, name: bytes, value: bytes, flags: int, ask: Ask, *, deadline: float | None = None
     ) -> None:
-        """Set one; *flags*: ``XATTR_CREATE``, ``XATTR_REPLACE``. ``system.posix_acl_*`` are ACLs. Raises `Refused`."""
+        """Set one; *flags*: ``XATTR_CREATE``, ``XATTR_REPLACE``. Raises `Refused`.
+
+        ``system.posix_acl_access`` and ``system.posix_acl_default`` are ACLs as text, with global identities:
+        ``user::rw-,user:alice@demo:r--,group::r--,mask::r--,other::---``.
+        """
         await self._caller.call("MRC.setxattr", (inode, name, value, flags, ask), None, deadline=deadline, retry=True)
 
     async def removexattr(self, inode: int, name: bytes, ask: Ask, *, deadline: float | None = None) -> None:
@@ -380,6 +385,14 @@ class MRCAsync(AsyncStub):
         result: Opened = await self._caller.call(
             "MRC.fail_over", (handle, term, dead, ask), Opened, deadline=deadline, retry=True
         )
+        return result
+
+    async def lead(self, files: list[Lead], *, deadline: float | None = None) -> list[int]:
+        """From an OSD of primary replicas: it will go on being that. Until when, Unix nanoseconds; 0: no longer.
+
+        About once a second for the files that are being written; the first lease is in the layout.
+        """
+        result: list[int] = await self._caller.call("MRC.lead", (files,), list[int], deadline=deadline, retry=True)
         return result
 
     async def layout(self, inode: int, claim: Claim | None = None, *, deadline: float | None = None) -> Layout:
@@ -593,7 +606,11 @@ class MRCXati(BlockingStub):
     def setxattr(
         self, inode: int, name: bytes, value: bytes, flags: int, ask: Ask, *, deadline: float | None = None
     ) -> None:
-        """Set one; *flags*: ``XATTR_CREATE``, ``XATTR_REPLACE``. ``system.posix_acl_*`` are ACLs. Raises `Refused`."""
+        """Set one; *flags*: ``XATTR_CREATE``, ``XATTR_REPLACE``. Raises `Refused`.
+
+        ``system.posix_acl_access`` and ``system.posix_acl_default`` are ACLs as text, with global identities:
+        ``user::rw-,user:alice@demo:r--,group::r--,mask::r--,other::---``.
+        """
         self._caller.call("MRC.setxattr", (inode, name, value, flags, ask), None, deadline=deadline, retry=True)
 
     def removexattr(self, inode: int, name: bytes, ask: Ask, *, deadline: float | None = None) -> None:
@@ -652,6 +669,14 @@ class MRCXati(BlockingStub):
         result: Opened = self._caller.call(
             "MRC.fail_over", (handle, term, dead, ask), Opened, deadline=deadline, retry=True
         )
+        return result
+
+    def lead(self, files: list[Lead], *, deadline: float | None = None) -> list[int]:
+        """From an OSD of primary replicas: it will go on being that. Until when, Unix nanoseconds; 0: no longer.
+
+        About once a second for the files that are being written; the first lease is in the layout.
+        """
+        result: list[int] = self._caller.call("MRC.lead", (files,), list[int], deadline=deadline, retry=True)
         return result
 
     def layout(self, inode: int, claim: Claim | None = None, *, deadline: float | None = None) -> Layout:
@@ -746,9 +771,9 @@ class OSDAsync(AsyncStub):
         result: Written = await self._caller.call("OSD.sync", (token,), Written, deadline=deadline, retry=True)
         return result
 
-    async def revoke(self, file_id: str, epoch: int, *, deadline: float | None = None) -> None:
-        """Only for MRCs: refuse capabilities older than that from now on."""
-        await self._caller.call("OSD.revoke", (file_id, epoch), None, deadline=deadline, retry=True)
+    async def revoke(self, file_id: str, revision: int, *, deadline: float | None = None) -> None:
+        """Only for MRCs: refuse capabilities of an older `Capability.revision` from now on."""
+        await self._caller.call("OSD.revoke", (file_id, revision), None, deadline=deadline, retry=True)
 
     async def delete(self, file_ids: list[str], *, deadline: float | None = None) -> None:
         """Only for MRCs: remove shares."""
@@ -827,9 +852,9 @@ class OSDXati(BlockingStub):
         result: Written = self._caller.call("OSD.sync", (token,), Written, deadline=deadline, retry=True)
         return result
 
-    def revoke(self, file_id: str, epoch: int, *, deadline: float | None = None) -> None:
-        """Only for MRCs: refuse capabilities older than that from now on."""
-        self._caller.call("OSD.revoke", (file_id, epoch), None, deadline=deadline, retry=True)
+    def revoke(self, file_id: str, revision: int, *, deadline: float | None = None) -> None:
+        """Only for MRCs: refuse capabilities of an older `Capability.revision` from now on."""
+        self._caller.call("OSD.revoke", (file_id, revision), None, deadline=deadline, retry=True)
 
     def delete(self, file_ids: list[str], *, deadline: float | None = None) -> None:
         """Only for MRCs: remove shares."""

@@ -16,6 +16,8 @@ CAPABILITY_SECONDS = 600
 """For how long a capability is good; clients renew it long before."""
 LEASE_SECONDS = 60
 """For how long the MRC believes in a client that it does not hear."""
+PRIMARY_SECONDS = 3
+"""For how long a replica is primary without `MRC.lead`."""
 MOST_BYTES = 4 << 20
 """Of one read or write at an OSD."""
 
@@ -38,6 +40,12 @@ class Inode(msgspec.Struct, array_like=True, frozen=True):
     parent: int = 0
     """Of a directory: where ".." leads; of the root: itself."""
     target: bytes | None = None
+    epoch: int = 0
+    """Of the content: grows with each truncation. What an `Extent` of an older one says counts no more."""
+    acl: str = ""
+    """The POSIX access ACL if there is more than the mode says: ``user::rw-,user:alice@demo:r--,mask::r--,…``."""
+    default_acl: str = ""
+    """Of a directory: what is made in it begins with."""
 
     @property
     def is_directory(self) -> bool:
@@ -104,6 +112,7 @@ class Layout(msgspec.Struct, array_like=True, frozen=True):
 
     striping: Striping
     replicas: tuple[Replica, ...]
+    """None: nothing was written yet, all bytes are 0."""
     update: Update = Update.NONE
     version: int = 0
     """Grows with each change of the replicas; OSDs refuse capabilities of an older one (the original's XLocSet)."""
@@ -129,10 +138,19 @@ class Capability(msgspec.Struct, array_like=True, frozen=True):
     expires: int
     """Unix seconds."""
     epoch: int
-    """Grows with each truncation and revocation; an OSD that knows a later one refuses this."""
+    """Grows with each truncation; an OSD that knows a later one refuses this."""
     layout: Layout
     room: int = -1
     """Bytes by which the file may still grow under the quota (the original's space voucher); -1: no limit."""
+    revision: int = 0
+    """Grows with each revocation (rights taken away); an OSD that was told of a later one refuses this."""
+
+
+class Lead(msgspec.Struct, array_like=True, frozen=True):
+    """A file of which an OSD says that it is primary."""
+
+    file_id: str
+    term: int
 
 
 class Extent(msgspec.Struct, array_like=True, frozen=True):

@@ -94,8 +94,8 @@ class OSD(Protocol):
         ...
 
     @call(idempotent=True, allow=MACHINES)
-    async def revoke(self, file_id: str, epoch: int) -> None:
-        """Only for MRCs: refuse capabilities older than that from now on."""
+    async def revoke(self, file_id: str, revision: int) -> None:
+        """Only for MRCs: refuse capabilities of an older `Capability.revision` from now on."""
         ...
 
     @call(idempotent=True, allow=MACHINES)
