@@ -91,18 +91,11 @@ static bool made_by_root(long key)
     return uid == 0 && (permissions & ~PERMISSIONS) == 0;
 }
 
-unsigned char *xos_keyring_get(const char *name, size_t *length)
+unsigned char *xos_keyring_read(int32_t key, size_t *length)
 {
-    long key = find(name), size;
+    long size = key_control(KEYCTL_READ, (unsigned long)key, 0, 0, 0);
     unsigned char *payload;
 
-    if (key < 0)
-        return NULL;
-    if (!made_by_root(key)) {
-        errno = EPERM;
-        return NULL;
-    }
-    size = key_control(KEYCTL_READ, (unsigned long)key, 0, 0, 0);
     if (size <= 0 || (payload = malloc((size_t)size)) == NULL)
         return NULL;
     if (key_control(KEYCTL_READ, (unsigned long)key, (unsigned long)payload, (unsigned long)size, 0) != size) {
@@ -112,6 +105,64 @@ unsigned char *xos_keyring_get(const char *name, size_t *length)
     }
     *length = (size_t)size;
     return payload;
+}
+
+unsigned char *xos_keyring_get(const char *name, size_t *length)
+{
+    long key = find(name);
+
+    if (key < 0)
+        return NULL;
+    if (!made_by_root(key)) {
+        errno = EPERM;
+        return NULL;
+    }
+    return xos_keyring_read((int32_t)key, length);
+}
+
+/* proc_keys(5): "ID FLAGS USAGE TIMEOUT PERMISSIONS UID GID TYPE DESCRIPTION: …"; 0: not a living key of root's called
+ * *description*. */
+static int32_t listed(const char *line, const char *description)
+{
+    char timeout[16], type[16];
+    unsigned id, uid;
+    int at = 0;
+
+    if (sscanf(line, "%x %*s %*d %15s %*x %u %*d %15s %n", &id, timeout, &uid, type, &at) != 4 || at == 0)
+        return 0;
+    if (uid != 0 || strcmp(type, "user") != 0 || strcmp(timeout, "expd") == 0)
+        return 0;
+    if (strncmp(line + at, description, strlen(description)) != 0 || line[(size_t)at + strlen(description)] != ':')
+        return 0;
+    return (int32_t)id;
+}
+
+size_t xos_keyring_others(const char *name, int32_t keys[XOS_KEYRING_OTHERS])
+{
+    char description[DESCRIPTION], line[DESCRIPTION + 256];
+    size_t count = 0;
+    FILE *file;
+
+    if (!describe(name, description, sizeof description) || (file = fopen("/proc/keys", "re")) == NULL)
+        return 0;
+    while (count < XOS_KEYRING_OTHERS && fgets(line, sizeof line, file) != NULL) {
+        int32_t key = listed(line, description);
+
+        if (key != 0 && made_by_root(key))
+            keys[count++] = key;
+    }
+    fclose(file);
+    return count;
+}
+
+bool xos_keyring_renew(int32_t key, const void *payload, size_t length, unsigned seconds)
+{
+    if (key_control(KEYCTL_UPDATE, (unsigned long)key, (unsigned long)payload, length, 0) < 0)
+        return false;
+    if (key_control(KEYCTL_SET_TIMEOUT, (unsigned long)key, seconds, 0, 0) == 0)
+        return true;
+    (void)key_control(KEYCTL_INVALIDATE, (unsigned long)key, 0, 0, 0); /* an update takes the end away */
+    return false;
 }
 
 bool xos_keyring_drop(const char *name)

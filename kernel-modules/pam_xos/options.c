@@ -40,7 +40,7 @@ static bool one(const char *text, struct xos_options *options)
         options->file = value;
     else
         return path(text, "socket=", &options->socket) || path(text, "skel=", &options->skeleton) ||
-               path(text, "volume=", &options->volume);
+               path(text, "volume=", &options->volume) || path(text, "systemctl=", &options->systemctl);
     return true;
 }
 
@@ -52,6 +52,7 @@ struct xos_options xos_options_read(int argc, const char **argv, const char **wr
         .file = "%h/.xos/user.pem",
         .skeleton = "/etc/skel",
         .volume = "/usr/libexec/xos/home-volume",
+        .systemctl = "/usr/bin/systemctl",
         .home = true,
         .keyring = true,
     };

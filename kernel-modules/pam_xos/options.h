@@ -10,7 +10,8 @@ struct xos_options {
     int patience_ms;
     const char *file;     /* where a certificate may lie: %u is the user, %h their home */
     const char *skeleton;
-    const char *volume; /* the program that mounts a home volume */
+    const char *volume;    /* the program that mounts a home volume */
+    const char *systemctl; /* what sets the limits of a slice */
     bool home;
     bool keyring;
     bool debug;

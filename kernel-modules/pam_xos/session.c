@@ -18,6 +18,7 @@
 #include <time.h>
 
 #define VOLUME_PATIENCE_MS 15000
+#define SLICE_PATIENCE_MS 5000
 #define CLOSE_PATIENCE_MS 2000
 #define NO_VOLUME 1 /* exit status of the helper: the user has none */
 
@@ -70,21 +71,64 @@ static bool make_home(const struct xos_login *login)
     }
 }
 
-/* Puts what the daemon gave into the session keyring. A kernel without keyrings is logged, and no reason to refuse. */
-static void keep_credential(const struct xos_login *login, const char *payload, const char *expires)
+/* Credentials that this user's other sessions hold, as they are shown to the daemon: it says which of them the new one
+ * takes the place of. */
+struct others {
+    int32_t keys[XOS_KEYRING_OTHERS];
+    size_t count;
+};
+
+static void show_others(const struct xos_login *login, struct others *others, struct xos_message *request)
 {
+    others->count = login->options.keyring ? xos_keyring_others(login->user, others->keys) : 0;
+    for (size_t i = 0; i < others->count; i++) {
+        char field[32];
+        size_t length = 0;
+        unsigned char *payload = xos_keyring_read(others->keys[i], &length);
+
+        snprintf(field, sizeof field, "held.%zu", i);
+        if (payload != NULL && request->used + 2 * length < XOS_MESSAGE_MAX / 2)
+            xos_message_add_base64(request, field, payload, length);
+        free(payload);
+    }
+}
+
+/* *list*: their places, with commas. One that expired or ended meanwhile needs none. */
+static void renew_others(const struct others *others, const char *list, const void *payload, size_t length,
+                         unsigned seconds)
+{
+    while (list != NULL && *list != '\0') {
+        char *end;
+        unsigned long place = strtoul(list, &end, 10);
+
+        if (end == list)
+            return;
+        if (place < others->count)
+            (void)xos_keyring_renew(others->keys[place], payload, length, seconds);
+        list = *end == ',' ? end + 1 : end;
+    }
+}
+
+/* Puts what the daemon gave into the session keyring, and into those of other sessions whose credential was renewed by
+ * it. A kernel without keyrings is logged, and no reason to refuse. */
+static void keep_credential(const struct xos_login *login, const char *answer, size_t size, const struct others *others)
+{
+    const char *payload = xos_message_get(answer, size, "keyring"), *expires = xos_message_get(answer, size, "expires");
     unsigned long long until = 0;
     unsigned char *data;
     size_t length = 0;
     time_t now = time(NULL);
+    unsigned seconds;
 
     if (!login->options.keyring || payload == NULL || !xos_number(expires, (unsigned long long)now + UINT32_MAX, &until) ||
         until <= (unsigned long long)now)
         return;
     if ((data = xos_base64(payload, &length)) == NULL)
         return;
-    if (!xos_keyring_put(login->user, data, length, (unsigned)(until - (unsigned long long)now)))
+    seconds = (unsigned)(until - (unsigned long long)now);
+    if (!xos_keyring_put(login->user, data, length, seconds))
         pam_syslog(login->pam, LOG_WARNING, "%s: no credential in the kernel keyring: %m", login->user);
+    renew_others(others, xos_message_get(answer, size, "renews"), data, length, seconds);
     free(data);
 }
 
@@ -141,6 +185,36 @@ static bool set_limit(const struct xos_login *login, const char *field)
            setrlimit((__rlimit_resource_t)resource, &limit) == 0;
 }
 
+/* Has systemd limit the slice that all sessions of the user are in; before logind starts it, or while it runs. What the
+ * policy limits must not run without: false, and the user is told. */
+static bool limit_slice(const struct xos_login *login, const char *answer, size_t size)
+{
+    enum { FIXED = 5, MOST = 16 };
+    char unit[40];
+    char *argv[FIXED + MOST + 1] = {(char *)login->options.systemctl, "set-property", "--runtime", "--", unit};
+    size_t count = 0;
+    int status;
+
+    for (const char *field = NULL; (field = xos_message_next(answer, size, field)) != NULL;) {
+        if (strncmp(field, "slice.", 6) != 0)
+            continue;
+        if (count == MOST) {
+            errno = E2BIG;
+            return failed(login, "slice", "The limits of your session cannot be set on this machine.");
+        }
+        argv[FIXED + count++] = (char *)field + 6;
+    }
+    if (count == 0)
+        return true;
+    snprintf(unit, sizeof unit, "user-%u.slice", (unsigned)login->account->pw_uid);
+    status = xos_helper_run(argv, SLICE_PATIENCE_MS);
+    if (status == 0)
+        return true;
+    if (status > 0)
+        errno = EIO;
+    return failed(login, unit, "The limits of your session cannot be set on this machine.");
+}
+
 static void apply(const struct xos_login *login, const char *answer, size_t size)
 {
     for (const char *field = NULL; (field = xos_message_next(answer, size, field)) != NULL;) {
@@ -180,20 +254,23 @@ int xos_session_open(struct xos_login *login)
 {
     char *certificate = xos_login_certificate(login), *answer;
     struct xos_message request;
+    struct others others = {.count = 0};
     int code = PAM_SESSION_ERR;
     bool refused;
     size_t size = 0;
 
     /* Without one the daemon judges by the service: where root has vouched (su, cron), or not at all. */
     request = xos_login_request(login, "open");
-    if (certificate != NULL)
+    if (certificate != NULL) {
         xos_message_add(&request, "certificate", certificate);
+        show_others(login, &others, &request);
+    }
     free(certificate);
     if ((answer = xos_login_ask(login, &request, &size, &refused)) == NULL)
         return PAM_SESSION_ERR;
-    if (!same_account(login, answer, size) || !make_home(login))
+    if (!same_account(login, answer, size) || !limit_slice(login, answer, size) || !make_home(login))
         goto out;
-    keep_credential(login, xos_message_get(answer, size, "keyring"), xos_message_get(answer, size, "expires"));
+    keep_credential(login, answer, size, &others);
     apply(login, answer, size);
     remember_session(login, xos_message_get(answer, size, "session"));
     code = PAM_SUCCESS;

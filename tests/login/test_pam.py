@@ -292,6 +292,7 @@ def mad(node: Machine, tmp_path: Path) -> Iterator[Callable[[bytes | None], str]
     path = node.directory / f"{tmp_path.name[-20:]}.sock"
 
     def start(says: bytes | None) -> str:
+        path.unlink(missing_ok=True)  # of the one before
         made.append(Mad(path, says))
         return f"socket={path} timeout=1"
 
@@ -343,7 +344,7 @@ def test_what_a_right_answer_asks_for_that_cannot_be_is_passed_over(
         "ok": "1", "uid": uid, "expires": str(int(time.time()) + 60), "keyring": "not base64!", "session": "x",
         "env.LD_PRELOAD": "/tmp/evil.so", "env.PATH": "/tmp", "env.lower": "x", "env.": "x", "env.GOOD": "yes",
         "limit.nofile": "100:50", "limit.nproc": "many", "limit.": "", "limit." + "x" * 50: "1", "limit.core": "0",
-        "limit.memory_max": "1G", "slice": "x.slice",
+        "limit.memory_max": "1G",
     }  # fmt: skip
     module, before = runs
     configure(node, "xos-odd", mad(encode(answer)), module)
@@ -397,6 +398,37 @@ def test_a_helper_mounts_a_home_or_leaves_it_to_us_or_refuses(node: Machine) -> 
         assert lines[0] == f"xena.demo {uid} {uid} /var/lib/xos/home/xena.demo"
         assert not any(line.startswith("SSH_") for line in lines)
     helper.unlink()
+
+
+# --- the slice that all sessions of a user are in
+
+
+def test_systemd_is_told_the_limits_of_the_users_slice_and_who_cannot_be_limited_stays_out(
+    node: Machine, runs: tuple[str, tuple[str, ...]], mad: Callable[[bytes | None], str]
+) -> None:
+    node.ssh(node.identity_files(node.credential("yves"), "yves"), "yves.demo", "true")
+    uid = node.run("id", "-u", "yves.demo").stdout.strip()
+    right = {"ok": "1", "uid": uid, "slice.MemoryMax": "1G", "slice.CPUQuota": "150%"}
+    endless = {"ok": "1", "uid": uid, **{f"slice.N{n}": "1" for n in range(17)}}
+    told = node.directory / "told-systemctl"
+    program = node.directory / "systemctl"
+    module, before = runs
+    for answer, status, comes_in in ((right, 0, True), (right, 1, False), (endless, 0, False)):
+        told.unlink(missing_ok=True)
+        program.write_text(f'#!/bin/sh\necho "$@" >{told}\nexit {status}\n')
+        program.chmod(0o755)
+        options = f"{mad(encode(answer))} systemctl={program}"
+        configure(node, "xos-slice", options, module)
+        done = ask_pam(node, "xos-slice", "yves.demo", "open_session", before=before)
+        assert (done.returncode == 0) == comes_in, done.stdout + done.stderr
+        assert comes_in or "limits of your session" in done.stdout + done.stderr
+        if answer is right:
+            set_ = f"set-property --runtime -- user-{uid}.slice MemoryMax=1G CPUQuota=150%"
+            assert told.read_text().strip() == set_
+        else:
+            assert not told.exists()
+    configure(node, "xos-slice", f"{mad(encode(right))} systemctl=/nonexistent", module)
+    assert ask_pam(node, "xos-slice", "yves.demo", "open_session", before=before).returncode != 0
 
 
 # --- configuration

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import hashlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -76,6 +78,27 @@ def test_the_credential_vanishes_when_the_certificate_expires(node: Machine) -> 
     before, after = said.split("after")
     assert "xos:dave.demo" in before
     assert "xos:dave.demo" not in after
+
+
+def test_a_login_with_a_renewed_certificate_renews_the_credential_of_running_sessions(
+    node: Machine,
+) -> None:
+    short = node.identity_files(node.credential("frank", lifetime_s=50), "frank-short")
+    other = node.identity_files(node.va.credential(identity("frank", "demo", "users", "physics")), "frank-other")
+    renewed = node.identity_files(node.credential("frank"), "frank-renewed")
+    show = "k=$(keyctl search @s user xos:frank.demo); keyctl pipe $k | sha256sum; grep $(printf %08x $k) /proc/keys"
+    script = f"{show}; touch here; n=0; until [ -e go ] || [ $n -gt 200 ]; do n=$((n+1)); sleep 0.05; done; {show}"
+    once_there = f"n=0; until [ -e here ] || [ $n -gt 200 ]; do n=$((n+1)); sleep 0.05; done; {show}"
+    with concurrent.futures.ThreadPoolExecutor(1) as threads:
+        running = threads.submit(node.ssh, short, "frank.demo", script, check=False)
+        another = node.ssh(other, "frank.demo", once_there).stdout.splitlines()
+        last = node.ssh(renewed, "frank.demo", f"{once_there}; touch go").stdout.splitlines()
+        before, its_end, after, new_end = running.result().stdout.splitlines()
+    assert after == last[0]
+    assert after not in {before, another[0]}
+    assert its_end.split()[0] == new_end.split()[0], "the same key"
+    assert re.fullmatch(r"\d+s", its_end.split()[3])
+    assert re.fullmatch(r"59m|1h", new_end.split()[3]), new_end
 
 
 def test_a_suspended_user_is_refused_at_the_next_login(node: Machine) -> None:

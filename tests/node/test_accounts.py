@@ -177,6 +177,19 @@ async def test_groups_follow_the_certificate(accounts: Accounts) -> None:
     assert fewer.groups == ("users",)
 
 
+async def test_a_role_puts_its_holder_into_the_group_that_this_node_says(
+    accounts: Accounts, config: NodeConfig
+) -> None:
+    demo = msgspec.structs.replace(config.vos["demo"], roles={"VOAdmin": "admins", "other": "others"})
+    accounts.configure(msgspec.structs.replace(config, vos={"demo": demo}), local_ids=frozenset())
+    admin = await accounts.commit(identity("alice", roles=("VOAdmin", "unknown")), CA)
+    assert admin.groups == ("users", "admins")
+    names = {accounts.group_by_gid(gid).name for gid in accounts.gids(admin)}  # type: ignore[union-attr]
+    assert names == {"users.demo", "admins.demo"}
+    no_more = await accounts.commit(identity("alice"), CA)
+    assert no_more.groups == ("users",)
+
+
 async def test_accounts_shared_by_group_have_the_groups_name(
     store: Store, config: NodeConfig, writer: ThreadPoolExecutor
 ) -> None:

@@ -46,10 +46,37 @@ def wrong(tmp_path: Path, text: str) -> str:
         (f'[vos.demo]\n{USUAL}[overrides]\n"alice@other" = "root"\n', "is not served"),
         (f'[vos.demo]\n{USUAL}accounts = "each"\n', "accounts"),
         ("surprise = 1\n", "unknown key"),
+        ('[limits]\nnofiles = "1"\n', "limits.nofiles: there is no such limit"),
+        ('[limits]\nnofile = "1:x"\n', "'1:x' is no value of it"),
+        ('[limits]\nmemory_max = "1 G"\n', "'1 G' is no value of it"),
+        ('[slice]\nSlice = "x"\n', "slice.Slice: it is no limit of a slice"),
+        ('[slice]\nMemoryMax = "1G\\nTasksMax=1"\n', "is no value of it"),
+        ('[slice]\nCPUQuota = "2"\n', "'2' is no value of it"),
+        (f'[vos.demo]\n{USUAL}[vos.demo.slice]\nExecStart = "x"\n', "vos.demo.slice.ExecStart"),
+        (f'[vos.demo]\n{USUAL}[groups."demo/x".slice]\nIOWeight = "-1"\n', 'groups."demo/x".slice.IOWeight'),
+        (f'[vos.demo]\n{USUAL}[groups."x".slice]\n', "it is no group of a VO"),
+        (f'[vos.demo]\n{USUAL}roles = {{ VOAdmin = "a:b" }}\n', "vos.demo.roles.VOAdmin"),
+        (f'[vos.demo]\n{USUAL}accounts = "group"\nroles = {{ VOAdmin = "admins" }}\n', "has no roles"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, told: str) -> None:
     assert told in wrong(tmp_path, text)
+
+
+def test_what_is_said_of_a_group_counts_before_its_vo_and_that_before_the_node(tmp_path: Path) -> None:
+    path = tmp_path / "node.toml"
+    path.write_text(
+        '[limits]\nnofile = "1024"\nnproc = "500"\n[slice]\nMemoryMax = "4G"\n'
+        f'[vos.demo]\n{USUAL}[vos.demo.slice]\nMemoryMax = "2G"\nTasksMax = "512"\n'
+        '[groups."demo/guests"]\nlimits = { nproc = "50" }\nslice = { TasksMax = "64" }\n'
+        '[groups."demo/admins"]\nslice = { TasksMax = "infinity" }\n'
+    )
+    config = load_node(path)
+    both, guest = config.allowance("demo", ["admins", "guests"]), config.allowance("demo", ["guests"])
+    assert both.limits == guest.limits == {"nofile": "1024", "nproc": "50"}
+    assert both.slice == {"MemoryMax": "2G", "TasksMax": "infinity"}
+    assert guest.slice == {"MemoryMax": "2G", "TasksMax": "64"}
+    assert config.allowance("other", ["guests"]).slice == {"MemoryMax": "4G"}
 
 
 def test_a_vo_is_added_with_numbers_of_its_own_and_once(tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ async def test_a_revoked_certificate_is_refused_as_soon_as_the_list_is_there(ser
 async def test_a_session_gets_its_account_credential_and_limits(
     service: Service, va: Va, config: NodeConfig, accounts: Accounts, store: Store
 ) -> None:
-    config = msgspec.structs.replace(config, limits={"nofile": "64:128"}, slice="vo.slice")
+    config = msgspec.structs.replace(config, limits={"nofile": "64:128"}, slice={"MemoryMax": "4G"})
     accounts.configure(config, local_ids=frozenset())
     service.configure(config)
     certificate = va.xos(identity("alice"))
@@ -147,7 +147,7 @@ async def test_a_session_gets_its_account_credential_and_limits(
     assert answer["uid"] == answer["gid"]
     assert answer["keyring"] == certificate
     assert answer["limit.nofile"] == "64:128"
-    assert answer["slice"] == "vo.slice"
+    assert answer["slice.MemoryMax"] == "4G"
     assert answer["env.XOS_USER"] == "alice"
     assert int(answer["expires"]) > time.time()
     assert store.open_uids(service._boot) == {int(answer["uid"])}
@@ -155,6 +155,24 @@ async def test_a_session_gets_its_account_credential_and_limits(
     await service.answer({"op": "close", "session": answer["session"]}, ROOT)
     await service.answer({"op": "close", "session": "never opened"}, ROOT)
     assert store.open_uids(service._boot) == set()
+
+
+async def test_a_renewed_certificate_takes_the_place_of_the_same_holders_that_ends_earlier(
+    service: Service, va: Va
+) -> None:
+    held = [
+        va.xos(identity("alice"), lifetime_s=100),
+        va.xos(identity("alice", "demo", "users", "physics"), lifetime_s=100),
+        va.xos(identity("alice"), at=time.time() - 7200, lifetime_s=60),
+        va.xos(identity("alice"), lifetime_s=9000),
+        va.xos(identity("alice", roles=("VOAdmin",)), lifetime_s=100),
+        va.xos(identity("bob"), lifetime_s=100),
+        encoded(b"junk"),
+    ]
+    ask = {"op": "open", "service": "login", "user": "alice.demo", "certificate": va.xos(identity("alice"))}
+    assert (await service.answer(ask, ROOT))["renews"] == ""
+    ask |= {f"held.{place}": each for place, each in enumerate(held)}
+    assert (await service.answer(ask, ROOT))["renews"] == "0,2"
 
 
 async def test_without_a_certificate_only_root_becomes_somebody_who_was_here(service: Service, va: Va) -> None:

@@ -169,7 +169,7 @@ class Accounts:
         """The account as it is to be."""
         name, owner, shared = self.wanted(identity)
         numbers = self.config.vos[identity.vo].uids
-        groups = tuple(dict.fromkeys((identity.group, *identity.groups)))
+        groups = self._groups_of(identity)
         account = self._by_owner.get((identity.vo, owner, shared))
         if account is not None and account.uid in numbers:
             if account.authority != authority:
@@ -194,10 +194,16 @@ class Accounts:
             used=now,
         )
 
+    def _groups_of(self, identity: Identity) -> tuple[str, ...]:
+        """Its groups, and those that its roles stand for on this node."""
+        roles = self.config.vos[identity.vo].roles
+        by_role = (roles[role] for role in identity.roles if role in roles)
+        return tuple(dict.fromkeys((identity.group, *identity.groups, *by_role)))
+
     def _new_groups(self, identity: Identity) -> list[VoGroup]:
         vo, made = identity.vo, dict(self._groups)
         fresh = []
-        for group in dict.fromkeys((identity.group, *identity.groups)):
+        for group in self._groups_of(identity):
             if (vo, group) in self._gids:
                 continue
             name = account_name(group, self.config.suffix(vo))

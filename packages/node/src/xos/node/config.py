@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import pwd
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -19,6 +20,7 @@ import msgspec
 from xos.common.attributes import check_name
 from xos.common.config import ConfigError, load
 from xos.common.errors import BadCertificate
+from xos.node.allowance import Allowance, merged, of_groups, wrong_limits
 
 LOWEST_ID = 60_000
 """Below are the accounts of the machine itself (Debian Policy 9.2.2)."""
@@ -58,6 +60,10 @@ class Vo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What account names end with after a dot; empty: the VO's name."""
     home: Path | None = None
     shell: str = ""
+    roles: dict[str, str] = {}
+    """Groups that roles stand for here: ``VOAdmin = "admins"`` puts those who have it into ``admins.demo``."""
+    limits: dict[str, str] = {}
+    slice: dict[str, str] = {}
 
 
 class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -77,14 +83,23 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     without_certificate: tuple[str, ...] = ("systemd-user", "su", "su-l", "runuser", "runuser-l", "sudo", "sudo-i")
     """PAM services in which the machine itself vouches for an account that it has already: root became it."""
     limits: dict[str, str] = {}
-    """Resource limits of sessions, as ``ulimit`` has them: ``nofile = "1024:4096"``."""
-    slice: str = ""
-    """The systemd slice that sessions go into; empty: systemd's own, one for each user."""
+    """Of each session: ``nofile = "1024:4096"``; see `xos.node.allowance`, also for what VOs and groups have."""
+    slice: dict[str, str] = {}
+    """Of each user's slice, in which all their sessions are: ``MemoryMax = "4G"``."""
+    groups: dict[str, Allowance] = {}
+    """``[groups."demo/guests"]``: ``limits`` and ``slice`` of those who are in a group of a VO."""
     log_level: str = "info"
 
     def suffix(self, vo: str) -> str:
         """What account names of *vo* end with."""
         return self.vos[vo].suffix or vo
+
+    def allowance(self, vo: str, groups: Iterable[str]) -> Allowance:
+        """What a session of somebody of *vo* who is in *groups* may take."""
+        said = [Allowance(limits=self.limits, slice=self.slice)]
+        if vo in self.vos:
+            said.append(Allowance(limits=self.vos[vo].limits, slice=self.vos[vo].slice))
+        return merged([*said, *of_groups(self.groups, vo, groups)])
 
 
 def load_node(path: Path) -> NodeConfig:
@@ -97,7 +112,35 @@ def load_node(path: Path) -> NodeConfig:
 
 def problems(config: NodeConfig) -> list[tuple[str, str, str]]:
     """What is wrong beyond its form: key, what, what to do."""
-    return [*_wrong_names(config), *_wrong_ranges(config), *_wrong_overrides(config)]
+    return [*_wrong_names(config), *_wrong_ranges(config), *_wrong_overrides(config), *_wrong_allowances(config)]
+
+
+def _wrong_allowances(config: NodeConfig) -> list[tuple[str, str, str]]:
+    found = list(wrong_limits("", Allowance(limits=config.limits, slice=config.slice)))
+    for vo, each in config.vos.items():
+        found += wrong_limits(f"vos.{vo}.", Allowance(limits=each.limits, slice=each.slice))
+        found += _wrong_roles(vo, each)
+    for name, allowance in config.groups.items():
+        vo, slash, group = name.partition("/")
+        key = f'groups."{name}"'
+        if vo not in config.vos or not slash or not group:
+            found.append((key, "it is no group of a VO that is served", "Write VO/GROUP, the VO one of [vos]."))
+        found += wrong_limits(f"{key}.", allowance)
+    return found
+
+
+def _wrong_roles(vo: str, served: Vo) -> list[tuple[str, str, str]]:
+    found = []
+    for role, group in served.roles.items():
+        try:
+            check_name(group, "group")
+        except BadCertificate as error:
+            detail = str(error.data.get("detail"))
+            found.append((f"vos.{vo}.roles.{role}", detail, 'Name a group, without the VO: "admins".'))
+    if served.roles and served.accounts == "group":
+        detail = "an account that a group shares has no roles"
+        found.append((f"vos.{vo}.roles", detail, 'Take accounts = "user" or "pool".'))
+    return found
 
 
 def _wrong_names(config: NodeConfig) -> list[tuple[str, str, str]]:

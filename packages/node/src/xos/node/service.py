@@ -9,7 +9,7 @@ import binascii
 import pwd
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import NamedTuple
@@ -19,12 +19,13 @@ import msgspec
 from xos.common.identity import Identity
 from xos.common.log import get_logger
 from xos.node.accounts import Accounts
+from xos.node.allowance import Allowance
 from xos.node.api import Account, State
 from xos.node.config import NodeConfig
 from xos.node.errors import BadMessage, NoCertificate, NotAllowed, TryAgain, UnknownAccount, WrongName
 from xos.node.policy import NodePolicy, this_node
 from xos.node.store import Store
-from xos.node.trust import Trusts, Verified, prove
+from xos.node.trust import Trusts, Verified, prove, renews
 
 log = get_logger("xos.node.service")
 
@@ -152,14 +153,13 @@ class Service:
             "session": session,
             "env.XOS_VO": account.vo,
             "env.XOS_USER": account.owner,
-            **{f"limit.{name}": value for name, value in self._config.limits.items()},
+            **_may_take(self._config.allowance(account.vo, account.groups)),
         }
-        if self._config.slice:
-            answer["slice"] = self._config.slice
         if verified is not None:
             answer["env.XOS_USER"] = verified.identity.name
             answer["expires"] = str(verified.identity.not_after)
             answer["keyring"] = base64.b64encode(verified.certificate).decode()
+            answer["renews"] = ",".join(place for place, der in _held(ask) if renews(verified.identity, der))
         return answer
 
     async def _close(self, ask: Fields) -> Fields:
@@ -296,6 +296,16 @@ def _root(uid: int) -> bool:
 
 def _id(account: Account) -> Fields:
     return {"uid": str(account.uid), "gid": str(account.uid), "name": account.name}
+
+
+def _held(ask: Fields) -> Iterator[tuple[str, bytes]]:
+    """Credentials that other sessions of the user hold: ``held.PLACE``."""
+    return ((name.removeprefix("held."), _bytes(ask, name)) for name in ask if name.startswith("held."))
+
+
+def _may_take(allowance: Allowance) -> Fields:
+    limits = {f"limit.{name}": value for name, value in allowance.limits.items()}
+    return {**limits, **{f"slice.{name}": value for name, value in allowance.slice.items()}}
 
 
 def _local(name: str) -> pwd.struct_passwd:

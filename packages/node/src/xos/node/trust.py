@@ -11,6 +11,7 @@ import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
@@ -95,6 +96,22 @@ class Trusts:
         if vo not in self._vos:
             raise UnknownVo(vo=vo or "(none)")
         return self._vos[vo].current()
+
+
+def renews(new: Identity, held: bytes) -> bool:
+    """Whether a certificate of *new* takes the place of *held* (DER): it says the same of its holder, and ends later.
+
+    *held* was verified when it was shown; it may have expired since. False for what is no certificate.
+    """
+    try:
+        old = parse_identity(held)
+    except XosError:
+        return False
+    return new.not_after > old.not_after and _holder(new) == _holder(old)
+
+
+def _holder(identity: Identity) -> Identity:
+    return msgspec.structs.replace(identity, serial=0, not_before=0, not_after=0, fingerprint="")
 
 
 CHALLENGE = "xos-login:"
