@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -36,7 +36,7 @@ from xos.node.errors import (
     WrongName,
 )
 from xos.node.service import Peer, Service
-from xos.node.store import Store
+from xos.node.sessions import Sessions
 
 ROOT = Peer(0, 1)
 HELPER = Peer(999, 1)
@@ -48,8 +48,15 @@ permit (principal, action, resource);
 
 
 @pytest.fixture
-def service(accounts: Accounts, store: Store, writer: ThreadPoolExecutor) -> Service:
-    return Service(accounts, store, writer=writer, helpers=frozenset({HELPER.uid}))
+def sessions(state: Path) -> Iterator[Sessions]:
+    made = Sessions(state)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def service(accounts: Accounts, sessions: Sessions) -> Service:
+    return Service(accounts, sessions, helpers=frozenset({HELPER.uid}))
 
 
 async def held(service: Service, name: str) -> str:
@@ -135,7 +142,7 @@ async def test_a_revoked_certificate_is_refused_as_soon_as_the_list_is_there(ser
 
 
 async def test_a_session_gets_its_account_credential_and_limits(
-    service: Service, va: Va, config: NodeConfig, accounts: Accounts, store: Store
+    service: Service, va: Va, config: NodeConfig, accounts: Accounts, sessions: Sessions
 ) -> None:
     config = msgspec.structs.replace(config, limits={"nofile": "64:128"}, slice={"MemoryMax": "4G"})
     accounts.configure(config, local_ids=frozenset())
@@ -150,11 +157,11 @@ async def test_a_session_gets_its_account_credential_and_limits(
     assert answer["slice.MemoryMax"] == "4G"
     assert answer["env.XOS_USER"] == "alice"
     assert int(answer["expires"]) > time.time()
-    assert store.open_uids(service._boot) == {int(answer["uid"])}
+    assert sessions.uids(service._boot) == {int(answer["uid"])}
     await service.answer({"op": "close", "session": answer["session"]}, ROOT)
     await service.answer({"op": "close", "session": answer["session"]}, ROOT)
     await service.answer({"op": "close", "session": "never opened"}, ROOT)
-    assert store.open_uids(service._boot) == set()
+    assert sessions.uids(service._boot) == set()
 
 
 async def test_a_renewed_certificate_takes_the_place_of_the_same_holders_that_ends_earlier(

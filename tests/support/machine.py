@@ -88,12 +88,7 @@ class Machine:
         inside("/etc/ld.so.conf.d/000-xos.conf").write_text(f"{self.directory}\n")
         self.run("ldconfig")
         self.run("hostname", "node1")
-        switch = inside("/etc/nsswitch.conf")
-        lines = [
-            f"{line} xos" if line.startswith(("passwd:", "group:", "shadow:")) else line
-            for line in switch.read_text().splitlines()
-        ]
-        switch.write_text("\n".join(lines) + "\n")
+        self.run(str(TOP / "packages/node/libexec/nss-configure"), "add")
         with inside("/etc/passwd").open("a") as passwd:
             passwd.write("xos:x:998:998::/:/usr/sbin/nologin\nbob:x:1500:1500::/home/bob:/bin/sh\n")
         with inside("/etc/group").open("a") as group:

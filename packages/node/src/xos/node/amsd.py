@@ -24,6 +24,7 @@ from xos.node.publish import Publisher
 from xos.node.scan import Scanner
 from xos.node.server import Server
 from xos.node.service import Service
+from xos.node.sessions import Sessions
 from xos.node.store import Store
 
 log = get_logger("xos.node.amsd")
@@ -86,7 +87,8 @@ class Daemon:
         self._state.mkdir(mode=0o755, exist_ok=True)
         store = Store(self._state)
         self._accounts = Accounts(store, config, writer=self._writer, local_ids=local_ids())
-        self._service = Service(self._accounts, store, writer=self._writer, helpers=_helpers(), reload=self._read_again)
+        sessions = Sessions(self._state)
+        self._service = Service(self._accounts, sessions, helpers=_helpers(), reload=self._read_again)
         publisher = Publisher(self._accounts, self._state / "table")
         scanner = Scanner(self._accounts, self._service.wanted_scan, self._service.forget_sessions)
         loop.add_signal_handler(signal.SIGHUP, self.reload)
@@ -99,6 +101,7 @@ class Daemon:
                         tasks.create_task(Server(self._service, listening).run()),
                         tasks.create_task(publisher.run()),
                         tasks.create_task(scanner.run()),
+                        tasks.create_task(sessions.run()),
                         tasks.create_task(_watchdog(notifier)),
                     ]
                     notifier.send("READY=1", f"STATUS=serving {', '.join(config.vos) or 'no VO yet'}")
@@ -109,6 +112,7 @@ class Daemon:
                         task.cancel()
         finally:
             self._writer.shutdown()
+            sessions.close()
             store.close()
 
     def reload(self) -> None:

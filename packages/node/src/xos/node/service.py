@@ -10,7 +10,6 @@ import pwd
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from concurrent.futures import Executor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +23,7 @@ from xos.node.api import Account, State
 from xos.node.config import NodeConfig
 from xos.node.errors import BadMessage, NoCertificate, NotAllowed, TryAgain, UnknownAccount, WrongName
 from xos.node.policy import NodePolicy, this_node
-from xos.node.store import Store
+from xos.node.sessions import Sessions
 from xos.node.trust import Trusts, Verified, prove, renews
 
 log = get_logger("xos.node.service")
@@ -49,15 +48,14 @@ class Service:
     def __init__(
         self,
         accounts: Accounts,
-        store: Store,
+        sessions: Sessions,
         *,
-        writer: Executor,
         helpers: frozenset[int],
         reload: Callable[[], None] | None = None,
     ) -> None:
         """*helpers*: uids that may ask `authorize`, besides root. *reload* reads the configuration again."""
         self._reload = reload
-        self._accounts, self._store, self._writer = accounts, store, writer
+        self._accounts, self._sessions = accounts, sessions
         self._helpers = helpers
         self._boot = _BOOT.read_text().strip()
         self.wanted_scan = asyncio.Event()
@@ -140,8 +138,7 @@ class Service:
         account, verified = await self._allowed(ask)
         session = secrets.token_hex(16)
         where = (ask.get("service", "")[:64], ask.get("tty", "")[:64], ask.get("rhost", "")[:255])
-        opened = (session, account.uid, *where, self._boot, int(time.time()))
-        await asyncio.get_running_loop().run_in_executor(self._writer, self._store.open_session, *opened)
+        self._sessions.opened(session, account.uid, *where, self._boot)
         log.info(
             "session.opened", vo=account.vo, user=account.owner, uid=account.uid, service=where[0], remote=where[2],
             session=session,
@@ -163,16 +160,15 @@ class Service:
         return answer
 
     async def _close(self, ask: Fields) -> Fields:
-        closed = (_text(ask, "session")[:64], int(time.time()))
-        uid = await asyncio.get_running_loop().run_in_executor(self._writer, self._store.close_session, *closed)
+        session = _text(ask, "session")[:64]
+        uid = self._sessions.closed(session)
         if uid is not None:
-            log.info("session.closed", uid=uid, session=closed[0])
+            log.info("session.closed", uid=uid, session=session)
         return {}
 
     async def forget_sessions(self) -> None:
         """Drop the records of logins that are long past; the journal has them too."""
-        before = int(time.time()) - KEEP_SESSIONS_SECONDS
-        await asyncio.get_running_loop().run_in_executor(self._writer, self._store.forget_sessions, before)
+        self._sessions.forget(int(time.time()) - KEEP_SESSIONS_SECONDS)
 
     async def _map(self, ask: Fields) -> Fields:
         """The account of whoever signed a job."""

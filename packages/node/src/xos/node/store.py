@@ -2,7 +2,7 @@
 """Accounts on disk: SQLite, synced before anybody is told of an account.
 
 Plain `sqlite3`, since xos-amsd stands in the way of every login: it starts in a tenth of a second, and one file with
-three tables needs neither another engine nor migrations beyond `user_version`.
+two tables needs neither another engine nor migrations beyond `user_version`.
 """
 
 from __future__ import annotations
@@ -28,9 +28,6 @@ CREATE TABLE accounts (
 CREATE TABLE vo_groups (
     gid INTEGER PRIMARY KEY CHECK (gid > 0), name TEXT NOT NULL, vo TEXT NOT NULL, grp TEXT NOT NULL,
     UNIQUE (vo, grp)) STRICT;
-CREATE TABLE sessions (
-    id TEXT PRIMARY KEY, uid INTEGER NOT NULL, service TEXT NOT NULL, tty TEXT NOT NULL, rhost TEXT NOT NULL,
-    boot TEXT NOT NULL, opened INTEGER NOT NULL, closed INTEGER) STRICT;
 """
 
 
@@ -131,26 +128,6 @@ class Store:
     def forget(self, uids: Iterable[int]) -> None:
         """These numbers are free again."""
         self._write(("DELETE FROM accounts WHERE uid = ? AND state = 'quarantined'", [(uid,) for uid in uids]))
-
-    def open_session(self, session: str, uid: int, service: str, tty: str, rhost: str, boot: str, at: int) -> None:
-        """A login began."""
-        row = (session, uid, service, tty, rhost, boot, at)
-        self._write(("INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?, NULL)", [row]))
-
-    def close_session(self, session: str, at: int) -> int | None:
-        """A login ended: the uid it was of; None when there is none of that id."""
-        found = self._read("SELECT uid FROM sessions WHERE id = ?", session)
-        self._write(("UPDATE sessions SET closed = ? WHERE id = ? AND closed IS NULL", [(at, session)]))
-        return int(found[0]["uid"]) if found else None
-
-    def open_uids(self, boot: str) -> set[int]:
-        """The accounts that are logged in, as far as known, since the boot *boot*."""
-        rows = self._read("SELECT DISTINCT uid FROM sessions WHERE closed IS NULL AND boot = ?", boot)
-        return {int(row["uid"]) for row in rows}
-
-    def forget_sessions(self, before: int) -> None:
-        """Drop what is known of logins that began before *before*."""
-        self._write(("DELETE FROM sessions WHERE opened < ?", [(before,)]))
 
     def _write(self, *statements: tuple[str, Sequence[tuple[object, ...]]]) -> None:
         try:
