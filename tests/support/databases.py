@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -15,13 +16,9 @@ import pytest
 import sqlalchemy as sa
 
 
-@pytest.fixture(scope="session")
-def postgresql_server() -> Iterator[str]:
-    """A PostgreSQL cluster of our own on a Unix socket; its directory. Skips when there is none to start."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
-    if not found:
-        pytest.skip("PostgreSQL is not installed under /usr/lib/postgresql")
-    tools = found[-1].parent
+@contextlib.contextmanager
+def server(tools: Path) -> Iterator[str]:
+    """A PostgreSQL cluster of our own on a Unix socket; its directory. *tools*: where ``initdb`` and ``pg_ctl`` are."""
     user = "postgres" if os.geteuid() == 0 else None  # the server refuses to run as root
     with tempfile.TemporaryDirectory(prefix="xos-pg-") as name:
         if user is not None:
@@ -40,20 +37,43 @@ def postgresql_server() -> Iterator[str]:
             run(tools / "pg_ctl", "-D", data, "-w", "-m", "immediate", "stop")
 
 
-@pytest.fixture
-def postgresql(postgresql_server: str) -> Iterator[str]:
-    """The URL of an empty PostgreSQL database."""
+def installed() -> Path | None:
+    """Where the newest PostgreSQL of Debian's packages has its tools."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
+    return found[-1].parent if found else None
+
+
+@contextlib.contextmanager
+def empty(server: str) -> Iterator[str]:
+    """The URL of an empty database of *server*."""
     name = f"test_{secrets.token_hex(6)}"
     engine = sa.create_engine(
-        f"postgresql+psycopg://postgres@/postgres?host={postgresql_server}",
+        f"postgresql+psycopg://postgres@/postgres?host={server}",
         poolclass=sa.pool.NullPool,
         isolation_level="AUTOCOMMIT",
     )
     with engine.connect() as connection:
         connection.execute(sa.text(f"create database {name}"))
-    yield f"postgresql+psycopg://postgres@/{name}?host={postgresql_server}"
+    yield f"postgresql+psycopg://postgres@/{name}?host={server}"
     with engine.connect() as connection:
         connection.execute(sa.text(f"drop database {name} with (force)"))
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[str]:
+    """A PostgreSQL cluster; its directory. Skips when there is none to start."""
+    tools = installed()
+    if tools is None:
+        pytest.skip("PostgreSQL is not installed under /usr/lib/postgresql")
+    with server(tools) as directory:
+        yield directory
+
+
+@pytest.fixture
+def postgresql(postgresql_server: str) -> Iterator[str]:
+    """The URL of an empty PostgreSQL database."""
+    with empty(postgresql_server) as url:
+        yield url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

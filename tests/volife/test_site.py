@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import csv
 import io
 import re
 import ssl
@@ -339,3 +340,19 @@ async def test_the_certificate_that_was_asked_for_signs_in_in_the_session_that_a
     await thief.get("/sign-in")
     assert (await thief.post("/sign-in", action="certificate", certificate=shown)).status == 400
     assert (await browser.post("/sign-in", action="certificate", certificate=shown, next="/me")).url == "/me"
+
+
+async def test_files_are_for_whom_the_page_is_for_and_no_spreadsheet_takes_a_name_for_a_formula(world: World) -> None:
+    await world.user("mia", "VOManager")
+    await world.user("ann")
+    mia, ann = await world.signed_in("mia"), await world.signed_in("ann")
+    await mia.get("/vo/demo/groups")
+    await mia.post("/vo/demo/groups", None, action="add_group", name="labs", description='=HYPERLINK("x"),"')
+    acts = await mia.get("/vo/demo/audit.csv?act=group-added&target=labs")
+    assert acts.headers["Content-Disposition"] == 'attachment; filename="demo-audit.csv"'
+    (row,) = csv.DictReader(acts.text.splitlines())
+    assert (row["act"], row["target"], row["who"]) == ("group-added", "labs", "mia@demo")
+    assert row["detail"] == 'description==HYPERLINK("x"),"'
+    assert (await ann.get("/vo/demo/audit.csv")).status == 403
+    assert (await ann.get("/vo/demo/usage.csv")).text == ""
+    assert "Sign in" in (await world.browser().get("/vo/demo/audit.csv")).words

@@ -258,3 +258,30 @@ def test_a_machine_of_certain_vos_tells_of_no_other() -> None:
     node = Identity(Kind.MACHINE, "node1", vos=("other",))
     assert usage.foreign(record(1), node) == "node1 is no resource of VO demo"
     assert usage.foreign(record(1), msgspec.structs.replace(node, vos=("other", "demo"))) == ""
+
+
+async def test_a_report_comes_in_pages_by_subject_or_the_largest_first(either_machine: CoreMachine) -> None:
+    machine, node = either_machine, await either_machine.join("node1")
+    many = [msgspec.structs.replace(record(i), user=f"user{i}", cpu_seconds=float(i % 3)) for i in range(5)]
+    await hand_in(machine, node, *many)
+    with acting(machine.identity):
+        first = await machine.accounting.report("demo", By.USER, limit=3)
+        rest = await machine.accounting.report("demo", By.USER, start=3, limit=3)
+        largest = await machine.accounting.report("demo", By.USER, largest=True, limit=2)
+        for start, limit in ((-1, 1), (0, 0), (2**40, 1)):
+            with pytest.raises(BadRequest):
+                await machine.accounting.report("demo", By.USER, start=start, limit=limit)
+    assert [line.subject for line in first + rest] == [f"user{i}" for i in range(5)]
+    assert [line.subject for line in largest] == ["user2", "user1"]
+
+
+async def test_the_quotas_of_one_vo_leave_room_for_those_of_another(
+    machine: CoreMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xos.vom.accounting.MOST_QUOTAS", 1)
+    with acting(machine.identity):
+        for vo in ("demo", "other"):
+            await machine.xvoms.create_vo(vo)
+            await machine.accounting.set_quota(Quota(vo, By.USER, "*", Period.DAY, units=5))
+        with pytest.raises(BadRequest, match="at most 1"):
+            await machine.accounting.set_quota(Quota("demo", By.GROUP, "*", Period.DAY, units=5))

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from xos.common.errors import XosError
 from xos.volife.errors import TooFast
+from xos.volife.sessions import Session
 from xos.volife.visit import Handler, Visit
 
 MOST_STREAMS = 6
@@ -19,6 +20,12 @@ COMMENT_SECONDS = 20.0
 """A sign of life, so that nobody between takes the connection for dead."""
 
 Data = Callable[[Visit], Awaitable[dict[str, Any]]]
+
+
+def check_streams(session: Session) -> None:
+    """Raise `TooFast` when *session* has as much open as it may."""
+    if session.streams >= MOST_STREAMS:
+        raise TooFast(what="live pages and downloads", seconds=5)
 
 
 def page_of(template: str, data: Data) -> Handler:
@@ -35,8 +42,7 @@ def live(template: str, data: Data) -> Handler:
 
     async def stream(visit: Visit) -> web.StreamResponse:
         session, site = visit.session, visit.site
-        if session.streams >= MOST_STREAMS:
-            raise TooFast(what="live pages", seconds=5)
+        check_streams(session)
         first = visit.fragment(template, **await data(visit))
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
         session.streams += 1

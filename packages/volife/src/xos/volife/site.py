@@ -146,7 +146,7 @@ class Site:
             guard.check_token(visit.fields["csrf"], visit.session.csrf)
         if page.signed_in and visit.session.person is None:
             raise SignInFirst
-        if page.quiet:
+        if page.streams:
             return await page.get(visit)
         async with asyncio.timeout(PAGE_SECONDS):
             if not posted or page.post is None:

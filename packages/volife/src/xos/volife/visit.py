@@ -38,6 +38,8 @@ class Page:
     """Only for people who are."""
     quiet: bool = False
     """Asked by programs in the page: does not keep a session from becoming idle."""
+    streams: bool = False
+    """It is sent for as long as there is something to send; other pages are made in bounded time."""
 
 
 @dataclasses.dataclass(slots=True)

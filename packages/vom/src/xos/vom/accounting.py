@@ -92,13 +92,23 @@ class AccountingService(Hosted[Settings], Accounting):
         )
 
     async def report(
-        self, vo: str, by: By, since: float = 0.0, until: float = 0.0, period: Period = Period.ALL, user: str = ""
+        self,
+        vo: str,
+        by: By,
+        since: float = 0.0,
+        until: float = 0.0,
+        period: Period = Period.ALL,
+        user: str = "",
+        start: int = 0,
+        limit: int = 1000,
+        largest: bool = False,
     ) -> list[Usage]:
-        """See `Accounting.report`. Raises `Forbidden`."""
+        """See `Accounting.report`. Raises `Forbidden`, `BadRequest`."""
         user = await self._whose(vo, user)
-        return await self.core.store.read(
-            lambda c: usage.report(c, vo=vo, by=by, since=since, until=until, period=period, user=user)
-        )
+        if not 0 <= start < 2**31:
+            raise BadRequest(what="start", detail="from 0 on")
+        wanted = usage.Wanted(vo, by, since, until, period, user, start, _bounded(limit), largest)
+        return await self.core.store.read(lambda c: usage.report(c, wanted))
 
     async def _whose(self, vo: str, user: str) -> str:
         """Whose records are meant: those of *user*; empty: all if the caller may see them, else the caller's own."""
@@ -145,7 +155,7 @@ class AccountingService(Hosted[Settings], Accounting):
                 return there
             if (there.version if there is not None else 0) != wanted.version:
                 return str(there.version if there is not None else 0)
-            if there is None and len(quotas.read_all(connection)) >= MOST_QUOTAS:
+            if there is None and quotas.count(connection, wanted.vo) >= MOST_QUOTAS:
                 return "too many"
             quotas.write(connection, changed)
             noted(connection)

@@ -99,12 +99,23 @@ class AccountingAsync(AsyncStub):
         until: float = 0.0,
         period: Period = Period.ALL,
         user: str = "",
+        start: int = 0,
+        limit: int = 1000,
+        largest: bool = False,
         *,
         deadline: float | None = None,
     ) -> list[Usage]:
-        """Sums of what ended in [since, until) (0: no bound): one's own, or all as administrator."""
+        """Sums of what ended in [since, until) (0: no bound): one's own, or all as administrator.
+
+        By period and subject, or with *largest* those first that used most CPU time; from number *start* on (the first
+        is 0), at most *limit* (and 1,000).
+        """
         result: list[Usage] = await self._caller.call(
-            "Accounting.report", (vo, by, since, until, period, user), list[Usage], deadline=deadline, retry=True
+            "Accounting.report",
+            (vo, by, since, until, period, user, start, limit, largest),
+            list[Usage],
+            deadline=deadline,
+            retry=True,
         )
         return result
 
@@ -170,12 +181,23 @@ class AccountingXati(BlockingStub):
         until: float = 0.0,
         period: Period = Period.ALL,
         user: str = "",
+        start: int = 0,
+        limit: int = 1000,
+        largest: bool = False,
         *,
         deadline: float | None = None,
     ) -> list[Usage]:
-        """Sums of what ended in [since, until) (0: no bound): one's own, or all as administrator."""
+        """Sums of what ended in [since, until) (0: no bound): one's own, or all as administrator.
+
+        By period and subject, or with *largest* those first that used most CPU time; from number *start* on (the first
+        is 0), at most *limit* (and 1,000).
+        """
         result: list[Usage] = self._caller.call(
-            "Accounting.report", (vo, by, since, until, period, user), list[Usage], deadline=deadline, retry=True
+            "Accounting.report",
+            (vo, by, since, until, period, user, start, limit, largest),
+            list[Usage],
+            deadline=deadline,
+            retry=True,
         )
         return result
 

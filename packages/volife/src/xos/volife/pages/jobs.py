@@ -72,8 +72,8 @@ def _manager(visit: Visit) -> JobManagerAsync:
 
 PAGES = (
     Page(path="/vo/{vo}/jobs", get=page_of("jobs.html", listed)),
-    Page(path="/vo/{vo}/jobs/live", get=live("_jobs.html", listed), quiet=True),
+    Page(path="/vo/{vo}/jobs/live", get=live("_jobs.html", listed), quiet=True, streams=True),
     Page(path="/vo/{vo}/jobs/{job}", get=page_of("job.html", one), post=cancel),
-    Page(path="/vo/{vo}/jobs/{job}/live", get=live("_job.html", one), quiet=True),
+    Page(path="/vo/{vo}/jobs/{job}/live", get=live("_job.html", one), quiet=True, streams=True),
     Page(path="/vo/{vo}/jobs/{job}/output", get=output),
 )

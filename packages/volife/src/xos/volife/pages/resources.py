@@ -97,5 +97,5 @@ def _doors(visit: Visit) -> tuple[str, str]:
 
 PAGES = (
     Page(path="/vo/{vo}/resources", get=page_of("resources.html", listed), post=change),
-    Page(path="/vo/{vo}/resources/live", get=live("_resources.html", listed), quiet=True),
+    Page(path="/vo/{vo}/resources/live", get=live("_resources.html", listed), quiet=True, streams=True),
 )

@@ -4,16 +4,20 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 
+import msgspec
 from aiohttp import web
 
+from xos.volife.download import Rows, csv_file
 from xos.volife.visit import Page, Visit
-from xos.vom.api import By, Period, Quota, Usage
+from xos.vom.api import By, Entry, Period, Quota, Usage
 
 DAY = 86_400.0
 SPANS = {"7": "7 days", "30": "30 days", "90": "90 days", "365": "a year"}
 ON_A_PAGE = 100
+AT_ONCE = 1000
+"""Rows fetched at once for a file."""
 HOUR = 3600.0
 SHOWN = 12
 """Bars in a chart; the table has all."""
@@ -21,23 +25,33 @@ SHOWN = 12
 
 async def usage(visit: Visit) -> web.StreamResponse:
     """Charts and sums of a time, and the quotas."""
-    span = visit.query("days") if visit.query("days") in SPANS else "30"
-    by = By(visit.query("by")) if visit.query("by") in (By.USER, By.GROUP, By.RESOURCE) else By.USER
+    span, by = _asked(visit)
     until = visit.now()
     since = until - float(span) * DAY
     accounting = visit.grid.accounting
-    lines = sorted(await accounting.report(visit.vo, by, since), key=lambda line: -line.cpu_seconds)
+    start = visit.number("from")
+    lines = await accounting.report(visit.vo, by, since, start=start, limit=ON_A_PAGE, largest=True)
     daily = await accounting.report(visit.vo, By.VO, since, period=Period.DAY)
     return visit.show(
         "usage.html",
         lines=lines,
-        bars=[(line.subject, line.cpu_seconds) for line in lines][:SHOWN],
+        bars=[] if start else [(line.subject, line.cpu_seconds) for line in lines][:SHOWN],
         jobs=per_day(daily, since, until),
+        all=daily,
+        start=start,
+        next=start + ON_A_PAGE if len(lines) == ON_A_PAGE else 0,
         spans=SPANS,
         span=span,
         by=by,
         quotas=await accounting.quotas(visit.vo),
     )
+
+
+def _asked(visit: Visit) -> tuple[str, By]:
+    """Of how many days, and by what."""
+    span = visit.query("days") if visit.query("days") in SPANS else "30"
+    by = By(visit.query("by")) if visit.query("by") in (By.USER, By.GROUP, By.RESOURCE) else By.USER
+    return span, by
 
 
 def per_day(lines: Iterable[Usage], since: float, until: float) -> list[tuple[str, float]]:
@@ -83,7 +97,50 @@ async def trail(visit: Visit) -> web.StreamResponse:
     return visit.show("audit.html", entries=found, wanted=wanted, before=before, more=len(found) == ON_A_PAGE)
 
 
+async def sums(visit: Visit) -> AsyncIterator[Rows]:
+    """What the page shows, all of it, by day."""
+    span, by = _asked(visit)
+    since, start = visit.now() - float(span) * DAY, 0
+    while page := await visit.grid.accounting.report(
+        visit.vo, by, since, period=Period.DAY, start=start, limit=AT_ONCE
+    ):
+        yield [msgspec.structs.asdict(line) for line in page]
+        start += len(page)
+        if len(page) < AT_ONCE:
+            return
+
+
+async def records(visit: Visit) -> AsyncIterator[Rows]:
+    """The records behind the sums, one line for each unit that ended."""
+    since, after = visit.now() - float(_asked(visit)[0]) * DAY, 0
+    while page := await visit.grid.accounting.records(visit.vo, since, after=after, limit=AT_ONCE):
+        yield [{"number": number, **msgspec.structs.asdict(record)} for number, record in page]
+        after = page[-1][0]
+        if len(page) < AT_ONCE:
+            return
+
+
+async def acts(visit: Visit) -> AsyncIterator[Rows]:
+    """The trail, as far as it fits what was searched for."""
+    wanted, before = [visit.query(name) for name in ("who", "act", "target")], 0
+    while page := await visit.grid.audit.trail(visit.vo, before, AT_ONCE, *wanted):
+        yield [_row(entry) for entry in page]
+        before = page[-1].number
+        if len(page) < AT_ONCE:
+            return
+
+
+def _row(entry: Entry) -> dict[str, object]:
+    """An act as CSV has it: the time as people read it, details in one cell."""
+    at = datetime.datetime.fromtimestamp(entry.at, datetime.UTC).isoformat(timespec="seconds")
+    detail = "; ".join(f"{name}={value}" for name, value in entry.detail.items() if value)
+    return {**msgspec.structs.asdict(entry), "at": at, "detail": detail}
+
+
 PAGES = (
     Page(path="/vo/{vo}/usage", get=usage, post=set_quota),
+    Page(path="/vo/{vo}/usage.csv", get=csv_file("usage", sums), streams=True),
+    Page(path="/vo/{vo}/usage-records.csv", get=csv_file("usage-records", records), streams=True),
     Page(path="/vo/{vo}/audit", get=trail),
+    Page(path="/vo/{vo}/audit.csv", get=csv_file("audit", acts), streams=True),
 )

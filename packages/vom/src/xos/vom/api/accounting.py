@@ -153,9 +153,22 @@ class Accounting(Protocol):
 
     @call(reads=True)
     async def report(
-        self, vo: str, by: By, since: float = 0.0, until: float = 0.0, period: Period = Period.ALL, user: str = ""
+        self,
+        vo: str,
+        by: By,
+        since: float = 0.0,
+        until: float = 0.0,
+        period: Period = Period.ALL,
+        user: str = "",
+        start: int = 0,
+        limit: int = 1000,
+        largest: bool = False,
     ) -> list[Usage]:
-        """Sums of what ended in [since, until) (0: no bound): one's own, or all as administrator."""
+        """Sums of what ended in [since, until) (0: no bound): one's own, or all as administrator.
+
+        By period and subject, or with *largest* those first that used most CPU time; from number *start* on (the first
+        is 0), at most *limit* (and 1,000).
+        """
         ...
 
     @call(reads=True)

@@ -4,17 +4,16 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import datetime
-import io
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import MappingProxyType
 
 import msgspec
 
 from xos.dixi.commands import Colour, Painted, Session
-from xos.vom.api import By, Period, Quota, QuotaState, UsageRecord
+from xos.vom.api import By, Period, Quota, QuotaState, Usage, UsageRecord
 from xos.vom.cli import _show
+from xos.vom.csv import csv_of
 from xos.vom.errors import BadRequest
 from xos.vom.xati import AccountingAsync
 
@@ -25,11 +24,16 @@ async def report(args: argparse.Namespace, session: Session) -> None:
     """Add up."""
     since, until = _moment(args.since), _moment(args.until)
     period = Period(args.period) if args.period else Period.ALL
-    lines = await AccountingAsync(session.bus).report(args.vo, By(args.by), since, until, period, args.user)
+    accounting, by = AccountingAsync(session.bus), By(args.by)
+    lines: list[Usage] = []
+    while page := await accounting.report(args.vo, by, since, until, period, args.user, len(lines), PAGE):
+        lines += page
+        if len(page) < PAGE:
+            break
     if session.json:
         _show.as_json(session, lines)
     elif args.csv:
-        _print_csv(session, (msgspec.structs.asdict(line) for line in lines))
+        session.out(csv_of(msgspec.structs.asdict(line) for line in lines))
     else:
         rows = [
             (
@@ -63,7 +67,7 @@ async def records(args: argparse.Namespace, session: Session) -> None:
     if session.json:
         _show.as_json(session, told)
     elif args.csv:
-        _print_csv(session, told)
+        session.out(csv_of(told))
     else:
         rows = [
             (
@@ -135,25 +139,6 @@ def _moment(text: str) -> float:
         except ValueError:
             continue
     raise BadRequest(what="date", detail=f"{text[:40]!r} is not YYYY-MM-DD or YYYY-MM")
-
-
-def _print_csv(session: Session, lines: Iterable[Mapping[str, object]]) -> None:
-    text: io.StringIO = io.StringIO()
-    writer: csv.DictWriter[str] | None = None
-    for line in lines:
-        if writer is None:
-            writer = csv.DictWriter(text, fieldnames=list(line), lineterminator="\n")
-            writer.writeheader()
-        writer.writerow({key: _plain(value) for key, value in line.items()})
-    if text.getvalue():
-        session.out(text.getvalue())
-
-
-def _plain(value: object) -> object:
-    """A cell that no spreadsheet takes for a formula (names of jobs are their users' choice)."""
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return f"'{value}"
-    return value
 
 
 def _hours(seconds: float) -> str:

@@ -44,6 +44,12 @@ def read_all(connection: sa.Connection) -> dict[Key, Quota]:
     return {key_of(quota): quota for quota in map(_quota, connection.execute(sa.select(QUOTAS))) if not is_empty(quota)}
 
 
+def count(connection: sa.Connection, vo: str) -> int:
+    """How many quotas of *vo* limit something."""
+    limits = sa.or_(*(QUOTAS.c[name].is_not(None) for name in ("cpu_seconds", "wall_seconds", "units")))
+    return int(connection.scalar(sa.select(sa.func.count()).where(QUOTAS.c.vo == vo, limits)) or 0)
+
+
 def find(connection: sa.Connection, wanted: Quota) -> Quota | None:
     """What is kept for the same subject and period, even when it limits nothing any more."""
     row = connection.execute(sa.select(QUOTAS).where(*_same(wanted))).one_or_none()

@@ -160,12 +160,25 @@ _SUBJECT = {By.USER: USAGE.c.user, By.GROUP: USAGE.c.group, By.VO: USAGE.c.vo, B
 _PERIOD = {Period.DAY: USAGE.c.day, Period.MONTH: sa.func.substr(USAGE.c.day, 1, 7)}
 
 
-def report(
-    connection: sa.Connection, *, vo: str, by: By, since: float, until: float, period: Period, user: str
-) -> list[Usage]:
+class Wanted(msgspec.Struct, frozen=True):
+    """Which sums; see `Accounting.report`."""
+
+    vo: str
+    by: By
+    since: float
+    until: float
+    period: Period
+    user: str
+    start: int
+    limit: int
+    largest: bool
+
+
+def report(connection: sa.Connection, wanted: Wanted) -> list[Usage]:
     """Sums by subject and period."""
-    when = _PERIOD.get(period, sa.literal(""))
-    subject = _SUBJECT[by]
+    vo, user = wanted.vo, wanted.user
+    when = _PERIOD.get(wanted.period, sa.literal(""))
+    subject = _SUBJECT[wanted.by]
     query = (
         sa.select(
             subject.label("subject"),
@@ -177,9 +190,11 @@ def report(
             sa.func.sum(USAGE.c.wall * USAGE.c.processors).label("held"),
             sa.func.max(USAGE.c.memory).label("memory"),
         )
-        .where(*_between(vo, since, until))
+        .where(*_between(vo, wanted.since, wanted.until))
         .group_by(sa.text("subject"), sa.text("period"))
-        .order_by(sa.text("period"), sa.text("subject"))
+        .order_by(*([sa.text("cpu desc")] if wanted.largest else []), sa.text("period"), sa.text("subject"))
+        .offset(wanted.start)
+        .limit(wanted.limit)
     )
     if user:
         query = query.where(USAGE.c.user == user)
