@@ -133,3 +133,29 @@ class Gap(XtreemFsError):
     code = "xtreemfs.gap"
     template = "file {file_id}: this replica has writes up to {version} only"
     http_status = 409
+
+
+class TooFewReplicas(XtreemFsError):
+    """Raised when so few replicas answer that what was written could be lost, or what is read be old."""
+
+    code = "xtreemfs.too-few-replicas"
+    template = "file {file_id}: {there} of {wanted} replicas that are needed answer"
+    hint = "Try again; see `xtfsutil` for the replicas and `xtfs_chstatus` for the OSDs."
+    http_status = 503
+
+
+class DiskFailed(XtreemFsError):
+    """Raised when an OSD's disk fails, or has become read-only."""
+
+    code = "xtreemfs.disk-failed"
+    template = "the OSD's disk fails: {detail}"
+    hint = "Look at the disk (dmesg, smartctl); another replica serves the file."
+    http_status = 503
+
+
+class PieceTooLarge(XtreemFsError):
+    """Raised when one read or write is of more bytes than an OSD takes at once."""
+
+    code = "xtreemfs.piece-too-large"
+    template = "{length} bytes at once; an OSD takes {most}"
+    http_status = 413

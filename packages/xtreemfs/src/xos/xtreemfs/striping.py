@@ -60,10 +60,11 @@ class Striping(msgspec.Struct, array_like=True, frozen=True):
 
     def file_size(self, share_sizes: list[int]) -> int:
         """The least size of a file whose shares are so long: where its last byte is."""
-        ends = (self._end_of(share, place) for place, share in enumerate(share_sizes))
+        ends = (self.end_of(share, place) for place, share in enumerate(share_sizes))
         return max(ends, default=0)
 
-    def _end_of(self, share: int, place: int) -> int:
+    def end_of(self, share: int, place: int) -> int:
+        """Where in the file the last byte of *share* bytes at *place* ends."""
         if share == 0:
             return 0
         row, within = divmod(share - 1, self.size)

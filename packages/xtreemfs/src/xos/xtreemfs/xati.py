@@ -14,6 +14,7 @@ from xos.xtreemfs.api import (
     Changed,
     Claim,
     Extent,
+    Following,
     Found,
     Health,
     Inode,
@@ -30,6 +31,7 @@ from xos.xtreemfs.api import (
     ShareState,
     Space,
     Status,
+    Step,
     Update,
     Volume,
     VolumeRecord,
@@ -791,27 +793,47 @@ class OSDAsync(AsyncStub):
         result: Health = await self._caller.call("OSD.health", (), Health, deadline=deadline, retry=True)
         return result
 
-    async def replicate(
-        self, capability: Signed, offset: int, content: bytes, version: int, *, deadline: float | None = None
-    ) -> ShareState:
-        """From the primary: write number *version* of its term. Raises `StaleTerm`, `Gap`."""
-        result: ShareState = await self._caller.call(
-            "OSD.replicate", (capability, offset, content, version), ShareState, deadline=deadline, retry=True
+    async def state(self, file_id: str, *, deadline: float | None = None) -> ShareState:
+        """Only for MRCs and tools: what this OSD has of a file. Raises `UnknownFile`."""
+        result: ShareState = await self._caller.call("OSD.state", (file_id,), ShareState, deadline=deadline, retry=True)
+        return result
+
+    async def follow(self, capability: Signed, *, deadline: float | None = None) -> Following:
+        """From the machine that the capability's layout makes the primary: from now on it orders this share's writes.
+
+        The term is on disk when this returns: an older one is refused for ever. Answered when the promise to the
+        primary before it has run out (`PROMISE_SECONDS`), and makes the same promise to the new one.
+        Raises `BadCapability`, `StaleTerm`.
+        """
+        result: Following = await self._caller.call(
+            "OSD.follow", (capability,), Following, deadline=deadline, retry=True
         )
         return result
 
-    async def state(self, capability: Signed, *, deadline: float | None = None) -> ShareState:
-        """What this replica has of the file; a primary of a newer term asks a majority before it serves."""
-        result: ShareState = await self._caller.call(
-            "OSD.state", (capability,), ShareState, deadline=deadline, retry=True
-        )
+    async def hold(self, token: bytes, *, deadline: float | None = None) -> None:
+        """Renew the promise. Raises `StaleTerm`, `UnknownToken`."""
+        await self._caller.call("OSD.hold", (token,), None, deadline=deadline, retry=True)
+
+    async def replicate(self, token: bytes, step: Step, *, deadline: float | None = None) -> None:
+        """The next step of the term, and `hold`. Raises `StaleTerm`, `Gap` (this replica must be patched first)."""
+        await self._caller.call("OSD.replicate", (token, step), None, deadline=deadline, retry=True)
+
+    async def harden(self, token: bytes, *, deadline: float | None = None) -> None:
+        """Make what was replicated durable, and `hold`. Raises `StaleTerm`."""
+        await self._caller.call("OSD.harden", (token,), None, deadline=deadline, retry=True)
+
+    async def sums(self, token: bytes, first: int, count: int, *, deadline: float | None = None) -> bytes:
+        """The kept sums of *count* (at most 65,536) blocks, four bytes each."""
+        result: bytes = await self._caller.call("OSD.sums", (token, first, count), bytes, deadline=deadline, retry=True)
         return result
 
-    def fetch(
-        self, capability: Signed, offset: int, length: int, *, deadline: float | None = None
-    ) -> AsyncIterator[bytes]:
-        """Bytes of the share, checked, for a replica that fills itself."""
-        return self._caller.stream("OSD.fetch", (capability, offset, length), bytes, deadline=deadline)
+    async def patch(self, token: bytes, offset: int, content: bytes, *, deadline: float | None = None) -> None:
+        """Bytes as the primary has them, outside the order of steps. Raises `StaleTerm`."""
+        await self._caller.call("OSD.patch", (token, offset, content), None, deadline=deadline, retry=True)
+
+    async def adopt(self, token: bytes, size: int, epoch: int, version: int, *, deadline: float | None = None) -> None:
+        """This replica is now as the primary's after step *version* of its term. Raises `StaleTerm`."""
+        await self._caller.call("OSD.adopt", (token, size, epoch, version), None, deadline=deadline, retry=True)
 
 
 class OSDXati(BlockingStub):
@@ -872,20 +894,42 @@ class OSDXati(BlockingStub):
         result: Health = self._caller.call("OSD.health", (), Health, deadline=deadline, retry=True)
         return result
 
-    def replicate(
-        self, capability: Signed, offset: int, content: bytes, version: int, *, deadline: float | None = None
-    ) -> ShareState:
-        """From the primary: write number *version* of its term. Raises `StaleTerm`, `Gap`."""
-        result: ShareState = self._caller.call(
-            "OSD.replicate", (capability, offset, content, version), ShareState, deadline=deadline, retry=True
-        )
+    def state(self, file_id: str, *, deadline: float | None = None) -> ShareState:
+        """Only for MRCs and tools: what this OSD has of a file. Raises `UnknownFile`."""
+        result: ShareState = self._caller.call("OSD.state", (file_id,), ShareState, deadline=deadline, retry=True)
         return result
 
-    def state(self, capability: Signed, *, deadline: float | None = None) -> ShareState:
-        """What this replica has of the file; a primary of a newer term asks a majority before it serves."""
-        result: ShareState = self._caller.call("OSD.state", (capability,), ShareState, deadline=deadline, retry=True)
+    def follow(self, capability: Signed, *, deadline: float | None = None) -> Following:
+        """From the machine that the capability's layout makes the primary: from now on it orders this share's writes.
+
+        The term is on disk when this returns: an older one is refused for ever. Answered when the promise to the
+        primary before it has run out (`PROMISE_SECONDS`), and makes the same promise to the new one.
+        Raises `BadCapability`, `StaleTerm`.
+        """
+        result: Following = self._caller.call("OSD.follow", (capability,), Following, deadline=deadline, retry=True)
         return result
 
-    def fetch(self, capability: Signed, offset: int, length: int, *, deadline: float | None = None) -> Iterator[bytes]:
-        """Bytes of the share, checked, for a replica that fills itself."""
-        return self._caller.stream("OSD.fetch", (capability, offset, length), bytes, deadline=deadline)
+    def hold(self, token: bytes, *, deadline: float | None = None) -> None:
+        """Renew the promise. Raises `StaleTerm`, `UnknownToken`."""
+        self._caller.call("OSD.hold", (token,), None, deadline=deadline, retry=True)
+
+    def replicate(self, token: bytes, step: Step, *, deadline: float | None = None) -> None:
+        """The next step of the term, and `hold`. Raises `StaleTerm`, `Gap` (this replica must be patched first)."""
+        self._caller.call("OSD.replicate", (token, step), None, deadline=deadline, retry=True)
+
+    def harden(self, token: bytes, *, deadline: float | None = None) -> None:
+        """Make what was replicated durable, and `hold`. Raises `StaleTerm`."""
+        self._caller.call("OSD.harden", (token,), None, deadline=deadline, retry=True)
+
+    def sums(self, token: bytes, first: int, count: int, *, deadline: float | None = None) -> bytes:
+        """The kept sums of *count* (at most 65,536) blocks, four bytes each."""
+        result: bytes = self._caller.call("OSD.sums", (token, first, count), bytes, deadline=deadline, retry=True)
+        return result
+
+    def patch(self, token: bytes, offset: int, content: bytes, *, deadline: float | None = None) -> None:
+        """Bytes as the primary has them, outside the order of steps. Raises `StaleTerm`."""
+        self._caller.call("OSD.patch", (token, offset, content), None, deadline=deadline, retry=True)
+
+    def adopt(self, token: bytes, size: int, epoch: int, version: int, *, deadline: float | None = None) -> None:
+        """This replica is now as the primary's after step *version* of its term. Raises `StaleTerm`."""
+        self._caller.call("OSD.adopt", (token, size, epoch, version), None, deadline=deadline, retry=True)

@@ -45,7 +45,16 @@ from xos.xtreemfs.api.mrc import (
     Volume,
     What,
 )
-from xos.xtreemfs.api.osd import OSD, Health, Presented, ShareState, Written
+from xos.xtreemfs.api.osd import (
+    OSD,
+    PROMISE_SECONDS,
+    Following,
+    Health,
+    Presented,
+    ShareState,
+    Step,
+    Written,
+)
 from xos.xtreemfs.striping import Striping
 
 __all__ = [
@@ -59,6 +68,7 @@ __all__ = [
     "NOW",
     "OSD",
     "PRIMARY_SECONDS",
+    "PROMISE_SECONDS",
     "SUSPECT_SECONDS",
     "Access",
     "Ask",
@@ -67,6 +77,7 @@ __all__ = [
     "Changed",
     "Claim",
     "Extent",
+    "Following",
     "Found",
     "Health",
     "Inode",
@@ -84,6 +95,7 @@ __all__ = [
     "ShareState",
     "Space",
     "Status",
+    "Step",
     "Striping",
     "Update",
     "Volume",

@@ -3,17 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Protocol
 
 import msgspec
 
 from xos.common.identity import Kind
 from xos.common.signing import Signed
-from xos.dixi.api import call, service, stream
+from xos.dixi.api import call, service
 from xos.xtreemfs.api.files import Extent
 
 MACHINES = frozenset({Kind.MACHINE})
+PROMISE_SECONDS = 2.0
+"""For how long a replica follows no other primary than the one it heard last."""
 
 
 class Presented(msgspec.Struct, array_like=True, frozen=True):
@@ -39,8 +40,9 @@ class ShareState(msgspec.Struct, array_like=True, frozen=True):
     """Bytes of the share."""
     epoch: int
     term: int
+    """Of the primary that ordered the last change."""
     version: int
-    """Number of the last write of that term."""
+    """Number of the last change of that term."""
     damaged: int = 0
     """Blocks that the scrubber found damaged."""
 
@@ -58,6 +60,28 @@ class Health(msgspec.Struct, array_like=True, frozen=True):
     full: bool
     damaged: int
     """Shares with damage."""
+
+
+class Following(msgspec.Struct, array_like=True, frozen=True):
+    """A replica has promised to follow a primary."""
+
+    token: bytes
+    """For the primary's further calls."""
+    state: ShareState
+    promise: float
+    """Seconds, from when the call was sent, for which no other primary is followed."""
+
+
+class Step(msgspec.Struct, array_like=True, frozen=True):
+    """A change of a share, as its primary has ordered it."""
+
+    version: int
+    """Counts from 1 within the primary's term."""
+    epoch: int
+    offset: int
+    """Of a truncation: the share's new size."""
+    content: bytes | None = None
+    """None: a truncation."""
 
 
 @service
@@ -113,19 +137,49 @@ class OSD(Protocol):
         """How it is."""
         ...
 
-    # --- between OSDs (machines that the capability's layout names)
+    @call(reads=True, allow=MACHINES)
+    async def state(self, file_id: str) -> ShareState:
+        """Only for MRCs and tools: what this OSD has of a file. Raises `UnknownFile`."""
+        ...
+
+    # --- between OSDs, for files with replicas that are written to (`xos.xtreemfs.osd.replication`)
 
     @call(idempotent=True, allow=MACHINES)
-    async def replicate(self, capability: Signed, offset: int, content: bytes, version: int) -> ShareState:
-        """From the primary: write number *version* of its term. Raises `StaleTerm`, `Gap`."""
+    async def follow(self, capability: Signed) -> Following:
+        """From the machine that the capability's layout makes the primary: from now on it orders this share's writes.
+
+        The term is on disk when this returns: an older one is refused for ever. Answered when the promise to the
+        primary before it has run out (`PROMISE_SECONDS`), and makes the same promise to the new one.
+        Raises `BadCapability`, `StaleTerm`.
+        """
+        ...
+
+    @call(idempotent=True, allow=MACHINES)
+    async def hold(self, token: bytes) -> None:
+        """Renew the promise. Raises `StaleTerm`, `UnknownToken`."""
+        ...
+
+    @call(idempotent=True, allow=MACHINES)
+    async def replicate(self, token: bytes, step: Step) -> None:
+        """The next step of the term, and `hold`. Raises `StaleTerm`, `Gap` (this replica must be patched first)."""
+        ...
+
+    @call(idempotent=True, allow=MACHINES)
+    async def harden(self, token: bytes) -> None:
+        """Make what was replicated durable, and `hold`. Raises `StaleTerm`."""
         ...
 
     @call(reads=True, allow=MACHINES)
-    async def state(self, capability: Signed) -> ShareState:
-        """What this replica has of the file; a primary of a newer term asks a majority before it serves."""
+    async def sums(self, token: bytes, first: int, count: int) -> bytes:
+        """The kept sums of *count* (at most 65,536) blocks, four bytes each."""
         ...
 
-    @stream(allow=MACHINES)
-    def fetch(self, capability: Signed, offset: int, length: int) -> AsyncIterator[bytes]:
-        """Bytes of the share, checked, for a replica that fills itself."""
+    @call(idempotent=True, allow=MACHINES)
+    async def patch(self, token: bytes, offset: int, content: bytes) -> None:
+        """Bytes as the primary has them, outside the order of steps. Raises `StaleTerm`."""
+        ...
+
+    @call(idempotent=True, allow=MACHINES)
+    async def adopt(self, token: bytes, size: int, epoch: int, version: int) -> None:
+        """This replica is now as the primary's after step *version* of its term. Raises `StaleTerm`."""
         ...

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Checksums of a share, one CRC-32 for each block, in a file of their own beside it. Pure but for `zlib`.
 
-    "XOSSUMS1"  u32 state  u32 0      then a u32 for each block: CRC-32 xor that of a whole block of zeros
+    head (128 bytes, see `Head`)      then a u32 for each block: CRC-32 xor that of a whole block of zeros
 
 So a hole in the share is a hole in the file of sums, and costs nothing in either. The last block's sum is of as many
 bytes as it has. All numbers are little-endian.
@@ -17,19 +17,69 @@ from typing import NamedTuple
 
 BLOCK = 64 << 10
 """Bytes. The sum of a block is checked whenever any of it is read."""
-MAGIC = b"XOSSUMS1"
-HEAD = struct.Struct("<8sII")
+MAGIC = b"XOSSUMS2"
+HEAD = struct.Struct("<8sI4x8s8Q40x")
 SUM = struct.Struct("<I")
 _ZERO_BLOCK = zlib.crc32(bytes(BLOCK))
 
 
-class State(enum.IntEnum):
+class Synced(enum.IntEnum):
     """What the sums are worth after a power cut."""
 
     DIRTY = 0
     """The share was written to since: they may be older than it. Also a file of sums with nothing in it."""
     SYNCED = 1
     """Both were on disk, and fit."""
+
+
+class Mark(NamedTuple):
+    """What an OSD must not forget of a share besides its bytes."""
+
+    epoch: int = 0
+    """Of the last truncation; capabilities of an older one are refused."""
+    revision: int = 0
+    """Of the last revocation; capabilities of an older one are refused."""
+    layout: int = 0
+    """Version of the layout; capabilities of an older one are refused."""
+    promised: int = 0
+    """The latest term of a primary that this replica follows."""
+    term: int = 0
+    """Of the primary that ordered the last change."""
+    version: int = 0
+    """Number of the last change in that term."""
+
+
+class Head(NamedTuple):
+    """The beginning of a file of sums. In one sector, so that it is written whole."""
+
+    state: Synced = Synced.DIRTY
+    boot: bytes = bytes(8)
+    """Of the running kernel that wrote it: after another one began, changes that were not synced may be lost."""
+    mark: Mark = Mark()
+    synced_term: int = 0
+    """What `Mark.term` was when all was synced last."""
+    synced_version: int = 0
+
+    def pack(self) -> bytes:
+        """As on disk."""
+        return HEAD.pack(MAGIC, self.state, self.boot, *self.mark, self.synced_term, self.synced_version)
+
+    @classmethod
+    def unpack(cls, content: bytes) -> Head:
+        """From disk. What is no head is that of a share that has never been synced."""
+        if len(content) < HEAD.size:
+            return cls()
+        magic, state, boot, *numbers = HEAD.unpack(content[: HEAD.size])
+        if magic != MAGIC:
+            return cls()
+        known = Synced.SYNCED if state == Synced.SYNCED else Synced.DIRTY
+        return cls(known, boot, Mark(*numbers[:6]), *numbers[6:])
+
+    def found(self, boot: bytes) -> Head:
+        """What of it counts after a start on the kernel *boot*."""
+        if self.state is Synced.SYNCED or self.boot == boot:
+            return self
+        return self._replace(mark=self.mark._replace(term=self.synced_term, version=self.synced_version))
 
 
 class Span(NamedTuple):

@@ -13,15 +13,46 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from xos.common.files import sync_directory
 from xos.xtreemfs.errors import CorruptShare, OsdFull, ShareTooLarge
-from xos.xtreemfs.osd.checksums import BLOCK, HEAD, MAGIC, SUM, Span, State, blocks, place_of, sum_of, whole
+from xos.xtreemfs.osd.checksums import (
+    BLOCK,
+    HEAD,
+    SUM,
+    Head,
+    Mark,
+    Span,
+    Synced,
+    blocks,
+    place_of,
+    sum_of,
+    whole,
+)
 
 MOST_BYTES = 1 << 44
 """16 TiB: what ext4 holds in one file."""
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _ALL = range(0)
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+class State(NamedTuple):
+    """Of a share."""
+
+    size: int = 0
+    """Bytes."""
+    mark: Mark = Mark()
+
+
+Admit = Callable[[Mark], Mark]
+"""Looks at a share's mark while nothing else happens to it: raises, or returns the mark to be kept from now on."""
+
+
+def unchanged(mark: Mark) -> Mark:
+    """Admits everything."""
+    return mark
 
 
 class Share:
@@ -43,8 +74,9 @@ class Share:
         self._size = os.fstat(self._data).st_size
         self._named = False
         """Whether the directory has been synced since the files were made or opened."""
-        self._state = self._read_state()
-        self._suspect: range | None = _ALL if self._state is State.DIRTY and self._size else None
+        self._boot = boot_id()
+        self._head = Head.unpack(os.pread(self._sums, HEAD.size, 0)).found(self._boot)
+        self._suspect: range | None = _ALL if self._head.state is Synced.DIRTY and self._size else None
         """Blocks whose sums may be wrong through no damage."""
 
     def close(self) -> None:
@@ -58,61 +90,90 @@ class Share:
         """Bytes."""
         return self._size
 
-    def read(self, offset: int, length: int) -> bytes:
+    @property
+    def state(self) -> State:
+        """Its size, and what is kept beside the bytes."""
+        return State(self._size, self._head.mark)
+
+    def keep(self, admit: Admit, *, durable: bool = False) -> Mark:
+        """Keep another mark: it survives the end of this process; if *durable*, a power cut. Raises `OSError`."""
+        with self._lock:
+            mark = admit(self._head.mark)
+            if mark != self._head.mark:
+                self._write_head(self._head._replace(mark=mark, boot=self._boot))
+            if durable:
+                os.fdatasync(self._sums)
+                self._name()
+            return mark
+
+    def sums(self, first: int, count: int) -> bytes:
+        """The kept sums of *count* blocks; zero for holes and beyond the end. Raises `OSError`."""
+        with self._lock:
+            self._settle()
+            return b"".join(map(SUM.pack, self._read_sums(first, count)))
+
+    def read(self, offset: int, length: int, admit: Admit = unchanged) -> bytes:
         """At most *length* bytes, fewer at the end. Raises `CorruptShare`, `ShareTooLarge`, `OSError`."""
         self._check_reach(offset, length)
         with self._lock:
+            admit(self._head.mark)
             self._settle()
             end = min(offset + length, self._size)
             if offset >= end:
                 return b""
             first = offset - offset % BLOCK
             last = whole((end - 1) // BLOCK, self._size).end
-            content = memoryview(self._pread(first, last - first))
+            found = self._pread(first, last - first)
+            content = memoryview(found)
             sums = self._read_sums(first // BLOCK, -(-(last - first) // BLOCK))
             for number, span in enumerate(blocks(first, last - first)):
                 if sum_of(content[span.start - first : span.end - first]) != sums[number]:
                     raise CorruptShare(file_id=self.file_id, start=span.start, end=span.end)
-            return bytes(content[offset - first : end - first])
+            return found if (offset, end) == (first, last) else bytes(content[offset - first : end - first])
 
-    def write(self, offset: int, content: bytes | memoryview) -> None:
-        """Write; not durable before `sync`. Raises `CorruptShare`, `OsdFull`, `ShareTooLarge`, `OSError`."""
+    def write(self, offset: int, content: bytes | memoryview, admit: Admit = unchanged) -> State:
+        """Write, if *admit* lets it, and keep the mark that it returns; not durable before `sync`.
+
+        Raises `CorruptShare`, `OsdFull`, `ShareTooLarge`, `OSError`.
+        """
         content = memoryview(content)
         length = len(content)
         self._check_reach(offset, length)
-        if length == 0:
-            return
         with self._lock:
+            mark = admit(self._head.mark)
             self._settle()
-            self._mark_dirty()
-            if offset > self._size:
-                self._changing(_ALL, lambda: self._grow(offset))
-            touched = range(offset // BLOCK, (offset + length - 1) // BLOCK + 1)
-            self._changing(touched, lambda: self._put(offset, content))
+            if length:
+                self._write(offset, content)
+            self._keep(mark)
+            return State(self._size, mark)
 
-    def truncate(self, size: int) -> None:
+    def truncate(self, size: int, admit: Admit = unchanged) -> State:
         """Cut or grow to *size* bytes. As `write`."""
         self._check_reach(0, size)
         with self._lock:
+            mark = admit(self._head.mark)
             self._settle()
-            if size == self._size:
-                return
-            self._mark_dirty()
-            resize = self._grow if size > self._size else self._cut
-            self._changing(_ALL, lambda: resize(size))
+            if size != self._size:
+                self._mark_dirty()
+                resize = self._grow if size > self._size else self._cut
+                self._changing(_ALL, lambda: resize(size))
+            self._keep(mark)
+            return State(self._size, mark)
 
     def sync(self) -> None:
         """Make all of it durable. Raises `OSError`."""
         with self._lock:
             self._settle()
-            if self._state is State.SYNCED:
+            if self._head.state is Synced.SYNCED:
                 return
             os.fdatasync(self._data)
             os.fdatasync(self._sums)
-            if not self._named:
-                sync_directory(self._place)
-                self._named = True
-            self._write_state(State.SYNCED)
+            self._name()
+            mark = self._head.mark
+            synced = self._head._replace(
+                state=Synced.SYNCED, boot=self._boot, synced_term=mark.term, synced_version=mark.version
+            )
+            self._write_head(synced)
             os.fdatasync(self._sums)
 
     def scrub(self, index: int) -> bool:
@@ -134,6 +195,13 @@ class Share:
             self._size = os.fstat(self._data).st_size
             self._suspect = suspect
             raise self._refusal(error) from error
+
+    def _write(self, offset: int, content: memoryview) -> None:
+        self._mark_dirty()
+        if offset > self._size:
+            self._changing(_ALL, lambda: self._grow(offset))
+        touched = range(offset // BLOCK, (offset + len(content) - 1) // BLOCK + 1)
+        self._changing(touched, lambda: self._put(offset, content))
 
     def _put(self, offset: int, content: memoryview) -> None:
         spans = list(blocks(offset, len(content)))
@@ -222,22 +290,29 @@ class Share:
 
     # --- state
 
-    def _read_state(self) -> State:
-        head = os.pread(self._sums, HEAD.size, 0)
-        if len(head) < HEAD.size:
-            return State.DIRTY
-        magic, state, _ = HEAD.unpack(head)
-        return State.SYNCED if magic == MAGIC and state == State.SYNCED else State.DIRTY
+    def _write_head(self, head: Head) -> None:
+        self._pwrite(self._sums, head.pack(), 0)
+        self._head = head
 
-    def _write_state(self, state: State) -> None:
-        self._pwrite(self._sums, HEAD.pack(MAGIC, state, 0), 0)
-        self._state = state
+    def _keep(self, mark: Mark) -> None:
+        if mark != self._head.mark:
+            self._mark_dirty()
+            self._write_head(self._head._replace(mark=mark))
 
     def _mark_dirty(self) -> None:
         """Before bytes that are synced change: on disk, so that a power cut cannot make them look damaged."""
-        if self._state is State.SYNCED:
-            self._write_state(State.DIRTY)
+        was = self._head
+        if was.state is Synced.DIRTY and was.boot == self._boot:
+            return
+        self._write_head(was._replace(state=Synced.DIRTY, boot=self._boot))
+        if was.state is Synced.SYNCED:
             os.fdatasync(self._sums)
+
+    def _name(self) -> None:
+        """The directory, once: a file is only there when its name is."""
+        if not self._named:
+            sync_directory(self._place)
+            self._named = True
 
     # --- bytes
 
@@ -262,3 +337,8 @@ class Share:
     @staticmethod
     def _refusal(error: OSError) -> OSError | OsdFull:
         return OsdFull(detail=error.strerror or str(error)) if error.errno in _FULL else error
+
+
+def boot_id() -> bytes:
+    """Of the running kernel: what was written since it began is there still, unless the power went."""
+    return bytes.fromhex(_BOOT_ID.read_text().strip().replace("-", ""))[:8]

@@ -87,6 +87,10 @@ class ShareStore:
             sync_directory(data.parent)
         return there
 
+    def has(self, file_id: str) -> bool:
+        """Whether there is a share. Raises `BadFileId`."""
+        return self._files(file_id)[0].exists()
+
     def file_ids(self) -> Iterator[str]:
         """Every file that there is a share of, in no order."""
         for path in self._root.glob("*/*.data"):

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Who may do what at an OSD: capabilities, verified once, and the tokens that stand for them in later calls."""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from xos.common.errors import XosError
+from xos.common.identity import Identity, Kind
+from xos.common.signing import Signed, verify_signed
+from xos.common.tls import Trust
+from xos.xtreemfs.api import CAPABILITY_PURPOSE, CAPABILITY_SECONDS, Access, Capability
+from xos.xtreemfs.errors import BadCapability, UnknownToken
+
+TOKEN_BYTES = 16
+MOST_TOKENS = 100_000
+"""Kept in mind; the one that was used longest ago goes first, and is presented again."""
+MOST_PAYLOAD = 256 << 10
+"""Bytes of a capability: 256 OSDs in a row, and some replicas."""
+_decode = msgspec.msgpack.Decoder(Capability).decode
+
+
+@dataclasses.dataclass(slots=True)
+class Grant:
+    """What a token stands for."""
+
+    token: bytes
+    capability: Capability
+    signed: Signed
+    caller: str
+    """``str(Identity)`` of who may use it."""
+    peer: bool
+    """Whether it is another OSD of the file, not the holder."""
+    place: int
+    """Of this OSD in the row of its replica."""
+    replica: int
+    """Index of the replica that this OSD is part of."""
+    base: int | None = None
+    """How long the file was when this was presented first: from there it may grow by `Capability.room`."""
+
+    @property
+    def file_id(self) -> str:
+        """Of the file."""
+        return self.capability.file_id
+
+    @property
+    def row(self) -> tuple[str, ...]:
+        """The OSDs that keep copies of the same share, by replica."""
+        return tuple(replica.osds[self.place] for replica in self.capability.layout.replicas)
+
+    @property
+    def is_primary(self) -> bool:
+        """Whether this OSD orders the writes of its share."""
+        return self.replica == self.capability.layout.primary
+
+
+class Admission:
+    """Capabilities that one OSD has verified. They do not outlive it; whoever holds one presents it again."""
+
+    def __init__(
+        self, node: str, trust: Trust, mrcs: Sequence[str], now: Callable[[], float], most: int = MOST_TOKENS
+    ) -> None:
+        """*mrcs*: patterns of machine names whose signature counts. *now*: Unix seconds."""
+        self._node, self._trust, self._mrcs, self._now, self._most = node, trust, tuple(mrcs), now, most
+        self._grants: OrderedDict[bytes, Grant] = OrderedDict()
+        self._tokens: dict[tuple[bytes, str], bytes] = {}
+        """The same capability, presented again by the same, has the same token."""
+        self._gone: OrderedDict[str, float] = OrderedDict()
+        """Deleted files, and until when capabilities for them may be about."""
+
+    def is_mrc(self, caller: Identity) -> bool:
+        """Whether a machine may sign, revoke and delete."""
+        return caller.kind is Kind.MACHINE and any(fnmatch.fnmatchcase(caller.name, each) for each in self._mrcs)
+
+    def present(self, signed: Signed, caller: Identity) -> Grant:
+        """Verify a capability that *caller* shows. Raises `BadCapability`."""
+        known = self._tokens.get((signed.signature, str(caller)))
+        if known is not None and self._grants[known].signed == signed:
+            return self.grant(known, caller)
+        capability = self._verified(signed)
+        holds = capability.holder == str(caller)
+        place = self._place(capability)
+        named = {osd for replica in capability.layout.replicas for osd in replica.osds}
+        peer = not holds and caller.kind is Kind.MACHINE and caller.name in named
+        if not holds and not peer:
+            raise BadCapability(file_id=capability.file_id, detail=f"it is not for {caller}")
+        token = secrets.token_bytes(TOKEN_BYTES)
+        grant = Grant(token, capability, signed, str(caller), peer, place[1], place[0])
+        self._grants[token] = grant
+        self._tokens[signed.signature, grant.caller] = token
+        while len(self._grants) > self._most:
+            self._forget(next(iter(self._grants)))
+        return grant
+
+    def grant(self, token: bytes, caller: Identity) -> Grant:
+        """What *token* allows *caller*. Raises `UnknownToken`, `BadCapability` (expired)."""
+        grant = self._grants.get(token)
+        if grant is None or grant.caller != str(caller):
+            raise UnknownToken
+        self._check_alive(grant.capability)
+        self._grants.move_to_end(token)
+        return grant
+
+    def bury(self, file_id: str) -> None:
+        """A file is deleted: its capabilities are worth nothing any more."""
+        now = self._now()
+        while self._gone and next(iter(self._gone.values())) < now:
+            self._gone.popitem(last=False)
+        self._gone[file_id] = now + 2 * CAPABILITY_SECONDS
+
+    def _forget(self, token: bytes) -> None:
+        grant = self._grants.pop(token)
+        self._tokens.pop((grant.signed.signature, grant.caller), None)
+
+    def _verified(self, signed: Signed) -> Capability:
+        if len(signed.payload) > MOST_PAYLOAD:
+            raise BadCapability(file_id="?", detail=f"it has {len(signed.payload)} bytes")
+        try:
+            capability = _decode(signed.payload)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise BadCapability(file_id="?", detail=f"it cannot be read: {error}") from error
+        try:
+            signer = verify_signed(signed, self._trust, purpose=CAPABILITY_PURPOSE, at=self._now(), kind=Kind.MACHINE)
+        except XosError as error:
+            raise BadCapability(file_id=capability.file_id[:80], detail=error.message) from error
+        if not self.is_mrc(signer):
+            raise BadCapability(file_id=capability.file_id[:80], detail=f"{signer} signs none here (setting mrcs)")
+        self._check_alive(capability)
+        return capability
+
+    def _check_alive(self, capability: Capability) -> None:
+        if capability.file_id in self._gone:
+            raise BadCapability(file_id=capability.file_id, detail="the file is deleted")
+        left = capability.expires - self._now()
+        if left <= 0:
+            raise BadCapability(file_id=capability.file_id, detail="it has expired")
+        if left > 2 * CAPABILITY_SECONDS:  # nobody could take it back
+            raise BadCapability(file_id=capability.file_id, detail="it is good for too long; compare the clocks")
+
+    def _place(self, capability: Capability) -> tuple[int, int]:
+        layout = capability.layout
+        width = layout.striping.width
+        if any(len(replica.osds) != width for replica in layout.replicas):
+            raise BadCapability(file_id=capability.file_id, detail=f"a replica has not {width} OSDs")
+        if len({osd for replica in layout.replicas for osd in replica.osds}) != width * len(layout.replicas):
+            raise BadCapability(file_id=capability.file_id, detail="an OSD is named twice")
+        if not 0 <= layout.primary < len(layout.replicas):
+            raise BadCapability(file_id=capability.file_id, detail="its primary is no replica")
+        for number, replica in enumerate(layout.replicas):
+            if self._node in replica.osds:
+                return number, replica.osds.index(self._node)
+        raise BadCapability(file_id=capability.file_id, detail=f"{self._node} holds nothing of it")
+
+
+def check_access(grant: Grant, wanted: Access) -> None:
+    """Raises `BadCapability` unless it allows one of *wanted*."""
+    if not wanted & grant.capability.access:
+        raise BadCapability(file_id=grant.file_id, detail=f"it does not allow to {wanted.name}".lower())

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The store of an OSD as its event loop sees it: each call runs in a thread. What the disk says becomes our errors."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol, TypeVar
+
+from xos.xtreemfs.errors import DiskFailed, UnknownFile
+from xos.xtreemfs.osd.share import Admit, Share, State
+from xos.xtreemfs.osd.store import ShareStore
+
+T = TypeVar("T")
+THREADS = 8
+
+
+class Disk(Protocol):
+    """Shares. Raises `CorruptShare`, `OsdFull`, `DiskFailed`, and whatever the *admit* that it is given raises."""
+
+    async def state(self, file_id: str) -> State:
+        """Of the share; all zero when there is none."""
+        ...
+
+    async def read(self, file_id: str, offset: int, length: int, admit: Admit) -> bytes:
+        """Fewer bytes at the end, none where there is no share."""
+        ...
+
+    async def write(self, file_id: str, offset: int, content: bytes, admit: Admit) -> State:
+        """Survives the end of the process when this returns."""
+        ...
+
+    async def truncate(self, file_id: str, size: int, admit: Admit) -> State:
+        """As `write`."""
+        ...
+
+    async def keep(self, file_id: str, admit: Admit, *, durable: bool) -> State:
+        """Keep another mark; *durable*: through a power cut."""
+        ...
+
+    async def sync(self, file_id: str) -> State:
+        """All of it survives a power cut when this returns."""
+        ...
+
+    async def sums(self, file_id: str, first: int, count: int) -> bytes:
+        """Of blocks, four bytes each."""
+        ...
+
+
+class LocalDisk:
+    """Satisfies `Disk` with a `ShareStore`."""
+
+    def __init__(self, store: ShareStore) -> None:
+        self._store = store
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="osd-disk")
+
+    def close(self) -> None:
+        """Sync everything. Raises `OSError`."""
+        self._pool.shutdown()
+        self._store.close()
+
+    async def state(self, file_id: str) -> State:
+        """See `Disk`."""
+        return await self._there(file_id, lambda share: share.state, State())
+
+    async def read(self, file_id: str, offset: int, length: int, admit: Admit) -> bytes:
+        """See `Disk`."""
+        return await self._there(file_id, lambda share: share.read(offset, length, admit), b"")
+
+    async def write(self, file_id: str, offset: int, content: bytes, admit: Admit) -> State:
+        """See `Disk`."""
+        return await self._made(file_id, lambda share: share.write(offset, content, admit))
+
+    async def truncate(self, file_id: str, size: int, admit: Admit) -> State:
+        """See `Disk`."""
+        return await self._made(file_id, lambda share: share.truncate(size, admit))
+
+    async def keep(self, file_id: str, admit: Admit, *, durable: bool) -> State:
+        """See `Disk`."""
+
+        def keep(share: Share) -> State:
+            share.keep(admit, durable=durable)
+            return share.state
+
+        return await self._made(file_id, keep)
+
+    async def sync(self, file_id: str) -> State:
+        """See `Disk`."""
+
+        def sync(share: Share) -> State:
+            share.sync()
+            return share.state
+
+        return await self._there(file_id, sync, State())
+
+    async def sums(self, file_id: str, first: int, count: int) -> bytes:
+        """See `Disk`."""
+        return await self._there(file_id, lambda share: share.sums(first, count), bytes(4 * count))
+
+    async def delete(self, file_id: str) -> bool:
+        """See `ShareStore.delete`."""
+        return await self.run(lambda: self._store.delete(file_id))
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """*work* in a thread. Raises what it raises, `DiskFailed` for what the system says."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        except OSError as error:
+            raise DiskFailed(detail=_plain(error)) from error
+
+    async def _made(self, file_id: str, work: Callable[[Share], T]) -> T:
+        def run() -> T:
+            with self._store.share(file_id, create=True) as share:
+                return work(share)
+
+        return await self.run(run)
+
+    async def _there(self, file_id: str, work: Callable[[Share], T], otherwise: T) -> T:
+        def run() -> T:
+            try:
+                with self._store.share(file_id) as share:
+                    return work(share)
+            except UnknownFile:
+                return otherwise
+
+        return await self.run(run)
+
+
+def _plain(error: OSError) -> str:
+    return "it is read-only" if error.errno == errno.EROFS else os.strerror(error.errno or errno.EIO)

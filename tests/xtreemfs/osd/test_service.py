@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""An OSD serves whoever shows a good capability, and nobody else; over real TLS."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from support.dixi import Grid, make_grid
+from support.osds import FILE, SINGLE, address_of, capability, configured, connected, running
+from xos.common.signing import sign
+from xos.common.tls import Credential
+from xos.dixi.errors import NotAllowed
+from xos.xtreemfs.api import MOST_BYTES, Access, Capability, Extent, Layout, Replica, Striping
+from xos.xtreemfs.errors import (
+    BadCapability,
+    BadFileId,
+    CorruptShare,
+    PieceTooLarge,
+    Refused,
+    ShareTooLarge,
+    UnknownFile,
+    UnknownToken,
+)
+
+from .conftest import One
+
+
+async def test_what_is_written_is_read(osd: One) -> None:
+    presented = await osd.user.present(osd.capability())
+    assert presented.extent == Extent(0, 1)
+    assert (await osd.user.write(presented.token, 5, b"hello", 1)).extent == Extent(10, 1)
+    assert await osd.user.read(presented.token, 0, 100) == bytes(5) + b"hello"
+    assert await osd.user.read(presented.token, 10, 100) == b""
+    assert (await osd.user.sync(presented.token)).extent == Extent(10, 1)
+
+
+async def test_the_largest_piece_goes_through_and_no_larger_one(osd: One) -> None:
+    token, content = await osd.token(), os.urandom(MOST_BYTES)
+    await osd.user.write(token, 0, content, 1)
+    assert await osd.user.read(token, 0, MOST_BYTES) == content
+    with pytest.raises(PieceTooLarge):
+        await osd.user.write(token, 0, content + b"x", 2)
+    with pytest.raises(PieceTooLarge):
+        await osd.user.read(token, 0, MOST_BYTES + 1)
+    for offset in (-1, 1 << 44, 1 << 62):
+        with pytest.raises(ShareTooLarge):
+            await osd.user.write(token, offset, b"x", 3)
+
+
+async def test_a_truncation_cuts_what_this_osd_has_of_the_file(osd: One) -> None:
+    layout = Layout(Striping(4096, 2), (Replica(("other", "osd1")),))
+    token = await osd.token(layout=layout)
+    assert (await osd.user.write(token, 0, b"x" * 8192, 1)).extent == Extent(4096 * 4, 1)
+    token = await osd.token(layout=layout, epoch=2)
+    assert (await osd.user.truncate(token, 4096 + 10)).extent == Extent(4106, 2)
+    assert await osd.user.read(token, 0, 8192) == b"x" * 10
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"expires": int(time.time()) - 1}, "expired"),
+        ({"expires": int(time.time()) + 100_000}, "too long"),
+        ({"holder": "bob@demo"}, "not for alice"),
+        ({"layout": Layout(Striping(), (Replica(("osd2",)),))}, "holds nothing"),
+        ({"layout": Layout(Striping(4096, 2), (Replica(("osd1",)),))}, "not 2 OSDs"),
+        ({"layout": Layout(Striping(4096, 2), (Replica(("osd1", "osd1")),))}, "twice"),
+        ({"layout": Layout(Striping(), ())}, "no replica"),
+        ({"layout": msgspec.structs.replace(SINGLE, primary=7)}, "no replica"),
+    ],
+)
+async def test_a_capability_that_is_not_for_this_is_refused(osd: One, change: dict[str, Any], said: str) -> None:
+    with pytest.raises(BadCapability, match=said):
+        await osd.user.present(osd.capability(**change))
+
+
+async def test_a_forged_capability_is_refused(osd: One, grid: Grid) -> None:
+    good = osd.capability(access=Access.READ)
+    more = msgspec.msgpack.encode(
+        msgspec.structs.replace(msgspec.msgpack.decode(good.payload, type=Capability), access=Access.WRITE)
+    )
+    forged = {
+        "payload": msgspec.structs.replace(good, payload=more),
+        "signature": msgspec.structs.replace(good, signature=good.signature[:-1] + b"\0"),
+        "rubbish": sign(b"\xc1\xff", osd.pen, purpose=good.purpose),
+        "purpose": sign(good.payload, osd.pen, purpose="job"),
+        "user": sign(good.payload, grid.user, purpose=good.purpose),
+        "machine": sign(good.payload, grid.make_machine("node7"), purpose=good.purpose),
+        "authority": sign(good.payload, make_grid().make_machine("mrc1"), purpose=good.purpose),
+        "large": sign(bytes(1 << 20), osd.pen, purpose=good.purpose),
+    }
+    for signed in forged.values():
+        with pytest.raises(BadCapability):
+            await osd.user.present(signed)
+    await osd.user.present(good)
+
+
+async def test_a_token_serves_nobody_but_its_holder(osd: One, grid: Grid) -> None:
+    token = await osd.token()
+    with connected(osd.address, grid, grid.make_user("bob")) as bob:
+        with pytest.raises(UnknownToken):
+            await bob.read(token, 0, 1)
+        with pytest.raises(BadCapability):
+            await bob.present(osd.capability())
+    for wrong in (b"", b"x" * 16, token[:-1], token + b"x"):
+        with pytest.raises(UnknownToken):
+            await osd.user.read(wrong, 0, 1)
+
+
+async def test_a_token_allows_what_its_capability_says(osd: One) -> None:
+    reading, writing = await osd.token(access=Access.READ), await osd.token(access=Access.WRITE)
+    await osd.user.write(writing, 0, b"x", 1)
+    assert await osd.user.read(reading, 0, 9) == b"x"
+    for refused in (
+        osd.user.write(reading, 0, b"x", 1),
+        osd.user.truncate(reading, 0),
+        osd.user.read(writing, 0, 1),
+    ):
+        with pytest.raises(BadCapability):
+            await refused
+    for token in (reading, writing):
+        await osd.user.sync(token)
+
+
+async def test_a_token_ends_with_its_capability(osd: One) -> None:
+    token = await osd.token(expires=int(time.time()) + 2)
+    await osd.user.write(token, 0, b"x", 1)
+
+    async def read_on() -> None:
+        while True:
+            await osd.user.read(token, 0, 1)
+
+    with pytest.raises(BadCapability, match="expired"):
+        await read_on()
+
+
+@pytest.mark.parametrize(
+    "newer", [{"epoch": 2}, {"layout": msgspec.structs.replace(SINGLE, version=1)}, {"revision": 1}]
+)
+async def test_once_a_newer_capability_was_used_an_older_one_is_refused(osd: One, newer: dict[str, Any]) -> None:
+    old = await osd.token()
+    await osd.user.write(old, 0, b"old", 1)
+    new = await osd.token(**newer)
+    await osd.user.write(new, 0, b"new", 1)
+    for refused in (osd.user.write(old, 0, b"xxx", 2), osd.user.read(old, 0, 3), osd.user.present(osd.capability())):
+        with pytest.raises(BadCapability):
+            await refused
+    assert await osd.user.read(new, 0, 3) == b"new"
+
+
+async def test_a_revoked_capability_is_refused_also_after_a_restart(
+    grid: Grid, mrc: Credential, tmp_path: Path
+) -> None:
+    config = configured(grid, "osd1", tmp_path)
+    old, new = capability(mrc, "alice@demo"), capability(mrc, "alice@demo", revision=4)
+    async with running(config) as daemon:
+        with connected(address_of(daemon), grid) as user, connected(address_of(daemon), grid, mrc) as signer:
+            token = (await user.present(old)).token
+            await user.write(token, 0, b"x", 1)
+            await signer.revoke(FILE, 4)
+            with pytest.raises(BadCapability, match="revoked"):
+                await user.read(token, 0, 1)
+    async with running(config) as daemon:
+        with connected(address_of(daemon), grid) as user:
+            with pytest.raises(UnknownToken):
+                await user.read(token, 0, 1)
+            with pytest.raises(BadCapability, match="revoked"):
+                await user.present(old)
+            assert await user.read((await user.present(new)).token, 0, 9) == b"x"
+
+
+async def test_only_mrcs_revoke_and_delete(osd: One, grid: Grid) -> None:
+    with connected(osd.address, grid, grid.make_machine("node7")) as other:
+        for refused in (other.delete([FILE]), other.revoke(FILE, 9), osd.user.delete([FILE])):
+            with pytest.raises(NotAllowed):
+                await refused
+
+
+async def test_a_deleted_file_stays_deleted(osd: One) -> None:
+    token = await osd.token()
+    await osd.user.write(token, 0, b"x", 1)
+    await osd.mrc.delete([FILE, "demo-none"])
+    await osd.mrc.delete([FILE])
+    with pytest.raises(BadCapability, match="deleted"):
+        await osd.user.write(token, 0, b"x", 1)
+    with pytest.raises(BadCapability, match="deleted"):
+        await osd.user.present(osd.capability())
+    with pytest.raises(UnknownFile):
+        await osd.mrc.state(FILE)
+    assert await osd.mrc.shares("", 10) == []
+
+
+async def test_it_lists_its_shares_page_by_page(osd: One) -> None:
+    for number in range(5):
+        token = await osd.token(file_id=f"demo-{number}")
+        await osd.user.write(token, 0, b"x" * (number + 1), 1)
+    first = await osd.mrc.shares("", 3)
+    rest = await osd.mrc.shares(first[-1].file_id, 3)
+    assert [(share.file_id, share.size) for share in (*first, *rest)] == [(f"demo-{n}", n + 1) for n in range(5)]
+
+
+async def test_a_file_grows_no_further_than_its_quota_has_room(osd: One) -> None:
+    token = await osd.token(room=10)
+    await osd.user.write(token, 0, b"x" * 10, 1)
+    await osd.user.write(token, 0, b"y" * 10, 2)
+    with pytest.raises(Refused) as refused:
+        await osd.user.write(token, 1, b"x" * 10, 3)
+    assert refused.value.data["errno"] == errno.EDQUOT
+
+
+async def test_damage_on_disk_is_told_and_the_rest_is_served(osd: One) -> None:
+    token = await osd.token()
+    await osd.user.write(token, 0, os.urandom(200_000), 1)
+    await osd.user.sync(token)
+    (data,) = osd.data.glob("shares/*/*.data")
+    with data.open("r+b") as file:
+        file.seek(70_000)
+        file.write(b"damage")
+    assert len(await osd.user.read(token, 0, 65536)) == 65536
+    with pytest.raises(CorruptShare):
+        await osd.user.read(token, 65536, 10)
+
+
+async def test_it_says_how_it_is(osd: One) -> None:
+    health = await osd.user.health()
+    assert 0 < health.free <= health.total
+    assert not health.read_only
+
+
+async def test_a_capability_of_another_file_opens_only_that_file(osd: One) -> None:
+    token = await osd.token(file_id="demo-2")
+    await osd.user.write(token, 0, b"two", 1)
+    assert await osd.user.read(await osd.token(), 0, 3) == b""
+    for wrong in ("../../etc/passwd", "", "A" * 10, "a" * 65):
+        with pytest.raises(BadFileId):
+            await osd.user.present(osd.capability(file_id=wrong))
