@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
     rpms.add_argument("package", nargs="*", help="only these and what they need (all)")
     rpms.add_argument("--checkout", type=Path, default=Path(), help="the Git checkout (here)")
     rpms.add_argument("--out", type=Path, default=Path("build/rpms"), help="where the RPMs go (%(default)s)")
-    rpms.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many at once (%(default)s)")
+    rpms.add_argument("--jobs", type=int, help="how many at once (as many as there are processors)")
     repo = what.add_parser("repo", parents=[common], help="sign the packages and make the repository")
     repo.add_argument("--rpms", type=Path, default=Path("build/rpms"), help="what to publish (%(default)s)")
     repo.add_argument("--out", type=Path, default=Path("build/repo"), help="the repository (%(default)s)")
@@ -101,7 +101,7 @@ async def _run(args: argparse.Namespace) -> None:
                 out=args.out.absolute(),
                 cache=args.cache.absolute(),
                 only=tuple(args.package),
-                jobs=max(1, args.jobs),
+                jobs=max(1, args.jobs or os.cpu_count() or 1),
             )
             await make_rpms(options, to_stderr)
         case "repo":
