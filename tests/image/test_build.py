@@ -9,6 +9,7 @@ import hashlib
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -79,8 +80,8 @@ class World:
         """Index the packages that are there, whatever they are, and sign that with the true key."""
         key = asyncio.run(signer(self.keys, self.tools, self.log))
         sandbox = key.inside(self.tools).also(Bind(repo, "/repo", writable=True))
-        index = "createrepo_c -q . && GNUPGHOME=/keys/gnupg gpg --batch --yes --detach-sign --armor repodata/repomd.xml"
-        self.run(sandbox, f"set -e; cd /repo/{MAIN}; rm -rf repodata; {index}")
+        index = "createrepo_c -q . && gpg --batch --yes --detach-sign --armor repodata/repomd.xml"
+        self.run(sandbox, f"set -e; . {TOOLS}/keyring; cd /repo/{MAIN}; rm -rf repodata; {index}")
 
 
 @pytest.fixture(scope="module")
@@ -211,8 +212,8 @@ def test_metadata_signed_by_another_key_is_refused(world: World) -> None:
     repo = world.copy("foreign-metadata")
     other = asyncio.run(signer(world.place / "other-keys", world.tools, world.log))
     sandbox = other.inside(world.tools).also(Bind(repo, "/repo", writable=True))
-    sign = "GNUPGHOME=/keys/gnupg gpg --batch --yes --detach-sign --armor repodata/repomd.xml"
-    world.run(sandbox, f"cd /repo/{MAIN} && {sign}")
+    sign = "gpg --batch --yes --detach-sign --armor repodata/repomd.xml"
+    world.run(sandbox, f"set -e; . {TOOLS}/keyring; cd /repo/{MAIN}; {sign}")
     assert "GPG" in refused(world, repo, "xos-common")
 
 
@@ -259,6 +260,32 @@ def test_after_a_rotation_both_keys_are_published_and_all_is_signed_by_the_new_o
     )
     assert new[-16:].lower() in told
     assert old[-16:].lower() not in told.splitlines()[-1]
+
+
+def test_several_builds_with_one_directory_of_keys_make_one_key_and_sign_at_once(world: World, tmp_path: Path) -> None:
+    keys, text = tmp_path / "keys", tmp_path / "text"
+    text.write_text("all of it")
+
+    async def build(number: int) -> bytes:
+        log = tmp_path / f"{number}.log"
+        key = await signer(keys, world.tools, log)
+        inside = key.inside(world.tools).also(Bind(text, "/run/file"))
+        made = [await inside.run([f"{TOOLS}/sign-file", key.fingerprint, "1"], step="sign", log=log) for _ in range(3)]
+        assert len(set(made)) == 1
+        return made[0]
+
+    async def at_once() -> list[bytes]:
+        return await asyncio.gather(*map(build, range(4)))
+
+    assert len(set(asyncio.run(at_once()))) == 1
+    assert len((keys / "fingerprints").read_text().split()) == 1
+    assert {path.name for path in (keys / "gnupg").iterdir()} <= {
+        "pubring.kbx",
+        "trustdb.gpg",
+        "private-keys-v1.d",
+        "openpgp-revocs.d",
+    }
+    assert stat.S_IMODE((keys / "gnupg/private-keys-v1.d").stat().st_mode) == 0o700
 
 
 def test_the_urpmi_media_pass_our_reader(world: World) -> None:

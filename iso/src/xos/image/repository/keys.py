@@ -2,12 +2,17 @@
 """The key that signs packages and metadata: made once, kept outside the checkout and the cache, changed by rotation.
 
 The directory holds a GnuPG home and ``fingerprints``: one a line, the key that signs first, those before it after it.
+Several builds may use it at once: they only read it, and one at a time makes a key (``lock``).
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import fcntl
 import os
 import socket
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
@@ -18,6 +23,7 @@ from xos.image.repository.packages import TOOLS
 from xos.image.sandbox import Bind, Sandbox
 
 LIFETIME = "2y"
+POLL_SECONDS = 0.1
 
 
 class Signer(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,7 +36,7 @@ class Signer(msgspec.Struct, frozen=True, kw_only=True):
 
     def inside(self, sandbox: Sandbox) -> Sandbox:
         """The sandbox with the keys in it."""
-        return sandbox.also(Bind(self.directory, "/keys", writable=True))
+        return sandbox.also(Bind(self.directory, "/keys"))
 
 
 def key_directory() -> Path:
@@ -43,9 +49,11 @@ def key_directory() -> Path:
 async def signer(directory: Path, sandbox: Sandbox, log: Path) -> Signer:
     """The key of *directory*, made if there is none. Raises `BadKey`."""
     if not (directory / "fingerprints").exists():
-        await rotate(directory, sandbox, log)
+        async with _alone(directory):
+            if not (directory / "fingerprints").exists():
+                await _make(directory, sandbox, log)
     known = (directory / "fingerprints").read_text().split()
-    inside = sandbox.also(Bind(directory, "/keys", writable=True))
+    inside = sandbox.also(Bind(directory, "/keys"))
     try:
         public = await inside.run([f"{TOOLS}/export-key", *known], step="reading the signing key", log=log)
     except StepFailed as error:
@@ -55,7 +63,24 @@ async def signer(directory: Path, sandbox: Sandbox, log: Path) -> Signer:
 
 async def rotate(directory: Path, sandbox: Sandbox, log: Path) -> str:
     """Make a new key, which signs from now on; the ones before stay published. Returns its fingerprint."""
+    async with _alone(directory):
+        return await _make(directory, sandbox, log)
+
+
+@contextlib.asynccontextmanager
+async def _alone(directory: Path) -> AsyncIterator[None]:
+    """Nobody else makes a key in the directory meanwhile; that takes a second or so."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (directory / "lock").open("a") as lock:
+        while True:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            await asyncio.sleep(POLL_SECONDS)
+        yield
+
+
+async def _make(directory: Path, sandbox: Sandbox, log: Path) -> str:
     file = directory / "fingerprints"
     before = file.read_text().split() if file.exists() else []
     name = f"XtreemOS packages <packages@{socket.gethostname()}>"
