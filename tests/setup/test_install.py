@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
+import secrets
 import signal
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -21,6 +26,7 @@ from xos.setup.install import ask, disks
 from xos.setup.install.command import consoles, for_first_boot, main
 from xos.setup.install.disks import Device, choose, claim, described, parsed, partition, uses
 from xos.setup.install.errors import (
+    AlreadyRuns,
     DiskBusy,
     DiskFull,
     DiskSmall,
@@ -30,6 +36,7 @@ from xos.setup.install.errors import (
     UnknownFlavour,
     WrongDisk,
 )
+from xos.setup.install.leftovers import PREFIX, alone, left_mounted
 from xos.setup.install.medium import Medium
 from xos.setup.install.writing import Installer, Plan, _no_new_initrd, _terminated
 from xos.setup.node.answers import Answers, Core, Install, Network, Resource, System, from_file
@@ -56,6 +63,7 @@ RAID = device(
     ),
 )
 OLD = device("/dev/sdd", children=(Device(path="/dev/sdd1", type="part", size=GB, fstype="ext4", mountpoints=(None,)),))
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 ALL = (EMPTY, SMALL, LOCKED, ROOT, SWAP, RAID, OLD)
 
 
@@ -245,11 +253,13 @@ def installer(tmp_path: Path) -> Installer:
     return Installer(Plan(disk=EMPTY, flavour="core", answers=""), medium(tmp_path), tmp_path / "log")
 
 
+@as_root
 def test_what_programs_say_is_in_the_log_and_what_they_print_is_returned(installer: Installer) -> None:
     assert installer._do(["sh", "-c", "cat; echo wrong >&2"], stdin="right\n") == "right\n"
     assert installer.log.read_text() == "$ sh -c cat; echo wrong >&2\nwrong\nright\n"
 
 
+@as_root
 @pytest.mark.parametrize(
     ("says", "kind"), [("No space left on device", DiskFull), ("no such package", StepFailed), ("", StepFailed)]
 )
@@ -261,6 +271,7 @@ def test_a_step_that_fails_is_told_with_its_last_words(installer: Installer, say
     assert says in told.value.message
 
 
+@as_root
 def test_a_shutdown_ends_the_program_that_runs_and_cleans_up(installer: Installer) -> None:
     timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM))
     began = time.monotonic()
@@ -282,6 +293,90 @@ def test_an_installation_that_was_interrupted_says_what_the_disk_holds(
     monkeypatch.setattr(installer, "_partition", interrupt)
     with pytest.raises(Interrupted, match="while partitioning: /dev/vda holds a part of a system"):
         installer.run()
+
+
+MOUNTINFO = """\
+21 1 0:5 / / rw - overlay overlay rw
+60 21 8:3 / /tmp/xos-install-a1 rw - ext4 /dev/vda3 rw
+61 60 0:6 / /tmp/xos-install-a1/proc rw - proc proc rw
+62 60 0:7 / /tmp/xos-install-a1/run/a\\040b rw - tmpfs tmpfs rw
+63 21 0:8 / /tmp/xos-installed rw - tmpfs tmpfs rw
+64 21 0:8 / /home/tmp/xos-install-a1 rw - tmpfs tmpfs rw
+"""
+
+
+def test_what_a_killed_installation_left_mounted_is_found_innermost_first() -> None:
+    top = "/tmp/xos-install-a1"
+    assert left_mounted(MOUNTINFO) == [f"{top}/run/a b", f"{top}/proc", top]
+
+
+def test_two_installations_do_not_run_at_once(tmp_path: Path) -> None:
+    with alone(tmp_path / "lock"), pytest.raises(AlreadyRuns), alone(tmp_path / "lock"):
+        pass
+    with alone(tmp_path / "lock"):
+        pass
+
+
+KILLED = """
+import os, pathlib, sys, tempfile
+from xos.setup.install.disks import Device
+from xos.setup.install.leftovers import PREFIX
+from xos.setup.install.medium import Medium
+from xos.setup.install.writing import Installer, Plan
+disk = Device(path="/dev/none", type="disk", size=1)
+installer = Installer(Plan(disk=disk, flavour="core", answers=""), Medium(pathlib.Path("/")), pathlib.Path(sys.argv[1]))
+place = tempfile.mkdtemp(prefix=PREFIX, dir="/tmp")
+for where in (place, f"{place}/inner"):
+    pathlib.Path(where).mkdir(exist_ok=True)
+    installer._do(["mount", "-t", "tmpfs", "tmpfs", where])
+print(place, flush=True)
+installer._do(["sh", "-c", f"cd {place}/inner; sleep {sys.argv[2]} & wait"])
+"""
+
+
+@as_root
+def test_after_kill_9_nothing_runs_on_and_the_next_one_unmounts_what_is_left(tmp_path: Path) -> None:
+    # In a mount name space of its own, which another process keeps: the mounts are nobody else's.
+    seconds = f"1000.{secrets.randbelow(10**9)}"
+    words = [sys.executable, "-c", KILLED, str(tmp_path / "log"), seconds]
+    with contextlib.ExitStack() as stack:
+
+        def start(*command: str) -> subprocess.Popen[str]:
+            process = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+            stack.callback(process.kill)
+            return process
+
+        killed = start("unshare", "--mount", "--propagation", "private", *words)
+        assert killed.stdout is not None
+        place = Path(killed.stdout.readline().strip())
+        assert place.name.startswith(PREFIX)
+        keeper = start("nsenter", "--mount", f"--target={killed.pid}", "sleep", "100")
+        theirs = Path(f"/proc/{keeper.pid}/ns/mnt")
+        until(lambda: runs(seconds) and theirs.readlink() != Path("/proc/self/ns/mnt").readlink())
+        killed.kill()
+        killed.wait(10)
+        until(lambda: not runs(seconds))
+        clean = "from xos.setup.install.leftovers import unmount_all; print(*unmount_all()); print(*unmount_all())"
+        look = ("nsenter", "--mount", f"--target={keeper.pid}", sys.executable, "-c", clean)
+        assert subprocess.run(look, check=True, capture_output=True, text=True).stdout == f"{place}/inner {place}\n\n"
+    place.rmdir()
+
+
+def runs(seconds: str) -> bool:
+    """Whether there is a process ``sleep SECONDS``."""
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if file.read_bytes() == f"sleep\0{seconds}\0".encode():
+                return True
+    return False
+
+
+def until(true: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Wait until something is true."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_no_package_makes_an_initrd_meanwhile_but_later(tmp_path: Path) -> None:

@@ -29,6 +29,26 @@ def test_the_iso_boots_by_uefi_to_a_login_prompt_and_lists_disks(place: Path) ->
         assert live.run("sha256sum </dev/vda", 300.0) == before
 
 
+def test_an_installation_that_is_killed_or_finds_no_room_ends_whole_and_the_next_one_begins_anew(place: Path) -> None:
+    target = new_disk(place / "twice.qcow2", "6G")
+    words = command(*cd(image("xtreemos-core-x86_64.iso")), *disk(target), memory_mb=2048)
+    with running("twice", words, place / "twice.log") as live:
+        live.log_in("root", None, BOOT_SECONDS)
+        live.run('printf \'[install]\\ndisk = "/dev/vda"\\nthen = "nothing"\\n\' >/tmp/answers.toml')
+        begin = "xos-install --answers /tmp/answers.toml >/tmp/out 2>&1 &"
+        begin += " until grep -q 'copying the system' /tmp/out; do sleep 1; done"
+        live.run(f"set +m; {begin}", 600.0)
+        live.run("kill -KILL $!; wait $! || :")
+        live.run("while pgrep -x cp; do sleep 1; done", 60.0)
+        live.run(begin, 600.0)
+        assert "begins anew" in live.run("cat /tmp/out")
+        room = "$(df --output=avail --block-size=1M $there | tail -n 1)"
+        live.run(f"there=$(findmnt -no TARGET /dev/vda3); fallocate -l $(({room} - 20))M $there/hole")
+        assert live.run("wait $!; echo $?", 600.0) != "0"
+        assert "the disk is full" in live.run("cat /tmp/out")
+        assert live.run("grep xos-install- /proc/mounts || :") == ""
+
+
 def test_the_image_boots_by_uefi_and_takes_answers_by_credential(place: Path) -> None:
     overlay = new_disk(place / "uefi.qcow2", "6G", like=image("xtreemos-resource-x86_64.qcow2"))
     answers = f'hostname = "some-node"\n[system]\nroot_password_hash = "{hashed(PASSWORD)}"\n'

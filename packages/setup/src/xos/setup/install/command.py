@@ -15,6 +15,7 @@ import msgspec
 from xos.common.errors import XosError
 from xos.setup.asking import Asking
 from xos.setup.install import ask, disks
+from xos.setup.install.leftovers import alone, unmount_all
 from xos.setup.install.medium import Medium
 from xos.setup.install.writing import Installer, Plan
 from xos.setup.node import channels, manual
@@ -68,6 +69,13 @@ def _install(args: argparse.Namespace) -> int:
         raise NotRoot
     medium = Medium()
     medium.check()
+    with alone():
+        return _install_alone(args, medium)
+
+
+def _install_alone(args: argparse.Namespace, medium: Medium) -> int:
+    if unmount_all():
+        sys.stderr.write("xos-install: the one before was killed: what it had mounted is unmounted; this begins anew\n")
     found = disks.listed()
     asked = not args.answers and not args.unattended
     answers = ask.ask(Asking(), medium, found) if asked else _given(args)

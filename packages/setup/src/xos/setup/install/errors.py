@@ -20,6 +20,14 @@ class NoMedium(InstallError):
     hint = "Boot the ISO and run xos-install there"
 
 
+class AlreadyRuns(InstallError):
+    """Raised when another installation runs on this machine; nothing has been touched."""
+
+    code = "install.already-runs"
+    template = "another xos-install runs on this machine"
+    hint = "Wait for its end, or end it; then run xos-install again"
+
+
 class WrongDisk(InstallError):
     """Raised when the disk that was named cannot take the system; it has not been touched."""
 

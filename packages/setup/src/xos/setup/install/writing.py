@@ -19,6 +19,7 @@ import msgspec
 
 from xos.setup.install.disks import Device, claim, partition
 from xos.setup.install.errors import DiskFull, Interrupted, StepFailed
+from xos.setup.install.leftovers import ENDS_WITH_US, PREFIX
 from xos.setup.install.medium import ROLE_PACKAGE, Medium
 from xos.setup.node.answers import ROLES
 
@@ -60,7 +61,7 @@ class Installer:
         claim(self.plan.disk)
         self.log.write_text("")
         try:
-            with tempfile.TemporaryDirectory(prefix="xos-install-") as place, _terminated():
+            with tempfile.TemporaryDirectory(prefix=PREFIX) as place, _terminated():
                 self._partition()
                 with self._mounted(Path(place)) as target:
                     self._copy(target)
@@ -210,7 +211,7 @@ class Installer:
             began = log.tell()
             given.write(stdin)
             given.seek(0)
-            process = subprocess.Popen(argv, stdin=given, stdout=out, stderr=log, env=environment)
+            process = subprocess.Popen([*ENDS_WITH_US, *argv], stdin=given, stdout=out, stderr=log, env=environment)
             try:
                 self._await(process, done)
             except BaseException:
