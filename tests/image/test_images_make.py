@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Images are made from what is declared, once, whole or not at all."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -121,3 +122,27 @@ def test_an_image_that_is_too_large_is_refused(tmp_path: Path) -> None:
         make.check_size(mine, FORMATS["iso"], image)
     assert told.value.message == "the image of mine has 2 MB, its file allows 1 MB"
     make.check_size(mine, FORMATS["tar"], image)
+
+
+@pytest.mark.parametrize(
+    ("there", "lacking"),
+    [
+        ((), ()),
+        (("6.12.1", "6.12.2"), ()),
+        (("6.12.1",), ("6.12.2",)),
+        (("6.11.0",), ("6.12.1", "6.12.2")),
+    ],
+)
+def test_every_kernel_of_an_image_has_every_module_of_ours(
+    tmp_path: Path, there: tuple[str, ...], lacking: tuple[str, ...]
+) -> None:
+    for kernel in ("6.12.1", "6.12.2"):
+        (tmp_path / kernel).mkdir()
+        (tmp_path / kernel / "modules.order").touch()
+    for kernel in there:
+        (tmp_path / kernel / "extra").mkdir(parents=True)
+        (tmp_path / kernel / "extra/xos_hello.ko").touch()
+    files = "/usr/bin/xsub\n" + "".join(f"/usr/lib/modules/{kernel}/extra/xos_hello.ko\n" for kernel in there)
+    done = subprocess.run([tree.BOOT / "check-modules", tmp_path], input=files, text=True, capture_output=True)
+    assert done.returncode == (1 if lacking else 0)
+    assert [line.split()[1] for line in done.stderr.splitlines() if line.startswith("kernel ")] == list(lacking)
