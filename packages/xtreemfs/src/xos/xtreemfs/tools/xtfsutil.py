@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""``xtfsutil``: what XtreemFS knows of a file, directory or volume, and how that is changed."""
+
+from __future__ import annotations
+
+import argparse
+
+from xos.dixi.commands import Command, Session, add_json
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    from xos.xtreemfs.tools import _show
+
+    made = argparse.ArgumentParser(
+        prog="xtfsutil",
+        description="Show where the bytes of a file are, and what a volume's limits are. With options, change that: of "
+        "a file its copies, of a directory or volume how new files are laid out, of a volume its quota.",
+        epilog="TARGET is a file below a mount point, or xtreemfs://VOLUME/PATH.",
+    )
+    made.add_argument("target", metavar="TARGET", help="a file, a directory, or the root of a volume")
+    _show.add_policy(made)
+    made.add_argument("--without", metavar="OSD", action="append", default=[], help="no copy on this OSD (file)")
+    made.add_argument("-q", "--quota", metavar="BYTES", type=_show.size, help="most that the volume may hold; 0: all")
+    made.add_argument("--acl", action="store_true", help="show the access control lists, by global identities")
+    made.add_argument(
+        "--set-acl", metavar="LIST", help="as user::rwx,user:alice@demo:r-x,group::r-x,mask::r-x,other::---"
+    )
+    made.add_argument("--set-default-acl", metavar="LIST", help="what new files of a directory begin with")
+    made.add_argument("--find", action="store_true", help="list the files below that the next options describe")
+    made.add_argument("--owner", metavar="USER", default="", help="with --find: whose they are, alice@demo")
+    made.add_argument("--name", metavar="PATTERN", default="", help="with --find: their name, with * and ?")
+    made.add_argument("--least", metavar="BYTES", type=_show.size, default=-1, help="with --find: that large")
+    made.add_argument("--most", metavar="BYTES", type=_show.size, default=-1, help="with --find: no larger")
+    made.add_argument("--xattr", metavar="NAME[=VALUE]", default="", help="with --find: with that attribute")
+    made.add_argument("--limit", metavar="N", type=int, default=1000, help="with --find: at most (default: 1000)")
+    add_json(made)
+    return made
+
+
+async def run(args: argparse.Namespace, session: Session) -> int:
+    """Do it."""
+    from xos.xtreemfs.tools import _files
+
+    return await _files.run(args, session)
+
+
+COMMAND = Command(name="xtfsutil", parser=parser, run=run)
