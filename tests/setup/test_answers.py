@@ -80,6 +80,7 @@ def test_a_whole_file_is_taken_as_it_is(tmp_path: Path) -> None:
         ('[system]\nroot_password_hash = "$6$a:b$c"\n', 2, "system.root_password_hash"),
         ('[core]\nvo = "../x"\n', 2, "core.vo"),
         ("[core]\nnodes = 3\n", 2, "core.nodes"),
+        ('[core]\ndatabase = "mysql://x/y"\n', 2, "core.database"),
         ("role = \n", 1, "(syntax)"),
     ],
 )
@@ -100,6 +101,7 @@ def test_a_wrong_file_is_refused_with_line_and_key(tmp_path: Path, text: str, li
         ('[core]\nadministrator = "alice"', "core.administrator"),
         ('[core]\nvo = "demo"\nadministrator_password = "long enough"', "core.administrator_password"),
         ('[core]\nnodes = ["a", "a"]', "core.nodes"),
+        ('[core]\nca_key = "pkcs11:object=ca"', "core.ca_key"),
         ('[resource]\ntoken = "xos1-xyz"', "resource.token"),
         ('role = "resource"', "resource.token"),
         ('role = "client"', "client"),

@@ -13,9 +13,12 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from support.databases import postgresql, postgresql_server
 from support.localgrid import network
+from support.tokens import SoftToken, token
 from xos.common.tls import Trust
 from xos.dixi.configuration import load_daemon
 from xos.dixi.errors import NotConnected
@@ -31,6 +34,8 @@ from xos.setup.node.system import NoAddress, Site, is_own, network_file, own_add
 from xos.vom import word
 from xos.vom.errors import TokenUsed
 from xos.vom.xati import XVOMSAsync
+
+__all__ = ["postgresql", "postgresql_server", "token"]  # fixtures
 
 UNITS = Path(__file__).parents[2] / "systemd-units/system"
 NETWORK = network()
@@ -112,6 +117,20 @@ def test_a_core_with_the_web_page_installed_shows_it_under_a_certificate_of_its_
     context = ssl.create_default_context(cafile=str(files_of(core, "core").trust / "ca.pem"))
     with urllib.request.urlopen(f"{made.page}/sign-in", context=context, timeout=10) as page:  # noqa: S310 -- https
         assert b"Sign in with your certificate" in page.read()
+
+
+def test_a_core_may_keep_its_key_in_a_token_and_its_members_in_postgresql(
+    machines: Machines, token: SoftToken, postgresql: str
+) -> None:
+    site = machines.site("core2")
+    wanted = Core(vo="demo", administrator="alice", ca_key=token.uri, database=postgresql)
+    answers = msgspec.structs.replace(CORE, hostname="core2", address=f"{NETWORK}.9", core=wanted)
+    first = set_up(answers, site, print, machines.start)
+    assert set_up(answers, site, print, machines.start) == first
+    vom = site.path("/var/lib/xos/core/vom")
+    assert sorted(file.name for file in (vom / "ca").iterdir()) == ["ca.pem"]
+    assert not (vom / "vom.sqlite").exists()
+    assert (vom / "vom.toml").stat().st_mode & 0o777 == 0o600
 
 
 def test_secrets_of_a_core_are_its_roots_alone(core: Site) -> None:

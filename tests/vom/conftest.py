@@ -173,10 +173,10 @@ class CoreMachine:
             await self.xvoms.set_user_state(vo, name, UserState.SUSPENDED)
 
 
-async def founded(directory: Path, database: str = "") -> CoreMachine:
-    """A core machine in *directory*, not started; its database there too, or at a URL."""
+async def founded(directory: Path, database: str = "", *, more: str = "") -> CoreMachine:
+    """A core machine in *directory*, not started; its database there too, or at a URL. *more*: for ``vom.toml``."""
     (directory / "vom").mkdir(mode=0o700, parents=True, exist_ok=True)
-    (directory / "vom" / "vom.toml").write_text((f'database = "{database}"\n' if database else "") + CHEAP)
+    (directory / "vom" / "vom.toml").write_text((f'database = "{database}"\n' if database else "") + more + CHEAP)
     key = make_key()
     issued, crl = await found(directory / "vom", "core", make_csr(key, "core"), addresses=("127.0.0.1",))
     return CoreMachine(directory, Credential(issued.certificate, key), Trust([issued.ca], crl))

@@ -9,9 +9,11 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import types
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 from cryptography import x509
@@ -21,6 +23,7 @@ from xos.common.certificate import CertificateRevoked, parse_identity
 from xos.common.config import ConfigError
 from xos.common.errors import StorageFull
 from xos.common.tls import Trust
+from xos.vom import core as cores
 from xos.vom import ledger, members, sharing
 from xos.vom.api import CrlPublished, UserState
 from xos.vom.core import MIGRATIONS, VomCore
@@ -140,6 +143,7 @@ def test_the_schema_is_good_postgresql() -> None:
 CHILD = """
 import asyncio, sys
 from pathlib import Path
+from typing import Any
 sys.path.insert(0, {tests!r})
 from tests_vom_conftest import founded
 async def main():
@@ -232,24 +236,33 @@ async def test_what_goes_wrong_while_the_caller_waits_is_the_callers_error(machi
 async def test_a_crl_that_cannot_be_renewed_is_tried_again(
     machine: CoreMachine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pauses: list[float] = []
-    publish = machine.core.publish_crl
-    before = machine.core.crl.number
+    published: asyncio.Queue[CrlPublished] = asyncio.Queue()
+    refused: list[str] = []
+    before, write = machine.core.crl.number, machine.core.store.write
 
-    async def sleep(seconds: float) -> None:
-        pauses.append(seconds)
-        if len(pauses) == 4:
-            raise asyncio.CancelledError
-
-    async def full_at_first() -> CrlPublished:
-        if len(pauses) == 1:
+    async def full_at_first(fn: Callable[[sa.Connection], Any]) -> Any:
+        if len(refused) < 3:
+            refused.append("full")
             raise StorageFull(path="vom.sqlite")
-        return await publish()
+        return await write(fn)
 
-    # For this module only: the other services of the daemon sleep too.
-    monkeypatch.setattr("xos.vom.core.asyncio", types.SimpleNamespace(**{**vars(asyncio), "sleep": sleep}))
-    monkeypatch.setattr(machine.core, "publish_crl", full_at_first)
-    with pytest.raises(asyncio.CancelledError):
-        await machine.core.keep_fresh()
-    assert pauses == [43200.0, 60.0, 43200.0, 43200.0]
-    assert machine.core.crl.number > before
+    machine.core.announce = published.put_nowait
+    monkeypatch.setattr(cores, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(machine.core.store, "write", full_at_first)
+    with pytest.raises(StorageFull):
+        await machine.core.publish_crl()
+    async with asyncio.timeout(10):
+        assert (await published.get()).number > before
+    assert len(refused) == 3
+
+
+async def test_a_crl_is_renewed_at_half_its_lifetime(machine: CoreMachine) -> None:
+    published: asyncio.Queue[CrlPublished] = asyncio.Queue()
+    before = machine.core.crl.number
+    machine.core.announce = published.put_nowait
+    machine.core.settings = msgspec.structs.replace(machine.core.settings, crl_hours=0.5 / 3600)
+    keeping = asyncio.create_task(machine.core.keep_fresh())
+    async with asyncio.timeout(10):
+        numbers = [(await published.get()).number for _ in range(2)]
+    keeping.cancel()
+    assert before < numbers[0] < numbers[1]

@@ -47,7 +47,11 @@ def new_serial() -> int:
 
 
 class Authority:
-    """A CA: its key and its certificate. Keeps no records; whoever issues decides and remembers. Thread-safe."""
+    """A CA: its key and its certificate. Keeps no records; whoever issues decides and remembers. Thread-safe.
+
+    The key need not be in memory: whatever has the methods of `ec.EllipticCurvePrivateKey` will do; what its `sign`
+    raises comes through.
+    """
 
     def __init__(self, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> None:
         public = certificate.public_key()
@@ -62,9 +66,9 @@ class Authority:
         )
 
     @classmethod
-    def create(cls, name: str, years: float = 10) -> Authority:
-        """A new CA with a key of its own, valid from five minutes ago for *years*."""
-        key = make_key()
+    def create(cls, name: str, years: float = 10, key: ec.EllipticCurvePrivateKey | None = None) -> Authority:
+        """A new CA, valid from five minutes ago for *years*, with that key or a new one."""
+        key = make_key() if key is None else key
         subject = x509.Name(
             [x509.NameAttribute(NameOID.ORGANIZATION_NAME, "XtreemOS"), x509.NameAttribute(NameOID.COMMON_NAME, name)]
         )
@@ -84,10 +88,7 @@ class Authority:
     @classmethod
     def load(cls, key: bytes, certificate: bytes, passphrase: bytes | None = None) -> Authority:
         """The CA in two PEM texts. Raises `WrongPassphrase`, `BadKey`, `BadCertificate`."""
-        try:
-            parsed = x509.load_pem_x509_certificate(certificate)
-        except UNREADABLE as error:
-            raise BadCertificate(detail="the CA's cannot be read") from error
+        parsed = load_ca(certificate)
         return cls(load_key(key, passphrase), parsed)
 
     def key_pem(self, passphrase: bytes | None) -> bytes:
@@ -237,6 +238,14 @@ class Authority:
             [*extensions, *attributes],
         )
         return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+
+
+def load_ca(pem: bytes) -> x509.Certificate:
+    """A CA's certificate. Raises `BadCertificate`."""
+    try:
+        return x509.load_pem_x509_certificate(pem)
+    except UNREADABLE as error:
+        raise BadCertificate(detail="the CA's cannot be read") from error
 
 
 def _name(common: str, organisation: str) -> x509.Name:

@@ -11,7 +11,7 @@ from cryptography import x509
 from msgspec import Meta
 
 from xos.common import ssh
-from xos.common.authority import new_serial
+from xos.common.authority import Authority, new_serial
 from xos.common.errors import CertificateRevoked, CertificateTooLarge
 from xos.common.identity import Identity, Kind
 from xos.common.keys import check_csr
@@ -135,8 +135,7 @@ class CdaService(Hosted[Settings], CDA):
             vos=caller.vos,
             capabilities=caller.capabilities,
         )
-        issued = await self._issue(wish, delegated=True)
-        return msgspec.structs.replace(issued, ssh="")  # who acts for a user does not log in as them
+        return await self._issue(wish, delegated=True)
 
     async def ca(self) -> bytes:
         """See `CDA.ca`."""
@@ -164,7 +163,9 @@ class CdaService(Hosted[Settings], CDA):
         if member.user.expires:
             lifetime = min(lifetime, member.user.expires - now)
         signed = Signed(new_serial(), now, core.expiry(now, lifetime), holder.vos)
-        certificate = core.authority.issue_user(csr, holder, lifetime, serial=signed.serial, at=now)
+        certificate, text = await core.signed(
+            lambda ca: self._signed(ca, csr, holder, lifetime, signed, delegated=delegated)
+        )
         serial = 0 if admission.shown is None else admission.shown.serial
         outcome = await core.store.write(lambda c: ledger.record_user(c, member.id, member.version, signed, serial))
         if outcome is Outcome.REVOKED:
@@ -172,7 +173,7 @@ class CdaService(Hosted[Settings], CDA):
         if outcome is Outcome.CHANGED:
             return None
         log.info("certificate-issued", vo=wish.vo, user=holder.name, serial=signed.serial, not_after=signed.not_after)
-        return Issued(certificate, core.authority.der, signed.not_after, self._ssh(certificate))
+        return Issued(certificate, core.authority.der, signed.not_after, text)
 
     async def _elsewhere(
         self, member: Member, wish: CertificateWish, shown: Identity | None, now: int
@@ -187,12 +188,23 @@ class CdaService(Hosted[Settings], CDA):
             if user.vo != member.user.vo and user.state is UserState.ACTIVE and not 0 < user.expires <= now
         )
 
-    def _ssh(self, certificate: bytes) -> str:
+    def _signed(
+        self,
+        ca: Authority,
+        csr: x509.CertificateSigningRequest,
+        holder: Identity,
+        lifetime_s: float,
+        signed: Signed,
+        *,
+        delegated: bool,
+    ) -> tuple[bytes, str]:
+        """The XOS-Certificate and the OpenSSH certificate; who acts for a user does not log in as them."""
+        certificate = ca.issue_user(csr, holder, lifetime_s, serial=signed.serial, at=signed.issued)
         try:
-            return ssh.certify_user(self.core.authority, certificate, self.settings.ssh_permits)
+            return certificate, "" if delegated else ssh.certify_user(ca, certificate, self.settings.ssh_permits)
         except CertificateTooLarge as error:
             log.info("no-ssh-certificate", code=error.code, reason=error.message)
-            return ""
+            return certificate, ""
 
 
 def made(core: VomCore, settings: Settings) -> Iterator[Prover]:

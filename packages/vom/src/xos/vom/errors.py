@@ -477,6 +477,33 @@ class AuthorityExposed(VomError):
     hint = "chmod 600 {file}; if others had access, treat the key as stolen."
 
 
+class BadKeyUri(VomError):
+    """Raised when `ca_key` does not name a key in a PKCS#11 token."""
+
+    code = "vom.bad-key-uri"
+    template = "ca_key: {detail}"
+    hint = "Such as pkcs11:token=vo-ca;object=ca?module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source=/etc/xos/ca.pin"
+    exit_status = 2
+
+
+class AuthorityAway(VomError):
+    """Raised when the token that holds the VO CA's key cannot be used now; nothing is signed meanwhile."""
+
+    code = "vom.authority-away"
+    template = "{key} cannot be used: {detail}"
+    hint = "Look at the token on the core (pkcs11-tool --list-slots). Once it is back, the same call works again."
+    http_status = 503
+
+
+class AuthorityLocked(VomError):
+    """Raised when the token that holds the VO CA's key refuses the PIN, or has refused it and it is the same still."""
+
+    code = "vom.authority-locked"
+    template = "{key} is locked: {detail}"
+    hint = "On the core, write the right PIN into its file (or systemd credential `vom-ca-pin`); it is tried once."
+    http_status = 503
+
+
 class VomInUse(VomError):
     """Raised when another process holds the VO database's directory."""
 

@@ -38,7 +38,7 @@ async def found(
     checked = check_csr(csr)
     core = await VomCore.open(directory)
     try:
-        issued, signed = sign_machine(core, checked, Machine(resource), int(core.now()), days * 86400)
+        issued, signed = await sign_machine(core, checked, Machine(resource), int(core.now()), days * 86400)
         machine = Machine(msgspec.structs.replace(resource, not_after=signed.not_after))
 
         def write(connection: sa.Connection) -> None:

@@ -79,21 +79,23 @@ def judge(token: Token | None, node: str, request: str, now: int) -> Token | byt
     return token
 
 
-def sign_machine(
+async def sign_machine(
     core: VomCore, csr: x509.CertificateSigningRequest, machine: Machine, now: int, lifetime_s: float
 ) -> tuple[Issued, Signed]:
     """A certificate for *machine*, not yet on record. *csr* has been checked."""
     signed = Signed(new_serial(), now, core.expiry(now, lifetime_s))
     resource, told = machine.resource, machine.resource.attributes
-    certificate = core.authority.issue_machine(
-        csr,
-        machine.node,
-        resource.roles,
-        resource.addresses,
-        lifetime_s,
-        vos=resource.vos,
-        measures=Measures(told.cores, told.memory, told.architecture, told.site, told.flavour),
-        serial=signed.serial,
-        at=now,
+    certificate = await core.signed(
+        lambda ca: ca.issue_machine(
+            csr,
+            machine.node,
+            resource.roles,
+            resource.addresses,
+            lifetime_s,
+            vos=resource.vos,
+            measures=Measures(told.cores, told.memory, told.architecture, told.site, told.flavour),
+            serial=signed.serial,
+            at=now,
+        )
     )
     return Issued(certificate, core.authority.der, signed.not_after), signed

@@ -43,13 +43,12 @@ class Manager:
 
 async def make(core: VomCore, vo: str) -> tuple[bytes, bytes]:
     """A new key pair for the manager of *vo*: certificate (DER), key (PEM, encrypted). Not kept yet."""
-    return await asyncio.to_thread(_make, core, vo)
-
-
-def _make(core: VomCore, vo: str) -> tuple[bytes, bytes]:
     key = make_key()
-    certificate = core.authority.issue_signer(key.public_key(), COMMON_NAME, vo, YEARS * 365.25 * 86400, at=core.now())
-    return certificate, key_pem(key, core.secret)
+    lifetime = YEARS * 365.25 * 86400
+    certificate = await core.signed(
+        lambda ca: ca.issue_signer(key.public_key(), COMMON_NAME, vo, lifetime, at=core.now())
+    )
+    return certificate, await asyncio.to_thread(key_pem, key, core.secret)
 
 
 async def of(core: VomCore, vo: str) -> Manager:

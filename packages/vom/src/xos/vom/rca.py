@@ -146,7 +146,7 @@ class RcaService(Hosted[Settings], RCA):
         )
         pinned = there is not None and there.pinned
         machine = measured(Machine(resource, scoped=bool(token.vo), pinned=pinned), attributes)
-        issued, signed = self._sign(csr, machine, now)
+        issued, signed = await self._sign(csr, machine, now)
 
         def write(connection: sa.Connection) -> int | None:
             if not ledger.use_token(connection, token.digest, request, issued.certificate, now):
@@ -213,7 +213,7 @@ class RcaService(Hosted[Settings], RCA):
         """The certificate of a machine that has been approved, whose key asked for it: once."""
         if machine.asked_certificate is not None:
             raise MachineKnown(node=machine.node, state="active, and has its certificate")
-        issued, signed = self._sign(csr, machine, int(self.core.now()))
+        issued, signed = await self._sign(csr, machine, int(self.core.now()))
         kept = msgspec.structs.replace(machine, asked_csr=request, asked_certificate=issued.certificate)
 
         def write(connection: sa.Connection) -> bool:
@@ -290,7 +290,7 @@ class RcaService(Hosted[Settings], RCA):
         if attributes is not None:
             check_attributes(attributes)
         machine = measured(await self._in_grid(caller.name), attributes)
-        issued, signed = self._sign(checked, machine, int(self.core.now()))
+        issued, signed = await self._sign(checked, machine, int(self.core.now()))
 
         def write(connection: sa.Connection) -> Outcome:
             there = resources.find(connection, caller.name)
@@ -410,9 +410,10 @@ class RcaService(Hosted[Settings], RCA):
         core, resource = self.core, (await self._in_grid(caller.name)).resource
         names = (resource.node, *resource.addresses)
         # The serial is that of the machine's own certificate: who takes that back knows which host is meant.
-        made = tuple(
-            ssh.certify_host(core.authority, key, names, caller.not_after, serial=caller.serial, at=core.now())
-            for key in keys
+        made = await core.signed(
+            lambda ca: tuple(
+                ssh.certify_host(ca, key, names, caller.not_after, serial=caller.serial, at=core.now()) for key in keys
+            )
         )
         log.info("host-keys-certified", node=resource.node, keys=len(keys), not_after=caller.not_after)
         return made
@@ -448,8 +449,8 @@ class RcaService(Hosted[Settings], RCA):
         resources.keep(connection, _with(machine, not_after=signed.not_after))
         ledger.record_machine(connection, machine.node, signed, 0)
 
-    def _sign(self, csr: x509.CertificateSigningRequest, machine: Machine, now: int) -> tuple[Issued, Signed]:
-        return sign_machine(self.core, csr, machine, now, self.settings.machine_days * 86400)
+    async def _sign(self, csr: x509.CertificateSigningRequest, machine: Machine, now: int) -> tuple[Issued, Signed]:
+        return await sign_machine(self.core, csr, machine, now, self.settings.machine_days * 86400)
 
     def _again(self, certificate: bytes) -> Issued:
         """The answer to a call that is repeated."""

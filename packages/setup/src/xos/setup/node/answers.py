@@ -25,7 +25,8 @@ from xos.common.config import convert, load
 from xos.common.errors import ConfigError
 from xos.setup.errors import SetupError
 from xos.vom import word
-from xos.vom.errors import BadJoinWord
+from xos.vom.errors import BadJoinWord, BadKeyUri
+from xos.vom.pkcs11.uri import parse as parse_key_uri
 
 Role = Literal["core", "resource", "client"]
 Instance = Literal["core", "resource", "client", "web"]
@@ -42,6 +43,7 @@ Interface = Annotated[str, Meta(pattern=r"^[A-Za-z0-9*._-]{1,40}\Z")]
 Hash = Annotated[str, Meta(pattern=r"^\$[!-9;-~]{3,250}\Z")]
 """As in shadow(5): never a password in clear, never a colon or a line end."""
 Password = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f]{8,200}\Z")]
+Database = Annotated[str, Meta(pattern=r"^postgresql(\+psycopg)?://[!#-\[\]-~]{1,500}\Z")]
 Device = Annotated[str, Meta(pattern=r"^/dev/[A-Za-z0-9/._:+-]{1,200}\Z")]
 FlavourName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,30}\Z")]
 Fingerprint = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
@@ -81,6 +83,10 @@ class Core(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     """A user of that VO with the role VOAdmin."""
     administrator_password: Password | None = None
     """Without it one is made and kept in /root/xos-administrator-password."""
+    ca_key: str | None = None
+    """A PKCS#11 URI (RFC 7512) when the VO CA's key is in a token; made there if there is none of that name."""
+    database: Database | None = None
+    """A PostgreSQL URL; without it, an SQLite file."""
     nodes: tuple[Name, ...] = ()
     """Names of machines that may join within a week: their join words go to /root/xos-join-words/NAME."""
 
@@ -161,6 +167,8 @@ def _mistakes(answers: Answers) -> Iterator[tuple[str, str]]:
         yield "core.administrator", "an administrator needs a VO: core.vo"
     if core.administrator_password is not None and core.administrator is None:
         yield "core.administrator_password", "whose? core.administrator is missing"
+    if core.ca_key is not None:
+        yield from _key_mistakes(core.ca_key)
     if len(set(core.nodes)) != len(core.nodes):
         yield "core.nodes", "a name is there twice"
     if answers.resource.token is not None:
@@ -172,6 +180,13 @@ def _mistakes(answers: Answers) -> Iterator[tuple[str, str]]:
         )
     if answers.role == "client" and answers.client is None:
         yield "client", "missing: a client needs client.core and client.ca_fingerprint"
+
+
+def _key_mistakes(uri: str) -> Iterator[tuple[str, str]]:
+    try:
+        parse_key_uri(uri)
+    except BadKeyUri as error:
+        yield "core.ca_key", str(error.data["detail"])
 
 
 def _word_mistakes(token: str, hostname: str | None) -> Iterator[tuple[str, str]]:

@@ -74,6 +74,8 @@ def _core(answers: Answers, asking: Asking) -> Answers:
         vo=vo or None,
         administrator=person or None,
         administrator_password=password or answers.core.administrator_password,
+        ca_key=answers.core.ca_key,
+        database=answers.core.database,
         nodes=answers.core.nodes,
     )
     asking.summary([("host name", name), ("address", address), ("VO", vo or "-"), ("administrator", person or "-")])

@@ -35,6 +35,10 @@ def add_parsers(what: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     core.add_argument("--administrator", metavar="USER", help="and this user, its administrator")
     core.add_argument("--password-file", metavar="FILE", help="their password is its first line (one is made up)")
     core.add_argument(
+        "--ca-key", metavar="URI", help="the VO CA's key is in this PKCS#11 token (RFC 7512); made there if it is not"
+    )
+    core.add_argument("--database", metavar="URL", help="keep the VO database in PostgreSQL (postgresql://...)")
+    core.add_argument(
         "--node",
         dest="node_names",
         action="append",
@@ -123,7 +127,7 @@ def _of_role(args: argparse.Namespace) -> dict[str, Any]:
     """What options say of the role's own table."""
     match args.role:
         case "core":
-            table = _only(args, "vo", "administrator")
+            table = _only(args, "vo", "administrator", "ca_key", "database")
             if args.node_names:
                 table["nodes"] = args.node_names
             if args.password_file is not None:

@@ -18,6 +18,8 @@ answer file:
   vo = "demo"                        create this VO,
   administrator = "carol"            and this user, its administrator
   administrator_password = "..."     (one is made up: /root/xos-administrator-password)
+  ca_key = "pkcs11:token=..."        the VO CA's key is in a PKCS#11 token, not in a file (xos-vom's README)
+  database = "postgresql://..."      the VO database is in PostgreSQL, not in an SQLite file
   nodes = ["node1", "node2"]         make their join words, good for a week: /root/xos-join-words/NAME
   [resource]
   token = "xos1-..."                 what `xos-node token NAME` printed on the core

@@ -20,7 +20,7 @@ from xos.setup import machine, roles
 from xos.setup.errors import SetupError
 from xos.setup.machine import MachineFiles
 from xos.setup.node import system
-from xos.setup.node.answers import Answers, BadAnswer, Client, Instance, Role
+from xos.setup.node.answers import Answers, BadAnswer, Client, Core, Instance, Role
 from xos.setup.node.system import MADE_BY, Say, Site
 from xos.setup.roles import DIXI_PORT, FRONT_PORT, HTTPS_PORT, WEB_PORT, Daemon, at
 from xos.vom import word
@@ -189,6 +189,7 @@ def _core(answers: Answers, site: Site, say: Say, start: Start) -> Node:
     files, home = files_of(site, "core"), _home(site, "core")
     if not files.good_for(RENEW_BEFORE_SECONDS, name):
         say(f"{name}: VO CA and machine certificate")
+        _vom(site, answers.core)
         asyncio.run(machine.found(files, vom=home / "vom", node=name, address=address))
     page = f"https://{at(address, WEB_PORT)}" if _unit(site, "web").exists() else ""
     _daemon(site, "core", name, address, "", None, (page,) if page else ())
@@ -206,6 +207,16 @@ def _core(answers: Answers, site: Site, say: Say, start: Start) -> Node:
     fingerprint = _fingerprint(files)
     made = Node(role="core", node=name, address=address, core=directory, ca_fingerprint=fingerprint, page=page)
     return asyncio.run(_first_vo(answers, site, made, say))
+
+
+def _vom(site: Site, core: Core) -> None:
+    """Where key and database of the VO are, before they are made; what is there already stays."""
+    told = {"ca_key": core.ca_key, "database": core.database}
+    lines = [f'{name} = "{value}"\n' for name, value in told.items() if value is not None]
+    path = "/var/lib/xos/core/vom/vom.toml"
+    if lines and not site.path(path).exists():
+        site.path(path).parent.mkdir(mode=0o700, exist_ok=True)
+        site.write(path, f"# {MADE_BY}\n" + "".join(lines), 0o600)
 
 
 def _web(site: Site, core: str, address: str, say: Say) -> None:

@@ -269,7 +269,7 @@ class VopsService(Hosted[Settings], VOPS):
             int(now),
             int(now + self.settings.ruling_seconds),
         )
-        return JobAnswer(self._signer.sign(ruling, now), ruling.nodes, tuple(denied))
+        return JobAnswer(await self._signer.sign(ruling, now), ruling.nodes, tuple(denied))
 
     async def _known(self, certificate: bytes, nodes: tuple[NodeAttributes, ...], now: float) -> information.Known:
         """Holder and nodes, as the VO knows them now. Raises `CertificateRefused`, `UnknownUser`, `Suspended`."""

@@ -23,11 +23,13 @@ class Signer:
         self._credential: Credential | None = None
         self._renew_at = 0.0
 
-    def sign(self, ruling: Ruling, now: float) -> Signed:
+    async def sign(self, ruling: Ruling, now: float) -> Signed:
         """*ruling*, signed; about 0.1 ms, once in half an hour some more."""
         if self._credential is None or now >= self._renew_at:
             key = make_key()
             csr = make_csr(key, NAME)
-            issued = self._core.authority.issue_machine(csr, NAME, (VOPS_ROLE,), (), LIFETIME_S, at=now)
+            issued = await self._core.signed(
+                lambda ca: ca.issue_machine(csr, NAME, (VOPS_ROLE,), (), LIFETIME_S, at=now)
+            )
             self._credential, self._renew_at = Credential(issued, key), now + LIFETIME_S / 2
         return sign(msgspec.msgpack.encode(ruling), self._credential, purpose=RULING_PURPOSE)
