@@ -247,9 +247,15 @@ class GridBus:
         """See `xos.dixi.hosting.Bus.unsubscribe`."""
         self._topics.get(topic, set()).discard(queue)
 
-    def renew(self, credential: Credential) -> None:
-        """Show *credential* on later connections; those that are open keep the old one."""
+    def renew(self, credential: Credential, *, afresh: bool = False) -> None:
+        """Show *credential* on later connections; those that are open keep the old one.
+
+        *afresh*: later calls go over new connections, what is under way ends on the old.
+        """
         self._endpoint.credential = credential
+        if afresh:
+            for channel in self._channels.values():
+                channel.retire()
 
     def tend(self, now: float) -> None:
         """Called every few seconds."""

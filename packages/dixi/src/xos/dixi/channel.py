@@ -116,6 +116,11 @@ class Channel:
         if self._link is link:
             self._link = None
 
+    def retire(self) -> None:
+        """Make a new connection for the next call; the present one serves the calls that are under way."""
+        if self._link is not None:
+            self._goodbye(self._link)
+
     def tend(self, now: float) -> None:
         """Called every few seconds: notice a dead peer."""
         for link in [self._link, *self._leaving]:

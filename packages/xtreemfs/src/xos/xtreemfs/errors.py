@@ -22,6 +22,14 @@ class NotMounted(XtreemFsError):
     hint = "The directory must exist and be yours; /dev/fuse must be there (modprobe fuse)."
 
 
+class StillMounted(NotMounted):
+    """Raised when the kernel refuses to unmount."""
+
+    code = "xtreemfs.still-mounted"
+    template = "cannot unmount {path}: {detail}"
+    hint = "See who uses it with: fuser -vm {path}. umount.xtreemfs -l lets it go when they have ended."
+
+
 class NoMountHelper(XtreemFsError):
     """Raised when a user who is not root mounts, and there is no fusermount3."""
 
@@ -36,6 +44,34 @@ class OldKernel(XtreemFsError):
     code = "xtreemfs.old-kernel"
     template = "this kernel speaks FUSE {major}.{minor}; 7.{wanted} is the least"
     hint = "Use Linux 5.4 or later."
+
+
+class BadVolumeName(XtreemFsError):
+    """Raised when what is to be mounted names no volume."""
+
+    code = "xtreemfs.bad-volume"
+    template = "{source!r} names no volume"
+    hint = "Give VOLUME, or VO/VOLUME; lsfs.xtreemfs lists the volumes."
+    http_status = 400
+    exit_status = 2
+
+
+class BadMountOption(XtreemFsError):
+    """Raised when mount.xtreemfs is given an option that it does not know, or a value that makes no sense."""
+
+    code = "xtreemfs.bad-option"
+    template = "{option!r} is no option of mount.xtreemfs"
+    hint = "See mount.xtreemfs(8)."
+    exit_status = 2
+
+
+class NoMachine(XtreemFsError):
+    """Raised when somebody who is not root mounts by the certificate of a machine."""
+
+    code = "xtreemfs.no-machine"
+    template = "only root can mount by the certificate of the machine {node}"
+    hint = "Mount as yourself: get a certificate with get-xos-cert."
+    exit_status = 77
 
 
 class CorruptShare(XtreemFsError):

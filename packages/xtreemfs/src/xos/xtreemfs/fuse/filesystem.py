@@ -38,6 +38,9 @@ Answer: TypeAlias = _T | Awaitable[_T]
 class FileSystem:
     """To be derived from; every method may be left out but `lookup` and `getattr`."""
 
+    masks = True
+    """Whether the umask is to be taken off modes; else it is in `Caller.umask` (ask for `InitFlag.DONT_MASK` then)."""
+
     def forget(self, ino: int) -> None:
         """The kernel holds *ino* no more; it will look it up again before it uses it. Must not fail."""
 
@@ -51,7 +54,7 @@ class FileSystem:
         raise refuse(errno.ENOSYS)
 
     def mknod(self, caller: Caller, parent: int, name: bytes, mode: int, rdev: int) -> Answer[Entry]:
-        """A new file, FIFO, socket or device; the process's umask is taken off *mode* already, as everywhere."""
+        """A new file, FIFO, socket or device; the process's umask is taken off *mode* already, if it `masks`."""
         raise refuse(errno.ENOSYS)
 
     def mkdir(self, caller: Caller, parent: int, name: bytes, mode: int) -> Answer[Entry]:

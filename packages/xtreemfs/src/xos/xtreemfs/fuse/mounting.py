@@ -18,9 +18,9 @@ from pathlib import Path
 
 import msgspec
 
-from xos.xtreemfs.errors import NoMountHelper, NotMounted
+from xos.xtreemfs.errors import NoMountHelper, NotMounted, StillMounted
 
-MS_NOSUID, MS_NODEV = 2, 4
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
 MNT_DETACH = 2
 HELPER = "fusermount3"
 _HELPER_SECONDS = 10.0
@@ -40,6 +40,9 @@ class MountOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Honour set-uid bits; root's to allow."""
     dev: bool = False
     """Honour device nodes; root's to allow."""
+    execute: bool = True
+    """Let programs be run from it."""
+    read_only: bool = False
     max_read: int = 1 << 20
     """Bytes."""
 
@@ -49,29 +52,29 @@ def mount(path: Path, options: MountOptions) -> int:
     return _as_root(path, options) if os.geteuid() == 0 else _as_user(path, options)
 
 
-def unmount(path: Path) -> bool:
+def unmount(path: Path, *, lazy: bool = True) -> bool:
     """Take the mount away; whether nobody here was using it. Who has files open in it keeps them until they close.
 
-    Blocks until what was written has gone out. Raises `NotMounted`.
+    Not *lazy*: only when nobody uses it. Blocks until what was written has gone out. Raises `StillMounted`.
     """
     if os.geteuid() == 0:
-        return _unmount_as_root(path)
-    for words in ((), ("-z",)):
+        return _unmount_as_root(path, lazy=lazy)
+    for words in ((), ("-z",)) if lazy else ((),):
         done = subprocess.run([HELPER, "-u", *words, "--", str(path)], capture_output=True, timeout=_HELPER_SECONDS)
         if done.returncode == 0:
             return not words
-    raise NotMounted(path=str(path), detail=done.stderr.decode(errors="replace").strip())
+    raise StillMounted(path=str(path), detail=done.stderr.decode(errors="replace").strip())
 
 
-def _unmount_as_root(path: Path) -> bool:
+def _unmount_as_root(path: Path, *, lazy: bool) -> bool:
     libc = ctypes.CDLL(None, use_errno=True)
-    for flags in (0, MNT_DETACH):
+    for flags in (0, MNT_DETACH) if lazy else (0,):
         if libc.umount2(os.fsencode(path), flags) == 0:
             return flags == 0
         number = ctypes.get_errno()
         if number != errno.EBUSY:
             break
-    raise NotMounted(path=str(path), detail=os.strerror(number))
+    raise StillMounted(path=str(path), detail=os.strerror(number))
 
 
 def _as_root(path: Path, options: MountOptions) -> int:
@@ -84,6 +87,7 @@ def _as_root(path: Path, options: MountOptions) -> int:
     words += [f"max_read={options.max_read}"]
     words += [name for name in ("default_permissions", "allow_other") if getattr(options, name)]
     flags = (0 if options.suid else MS_NOSUID) | (0 if options.dev else MS_NODEV)
+    flags |= (0 if options.execute else MS_NOEXEC) | (MS_RDONLY if options.read_only else 0)
     libc = ctypes.CDLL(None, use_errno=True)
     kind = f"fuse.{options.subtype}".encode()
     if libc.mount(options.source.encode(), os.fsencode(path), kind, flags, ",".join(words).encode()) != 0:
@@ -97,6 +101,8 @@ def _as_user(path: Path, options: MountOptions) -> int:
     source = options.source.replace("\\", "\\\\").replace(",", "\\,")
     words = [f"fsname={source}", f"subtype={options.subtype}", f"max_read={options.max_read}"]
     words += [name for name in ("default_permissions", "allow_other") if getattr(options, name)]
+    words += ["ro"] if options.read_only else []
+    words += [] if options.execute else ["noexec"]
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.settimeout(_HELPER_SECONDS)

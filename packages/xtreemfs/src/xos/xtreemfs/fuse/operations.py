@@ -147,6 +147,10 @@ def _directory(rows: Iterable[DirectoryEntry], size: int, *, plus: bool) -> Pack
 # --- requests
 
 
+def _masked(fs: FileSystem, caller: Caller, mode: int, umask: int) -> tuple[Caller, int]:
+    return (caller, mode & ~umask) if fs.masks else (caller._replace(umask=umask), mode)
+
+
 def _lookup(fs: FileSystem, caller: Caller, node: int, body: memoryview) -> object:
     return fs.lookup(caller, node, _name(body, 0))
 
@@ -192,12 +196,14 @@ def _symlink(fs: FileSystem, caller: Caller, node: int, body: memoryview) -> obj
 
 def _mknod(fs: FileSystem, caller: Caller, node: int, body: memoryview) -> object:
     mode, rdev, umask, _ = abi.mknod_in.unpack_from(body)
-    return fs.mknod(caller, node, _name(body, abi.mknod_in.size), mode & ~umask, rdev)
+    caller, mode = _masked(fs, caller, mode, umask)
+    return fs.mknod(caller, node, _name(body, abi.mknod_in.size), mode, rdev)
 
 
 def _mkdir(fs: FileSystem, caller: Caller, node: int, body: memoryview) -> object:
     mode, umask = abi.mkdir_in.unpack_from(body)
-    return fs.mkdir(caller, node, _name(body, abi.mkdir_in.size), mode & ~umask)
+    caller, mode = _masked(fs, caller, mode, umask)
+    return fs.mkdir(caller, node, _name(body, abi.mkdir_in.size), mode)
 
 
 def _unlink(fs: FileSystem, caller: Caller, node: int, body: memoryview) -> object:
@@ -231,12 +237,14 @@ def _open(fs: FileSystem, caller: Caller, node: int, body: memoryview) -> object
 
 def _create(fs: FileSystem, caller: Caller, node: int, body: memoryview) -> object:
     flags, mode, umask, _ = abi.create_in.unpack_from(body)
-    return fs.create(caller, node, _name(body, abi.create_in.size), mode & ~umask, flags)
+    caller, mode = _masked(fs, caller, mode, umask)
+    return fs.create(caller, node, _name(body, abi.create_in.size), mode, flags)
 
 
 def _tmpfile(fs: FileSystem, caller: Caller, node: int, body: memoryview) -> object:
     flags, mode, umask, _ = abi.create_in.unpack_from(body)
-    return fs.tmpfile(caller, node, mode & ~umask, flags)
+    caller, mode = _masked(fs, caller, mode, umask)
+    return fs.tmpfile(caller, node, mode, flags)
 
 
 def _read_file(fs: FileSystem, caller: Caller, node: int, body: memoryview) -> object:

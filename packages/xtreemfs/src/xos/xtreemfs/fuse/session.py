@@ -57,6 +57,11 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
     max_background: int = 64
     """Read-ahead and write-back requests under way at once."""
     time_gran_ns: int = 1
+    interrupted_seconds: float = 0.0
+    """For how long a request goes on whose program got a signal, before it is cancelled; waits for locks end at once.
+
+    Programs that get signals by the dozen (timers, garbage collection) do not expect EINTR of open(2).
+    """
 
 
 class Session:
@@ -69,6 +74,7 @@ class Session:
         self._size = self._wishes.max_write + _SPACE_FOR_HEADERS
         self._spare: list[bytearray] = []
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._waiting: set[int] = set()
         self._told: dict[int, int] = {}
         self.ready = asyncio.Event()
         """Set once the kernel has said hello, or will say nothing."""
@@ -185,6 +191,8 @@ class Session:
             answer = operation.ask(self._fs, Caller(uid, gid, pid), node, body)
             if type(answer) is CoroutineType:
                 work = self._later(operation, unique, answer, body, buffer)
+                if opcode == Opcode.SETLKW:
+                    self._waiting.add(unique)
                 self._tasks[unique] = asyncio.get_running_loop().create_task(work)
                 return True
             self._reply(unique, operation.pack(answer, body))
@@ -203,6 +211,7 @@ class Session:
             self._refuse(unique, _number(error, abi.in_header.unpack_from(buffer)[1]))
         finally:
             del self._tasks[unique]
+            self._waiting.discard(unique)
             self._give_back(buffer)
 
     def _unlisted(self, opcode: int, unique: int, node: int, body: memoryview) -> None:
@@ -212,9 +221,7 @@ class Session:
                 for ino, times in forgotten(opcode, node, body):
                     self._forget(ino, times)
             elif opcode == Opcode.INTERRUPT:
-                task = self._tasks.get(abi.interrupt_in.unpack_from(body)[0])
-                if task is not None:
-                    task.cancel()
+                self._interrupt(abi.interrupt_in.unpack_from(body)[0])
             elif opcode == Opcode.INIT:
                 self._init(unique, body)
             elif opcode == Opcode.DESTROY:
@@ -225,6 +232,16 @@ class Session:
             log.warning("fuse.malformed", opcode=opcode, detail=str(error))
             if opcode not in (Opcode.FORGET, Opcode.BATCH_FORGET, Opcode.INTERRUPT):
                 self._refuse(unique, errno.EIO)
+
+    def _interrupt(self, unique: int) -> None:
+        task = self._tasks.get(unique)
+        if task is None:
+            return
+        seconds = 0.0 if unique in self._waiting else self._wishes.interrupted_seconds
+        if seconds:
+            asyncio.get_running_loop().call_later(seconds, task.cancel)
+        else:
+            task.cancel()
 
     def _forget(self, ino: int, times: int) -> None:
         left = self._told.get(ino, 0) - times

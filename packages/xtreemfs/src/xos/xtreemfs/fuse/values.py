@@ -18,6 +18,8 @@ class Caller(NamedTuple):
     uid: int
     gid: int
     pid: int
+    umask: int = 0
+    """Of a program that makes something, for a file system that does not have it taken off (`FileSystem.masks`)."""
 
 
 class Attr(NamedTuple):
@@ -121,6 +123,11 @@ class Change(NamedTuple):
     ctime: int | None = None
     kill_suidgid: bool = False
     fh: int | None = None
+
+    @property
+    def nothing(self) -> bool:
+        """Whether no attribute is to be changed."""
+        return all(value is None for value in self[:7])
 
 
 NOW = -(1 << 80)

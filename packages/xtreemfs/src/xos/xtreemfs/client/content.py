@@ -1,0 +1,312 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The bytes of an open file: what was written is gathered and sent behind the program's back, reads see it at once.
+
+- A write returns when its bytes are in memory; at `PIECE` bytes they set out, many pieces at a time. `MOST_DIRTY`
+  bounds what all files of a client may have unsent.
+- What an OSD did not acknowledge is sent again, until the client's patience ends; then the error is told once, by the
+  next `flush`, `fsync` or close, and the bytes are dropped, as Linux does it.
+- Size and time of the last write go to the MRC with `flush` (close(2)), `fsync`, and every few seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import Callable
+from typing import NamedTuple
+
+import msgspec
+
+from xos.xtreemfs.api import MOST_BYTES, Extent, Inode
+from xos.xtreemfs.client.grants import Grant
+from xos.xtreemfs.client.runs import Bytes, Run, Runs, lay_over
+from xos.xtreemfs.striping import Piece
+from xos.xtreemfs.xati import OSDAsync
+
+PIECE = 1 << 20
+"""Bytes of one write call at the most, and what sets out without being asked."""
+MOST_DIRTY = 64 << 20
+"""Bytes of all files."""
+LARGEST_FILE = (1 << 63) - 1
+
+
+class Budget:
+    """Memory for what is not sent yet, shared by all files of a client."""
+
+    def __init__(self, most: int = MOST_DIRTY) -> None:
+        self._most, self._used = most, 0
+        self._freed = asyncio.Event()
+
+    @property
+    def full(self) -> bool:
+        """Whether writers have to wait."""
+        return self._used >= self._most
+
+    def use(self, size: int) -> None:
+        """Count *size* more bytes, negative: fewer."""
+        self._used += size
+        if size < 0:
+            self._freed.set()
+
+    async def room(self) -> None:
+        """Wait until there is some."""
+        while self.full:
+            self._freed.clear()
+            await self._freed.wait()
+
+
+class _Flight(NamedTuple):
+    """Runs on their way."""
+
+    runs: list[Run]
+    task: asyncio.Task[None]
+
+    def overlaps(self, runs: list[Run]) -> bool:
+        return any(a.offset < b.end and b.offset < a.end for a in self.runs for b in runs)
+
+
+class Content:
+    """One file's, however often it is open here. A grant to read or to write is needed for that."""
+
+    def __init__(self, inode: Inode, budget: Budget, clock: Callable[[], int]) -> None:
+        self.number = inode.id
+        self.size, self.epoch, self.mtime = inode.size, inode.epoch, inode.mtime
+        self.reader: Grant | None = None
+        self.writer: Grant | None = None
+        self.unreported = False
+        """Whether the MRC does not know yet how long the file is."""
+        self._budget, self._clock = budget, clock
+        self._runs = Runs()
+        self._flights: list[_Flight] = []
+        self._count = 0
+        self._high = 0
+        """End of what was written since the MRC was told."""
+        self._error: OSError | None = None
+
+    @property
+    def dirty(self) -> bool:
+        """Whether anything is not at the OSDs yet."""
+        return bool(self._runs) or bool(self._flights)
+
+    def told(self, inode: Inode) -> None:
+        """What the MRC says of the file: news, unless we know better by what we wrote."""
+        ours = self.unreported or self.dirty
+        if inode.epoch > self.epoch:
+            self.epoch = inode.epoch
+            self.size = max(inode.size, self._high)
+        elif inode.epoch == self.epoch:
+            self.size = max(inode.size, self.size) if ours else inode.size
+        if not ours:
+            self.mtime = inode.mtime
+
+    def view(self, inode: Inode) -> Inode:
+        """What a program is to see, given what the MRC said."""
+        if not (self.unreported or self.dirty):
+            return inode
+        size = max(self.size, inode.size) if inode.epoch == self.epoch else self.size
+        mtime = max(self.mtime, inode.mtime)
+        return msgspec.structs.replace(inode, size=size, mtime=mtime, ctime=max(inode.ctime, mtime))
+
+    # --- writing
+
+    def put(self, offset: int, content: Bytes) -> bool:
+        """Take what a program writes; False: there is no room, see `room`. Raises `OSError`."""
+        if self.writer is None:
+            raise OSError(errno.EBADF, "not open for writing")
+        if self._budget.full:
+            self._launch()
+            return False
+        if offset + len(content) > LARGEST_FILE:
+            raise OSError(errno.EFBIG, "the file would be too large")
+        before = self._runs.size
+        self._runs.put(offset, content)
+        self._budget.use(self._runs.size - before)
+        self.size = max(self.size, offset + len(content))
+        self._high = max(self._high, offset + len(content))
+        self.mtime = self._clock()
+        self.unreported = True
+        if self._runs.size >= PIECE:
+            self._launch()
+        return True
+
+    async def write(self, offset: int, content: Bytes) -> None:
+        """Take what a program writes, once there is room. Raises `OSError`."""
+        while not self.put(offset, content):
+            await self._budget.room()
+
+    def launch(self) -> None:
+        """Send what is there."""
+        if self._runs:
+            self._launch()
+
+    def _launch(self) -> None:
+        runs = self._runs.take()
+        if not runs:
+            return
+        before = [flight.task for flight in self._flights if flight.overlaps(runs)]
+        task = asyncio.get_running_loop().create_task(self._fly(runs, before))
+        flight = _Flight(runs, task)
+        self._flights.append(flight)
+        task.add_done_callback(lambda _: self._landed(flight))
+
+    def _landed(self, flight: _Flight) -> None:
+        self._flights.remove(flight)
+        self._budget.use(-sum(len(run.content) for run in flight.runs))
+
+    async def _fly(self, runs: list[Run], before: list[asyncio.Task[None]]) -> None:
+        if before:
+            await asyncio.wait(before)
+        try:
+            pieces = [(run, piece) for run in runs for piece in self._pieces(run.offset, len(run.content))]
+            if len(pieces) == 1:
+                await self._send(*pieces[0])
+                return
+            async with asyncio.TaskGroup() as group:
+                for run, piece in pieces:
+                    group.create_task(self._send(run, piece))
+        except* OSError as errors:
+            self._error = next(error for error in _leaves(errors) if isinstance(error, OSError))
+
+    def _pieces(self, offset: int, length: int) -> list[Piece]:
+        grant = self.writer or self.reader
+        if grant is None:
+            raise OSError(errno.EBADF, "not open")
+        found = grant.layout.striping.pieces(offset, length)
+        if grant.layout.striping.width == 1:  # a share is the file, byte for byte: objects do not part it
+            return [
+                Piece(0, 0, at, at, min(PIECE, offset + length - at)) for at in range(offset, offset + length, PIECE)
+            ]
+        return [part for piece in found for part in _parts(piece)]
+
+    async def _send(self, run: Run, piece: Piece) -> None:
+        if self.writer is None:
+            raise OSError(errno.EBADF, "not open for writing")
+        start = piece.file_offset - run.offset
+        whole = start == 0 and piece.length == len(run.content)
+        content = run.content if whole else memoryview(run.content)[start : start + piece.length]
+        self._count += 1
+        number = self._count
+
+        async def write(osd: OSDAsync, token: bytes, deadline: float) -> None:
+            await osd.write(token, piece.share_offset, content, number, deadline=deadline)
+
+        await self.writer.at(piece.place, write, reads=False)
+
+    async def landed(self) -> Extent:
+        """Wait until all that was written so far is at the OSDs, or failed; how long the file is by that."""
+        self.launch()
+        extent = self.extent
+        if self._flights:
+            await asyncio.wait([flight.task for flight in self._flights])
+        return extent
+
+    async def settle(self) -> Extent:
+        """As `landed`. Raises `OSError` of what failed, once."""
+        extent = await self.landed()
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+        return extent
+
+    async def sync(self) -> Extent:
+        """And on their disks."""
+        extent = await self.settle()
+        if self.writer is not None:
+
+            async def sync(osd: OSDAsync, token: bytes, deadline: float) -> None:
+                await osd.sync(token, deadline=max(deadline, 30.0))
+
+            await self.writer.everywhere(sync)
+        return extent
+
+    def drop(self) -> None:
+        """Of a file that is emptied: what was not sent need not be."""
+        self._budget.use(-self._runs.size)
+        self._runs.take()
+
+    async def truncate(self, grant: Grant, size: int) -> None:
+        """The OSDs' part of a truncation, which *grant* is the MRC's answer to."""
+
+        async def cut(osd: OSDAsync, token: bytes, deadline: float) -> None:
+            await osd.truncate(token, size, deadline=deadline)
+
+        self.epoch = max(self.epoch, grant.epoch)
+        self.size, self._high, self.unreported = size, 0, False
+        await grant.everywhere(cut)
+
+    @property
+    def extent(self) -> Extent:
+        """For the MRC."""
+        return Extent(self.size, self.epoch)
+
+    def reported(self, extent: Extent) -> None:
+        """The MRC knows *extent*."""
+        if not self.dirty and extent.size == self.size:
+            self.unreported, self._high = False, 0
+
+    # --- reading
+
+    async def read(self, offset: int, length: int) -> Bytes:
+        """At most *length* bytes, fewer at the end of the file. Raises `OSError`."""
+        length = min(length, self.size - offset)
+        if length <= 0:
+            return b""
+        end = offset + length
+        over = [run for flight in self._flights for run in flight.runs if run.offset < end and offset < run.end]
+        over += self._runs.overlapping(offset, end)
+        if over and over[-1].offset <= offset and end <= over[-1].end:
+            return bytes(over[-1].content[offset - over[-1].offset : end - over[-1].offset])
+        pieces = self._pieces(offset, length)
+        if len(pieces) == 1:
+            found: Bytes = await self._fetch(pieces[0])
+        else:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._fetch(piece)) for piece in pieces]
+            found = b"".join(task.result() for task in tasks)
+        if over:
+            found = bytearray(found)
+            for run in over:
+                lay_over(found, offset, run)
+        return found
+
+    async def _fetch(self, piece: Piece) -> bytes:
+        grant = await self._readable()
+        if grant is None:
+            return bytes(piece.length)
+
+        async def read(osd: OSDAsync, token: bytes, deadline: float) -> bytes:
+            return await osd.read(token, piece.share_offset, piece.length, deadline=deadline)
+
+        found = await grant.at(piece.place, read, reads=True)
+        return found if len(found) == piece.length else found + bytes(piece.length - len(found))
+
+    async def _readable(self) -> Grant | None:
+        """A grant to read with; None: there is nothing but zeros, since nobody has written."""
+        grant = self.reader or self.writer
+        if grant is None:
+            raise OSError(errno.EBADF, "not open for reading")
+        if not grant.layout.replicas and self.size:
+            await grant.renew()
+        return grant if grant.layout.replicas else None
+
+
+def _parts(piece: Piece) -> list[Piece]:
+    """A piece in parts that one call may hold."""
+    most = min(PIECE, MOST_BYTES)
+    return [
+        Piece(
+            piece.place,
+            piece.object_number,
+            piece.share_offset + at,
+            piece.file_offset + at,
+            min(most, piece.length - at),
+        )
+        for at in range(0, piece.length, most)
+    ]
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    found: list[BaseException] = []
+    for error in group.exceptions:
+        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A right to the bytes of a file, and how it is used at OSDs: presented once to each, renewed, failed over."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from xos.common.errors import XosError
+from xos.common.log import get_logger
+from xos.dixi.channel import Backoff
+from xos.dixi.stubs import HasCallers
+from xos.xtreemfs.api import Capability, Layout, Opened, Update
+from xos.xtreemfs.client.patience import AWAY, CALL_SECONDS, PATIENCE_SECONDS
+from xos.xtreemfs.errors import (
+    BadCapability,
+    CorruptShare,
+    Gap,
+    NotPrimary,
+    OsdFull,
+    StaleTerm,
+    UnknownToken,
+)
+from xos.xtreemfs.xati import OSDAsync
+
+log = get_logger("xos.xtreemfs.client")
+
+FAIL_OVER_SECONDS = 1.5
+"""After so long without an answer of a primary that has others to take its place, the MRC is asked for one."""
+STRIKES = 5
+"""How often in a row a fresh capability may be refused before the program is told."""
+
+_OUTDATED = (BadCapability, NotPrimary, StaleTerm)
+"""What a fresh capability may mend."""
+
+_T = TypeVar("_T")
+_capability = msgspec.msgpack.Decoder(Capability)
+
+
+class Renewal(Protocol):
+    """The MRC, as a grant needs it. Raises `OSError` when the file is open no more."""
+
+    async def renewed(self) -> Opened:
+        """A fresh capability for the same open file."""
+        ...
+
+    async def failed_over(self, term: int, dead: str) -> Opened:
+        """The same, with another primary."""
+        ...
+
+
+class Osds:
+    """The OSDs that a client talks to."""
+
+    def __init__(self, bus: HasCallers) -> None:
+        self._bus = bus
+        self._known: dict[str, OSDAsync] = {}
+
+    def at(self, node: str) -> OSDAsync:
+        """The one on *node*."""
+        found = self._known.get(node)
+        if found is None:
+            found = self._known[node] = OSDAsync(self._bus, node)
+        return found
+
+
+class Grant:
+    """A capability in use."""
+
+    def __init__(self, opened: Opened, osds: Osds, renewal: Renewal, patience: float = PATIENCE_SECONDS) -> None:
+        self._osds, self._renewal, self._patience = osds, renewal, patience
+        self.replace(opened)
+
+    def replace(self, opened: Opened) -> None:
+        """Use another one from now on."""
+        self.opened = opened
+        self.capability = _capability.decode(opened.capability.payload)
+        self._tokens: dict[str, asyncio.Task[bytes]] = {}
+        self._reading = self.capability.layout.primary
+
+    @property
+    def layout(self) -> Layout:
+        """Where the bytes are."""
+        return self.capability.layout
+
+    @property
+    def epoch(self) -> int:
+        """Of the file, as far as the capability tells."""
+        return self.capability.epoch
+
+    async def at(self, place: int, work: Callable[[OSDAsync, bytes, float], Awaitable[_T]], *, reads: bool) -> _T:
+        """What *work* answers at the OSD at *place* of the row, asked again until somebody can answer.
+
+        *work* gets the OSD, a token and a deadline. Raises `OSError` with the errno for the program.
+        """
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + self._patience
+        backoff, strikes = Backoff(), 0
+        while True:
+            layout = self.capability.layout
+            node = layout.replicas[self._reading if reads else layout.primary].osds[place]
+            osd = self._osds.at(node)
+            try:
+                token = await self._token(osd, node)
+                return await work(osd, token, FAIL_OVER_SECONDS if self._has_others else CALL_SECONDS)
+            except UnknownToken:
+                self._tokens.pop(node, None)
+                continue
+            except XosError as error:
+                failure = error
+            if isinstance(failure, _OUTDATED):
+                strikes += 1
+            await self._recover(failure, node, reads=reads, hopeless=strikes > STRIKES)
+            pause = backoff.next(failure)
+            if loop.time() + pause >= give_up:
+                raise self._given_up(failure, node)
+            await asyncio.sleep(pause)
+
+    async def _recover(self, failure: XosError, node: str, *, reads: bool, hopeless: bool) -> None:
+        """Do what makes another try worth while. Raises `OSError` when nothing does."""
+        if isinstance(failure, _OUTDATED) and not hopeless:
+            await self.renew()
+        elif isinstance(failure, CorruptShare) and reads and self._next_replica():
+            return
+        elif isinstance(failure, AWAY):
+            if self._has_others and not (reads and self._next_replica()):
+                await self._fail_over(node)
+        elif not isinstance(failure, Gap):
+            raise self._given_up(failure, node)
+
+    def _given_up(self, failure: XosError, node: str) -> OSError:
+        log.warning("client.gave-up", node=node, file=self.capability.file_id, detail=str(failure))
+        return OSError(errno.ENOSPC if isinstance(failure, OsdFull) else errno.EIO, str(failure))
+
+    async def everywhere(self, work: Callable[[OSDAsync, bytes, float], Awaitable[_T]]) -> list[_T]:
+        """*work* at every OSD of the row."""
+        places = range(self.layout.striping.width)
+        if len(places) == 1:
+            return [await self.at(0, work, reads=False)]
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self.at(place, work, reads=False)) for place in places]
+        return [task.result() for task in tasks]
+
+    # --- tokens
+
+    async def _token(self, osd: OSDAsync, node: str) -> bytes:
+        known = self._tokens.get(node)
+        if known is None or (known.done() and (known.cancelled() or known.exception() is not None)):
+            known = self._tokens[node] = asyncio.ensure_future(self._present(osd))
+        return known.result() if known.done() else await asyncio.shield(known)
+
+    async def _present(self, osd: OSDAsync) -> bytes:
+        return (await osd.present(self.opened.capability, deadline=CALL_SECONDS)).token
+
+    # --- other replicas, other primaries
+
+    @property
+    def _has_others(self) -> bool:
+        return len(self.capability.layout.replicas) > 1
+
+    def _next_replica(self) -> bool:
+        """Of a file that does not change, any replica will do."""
+        layout = self.capability.layout
+        if layout.update is not Update.READ_ONLY or len(layout.replicas) < 2:
+            return False
+        self._reading = (self._reading + 1) % len(layout.replicas)
+        return True
+
+    async def renew(self) -> None:
+        """Get a fresh capability. Raises `OSError`."""
+        self.replace(await self._renewal.renewed())
+
+    async def _fail_over(self, dead: str) -> None:
+        layout = self.capability.layout
+        if layout.update is Update.READ_ONLY:
+            return
+        try:
+            self.replace(await self._renewal.failed_over(layout.term, dead))
+        except (*AWAY, OSError) as error:
+            log.info("client.no-fail-over", dead=dead, file=self.capability.file_id, detail=str(error))

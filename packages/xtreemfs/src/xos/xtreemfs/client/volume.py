@@ -1,0 +1,515 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A volume as a program sees it: its names at the MRC, its bytes at OSDs, one session that holds what is open.
+
+    async with opened_volume(bus, "home") as volume:
+        inode = await volume.resolve("/alice/data")
+        async with await volume.open(inode.id, Open(Access.READ)) as file:
+            content = await file.read(0, inode.size)
+
+What may not be done raises `OSError` with the errno that Linux has for it; who does not answer for `patience` seconds,
+EIO. A service that restarts meanwhile is waited for, and what was asked is carried out once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
+
+from xos.common.errors import XosError
+from xos.common.log import get_logger
+from xos.dixi.errors import ConnectionLost, NotConnected, UnknownService
+from xos.dixi.stubs import HasCallers
+from xos.xtreemfs.api import (
+    CAPABILITY_SECONDS,
+    Access,
+    Ask,
+    Change,
+    Changed,
+    Claim,
+    Extent,
+    Inode,
+    Lock,
+    Open,
+    Opened,
+    Row,
+    Session,
+    Space,
+)
+from xos.xtreemfs.client.content import Budget, Content
+from xos.xtreemfs.client.files import Handle
+from xos.xtreemfs.client.grants import Grant, Osds
+from xos.xtreemfs.client.patience import AWAY, CALL_SECONDS, PATIENCE_SECONDS, persist
+from xos.xtreemfs.errors import Refused
+from xos.xtreemfs.xati import DIRAsync, MRCAsync
+
+log = get_logger("xos.xtreemfs.client")
+
+REPORT_SECONDS = 3.0
+"""How often sizes of files that are being written go to the MRC, and what was written sets out at the latest."""
+CLOSE_SECONDS = 0.02
+"""For how long files that were closed gather before the MRC hears of them."""
+MOST_CLOSED = 256
+RENEW_SECONDS = CAPABILITY_SECONDS / 3
+
+_T = TypeVar("_T")
+
+
+class VolumeClient:
+    """Use `opened_volume`."""
+
+    def __init__(self, bus: HasCallers, name: str, client: str, patience: float = PATIENCE_SECONDS) -> None:
+        self.name = name
+        self._bus, self._client, self.patience = bus, client, patience
+        self._osds = Osds(bus)
+        self._budget = Budget()
+        self._mrcs: list[MRCAsync] = []
+        self._turn = 0
+        self._number = 0
+        self._ahead = 0
+        self._contents: dict[int, Content] = {}
+        self._handles: dict[int, set[Handle]] = {}
+        self._closed: list[int] = []
+        self._closing = asyncio.Event()
+        self._beginning = asyncio.Lock()
+        self._tasks: list[asyncio.Task[None]] = []
+        self.on_change: Callable[[Changed | None], Awaitable[None]] | None = None
+        """Hears what others changed; None: anything may have changed, since nobody could tell for a while."""
+
+    # --- life
+
+    async def start(self) -> None:
+        """Find the volume and begin a session. Raises `Refused` (ENOENT) and what says that nobody answers."""
+        record = await DIRAsync(self._bus).volume(self.name, deadline=CALL_SECONDS)
+        self._mrcs = [MRCAsync(self._bus, node) for node in record.mrc] or [MRCAsync(self._bus)]
+        self._take(await self._first(self.name))
+        works = (self._keep(), self._watch(), self._report(), self._renew(), self._send_closed())
+        self._tasks = [asyncio.get_running_loop().create_task(self._lasting(work)) for work in works]
+
+    async def close(self) -> None:
+        """Write everything and end the session. Raises `OSError` when something could not be written."""
+        failed: OSError | None = None
+        for content in list(self._contents.values()):
+            try:
+                await self._settle(content)
+            except OSError as error:
+                failed = error
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        try:
+            await self._flush_closed()
+            await self.mrc.end(self.session.id, deadline=CALL_SECONDS)
+        except (XosError, OSError) as error:
+            log.info("client.not-ended", volume=self.name, detail=str(error))
+        if failed is not None:
+            raise failed
+
+    @property
+    def mrc(self) -> MRCAsync:
+        """The one that answered last."""
+        return self._mrcs[self._turn % len(self._mrcs)]
+
+    def now(self) -> int:
+        """Unix nanoseconds, about as the MRC has them."""
+        return time.time_ns() + self._ahead
+
+    def _take(self, session: Session) -> None:
+        self.session = session
+        self.root = session.root.id
+        self._ahead = session.now - time.time_ns()
+
+    async def _first(self, name: str) -> Session:
+        return await persist(
+            lambda: self.mrc.begin(name, self._client, deadline=CALL_SECONDS), seconds=CALL_SECONDS, on_away=self._away
+        )
+
+    def _away(self, error: XosError) -> None:
+        if isinstance(error, NotConnected | ConnectionLost | UnknownService):
+            self._turn += 1
+
+    async def _lasting(self, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            log.exception("client.task", volume=self.name)
+
+    # --- calls
+
+    def ask(self, claim: Claim | None = None) -> Ask:
+        """What goes with a call that changes something."""
+        self._number += 1
+        return Ask(self.session.id, self._number, claim)
+
+    async def call(self, do: Callable[[MRCAsync], Awaitable[_T]]) -> _T:
+        """The MRC's answer, however often it must be asked. Raises `OSError`."""
+        try:
+            return await do(self.mrc)
+        except Refused as error:
+            number = error.data.get("errno")
+            if number == errno.ESTALE and await self._revived():
+                return await self._again(do)
+            raise OSError(number if isinstance(number, int) else errno.EIO, str(error)) from error
+        except AWAY as error:
+            self._away(error)
+            return await self._again(do)
+        except XosError as error:
+            log.warning("client.failed", volume=self.name, detail=str(error))
+            raise OSError(errno.EIO, str(error)) from error
+
+    async def _again(self, do: Callable[[MRCAsync], Awaitable[_T]]) -> _T:
+        try:
+            return await persist(lambda: do(self.mrc), seconds=self.patience, on_away=self._away)
+        except Refused as error:
+            number = error.data.get("errno")
+            raise OSError(number if isinstance(number, int) else errno.EIO, str(error)) from error
+        except XosError as error:
+            log.warning("client.gave-up", volume=self.name, detail=str(error))
+            raise OSError(errno.EIO, str(error)) from error
+
+    async def change(self, claim: Claim | None, do: Callable[[MRCAsync, Ask], Awaitable[_T]]) -> _T:
+        """As `call`, for what changes something: the same `Ask` each time, so that it is done once."""
+        ask = self.ask(claim)
+
+        async def once(mrc: MRCAsync) -> _T:
+            # A session that was begun anew does not know the number: whether it was done under the old one, nobody can
+            # tell any more.
+            return await do(mrc, ask if ask.session == self.session.id else Ask(self.session.id, ask.number, claim))
+
+        return await self.call(once)
+
+    # --- names and attributes
+
+    async def resolve(self, path: str, claim: Claim | None = None) -> Inode:
+        """The inode at *path*, not following a link at its end."""
+        return self.seen(await self.call(lambda mrc: mrc.resolve(self.name, path, claim, deadline=CALL_SECONDS)))
+
+    async def lookup(self, parent: int, name: bytes, claim: Claim | None = None) -> Inode:
+        """The inode called *name*."""
+        return self.seen(await self.call(lambda mrc: mrc.lookup(parent, name, claim, deadline=CALL_SECONDS)))
+
+    async def readdir(self, inode: int, after: int, most: int, claim: Claim | None = None) -> list[Row]:
+        """Entries behind the cookie *after*."""
+        rows = await self.call(lambda mrc: mrc.readdir(inode, after, most, claim, deadline=CALL_SECONDS))
+        return [Row(row.cookie, row.name, self.seen(row.inode)) for row in rows] if self._contents else rows
+
+    async def create(
+        self, parent: int, name: bytes, mode: int, rdev: int, target: bytes | None, claim: Claim | None = None
+    ) -> Inode:
+        """A new inode of the type in *mode*."""
+        return await self.change(
+            claim, lambda mrc, ask: mrc.create(parent, name, mode, rdev, target, ask, deadline=CALL_SECONDS)
+        )
+
+    async def link(self, inode: int, parent: int, name: bytes, claim: Claim | None = None) -> Inode:
+        """A further name."""
+        return self.seen(
+            await self.change(claim, lambda mrc, ask: mrc.link(inode, parent, name, ask, deadline=CALL_SECONDS))
+        )
+
+    async def unlink(self, parent: int, name: bytes, claim: Claim | None = None) -> Inode:
+        """Take a name away."""
+        return await self.change(claim, lambda mrc, ask: mrc.unlink(parent, name, ask, deadline=CALL_SECONDS))
+
+    async def rmdir(self, parent: int, name: bytes, claim: Claim | None = None) -> None:
+        """Remove an empty directory."""
+        await self.change(claim, lambda mrc, ask: mrc.rmdir(parent, name, ask, deadline=CALL_SECONDS))
+
+    async def rename(
+        self, parent: int, name: bytes, new_parent: int, new_name: bytes, flags: int = 0, claim: Claim | None = None
+    ) -> Inode | None:
+        """renameat2(2); the inode that lost a name by it."""
+        return await self.change(
+            claim,
+            lambda mrc, ask: mrc.rename(parent, name, new_parent, new_name, flags, ask, deadline=CALL_SECONDS),
+        )
+
+    async def getattr(self, inode: int) -> Inode:
+        """The attributes."""
+        return self.seen(await self.call(lambda mrc: mrc.getattr(inode, deadline=CALL_SECONDS)))
+
+    async def setattr(self, inode: int, change: Change, claim: Claim | None = None) -> Inode:
+        """Change attributes, but for the size (`truncate`)."""
+        content = self._contents.get(inode)
+        if content is not None and (change.mtime is not None or change.atime is not None):
+            await self._settle(content)
+        return self.seen(
+            await self.change(claim, lambda mrc, ask: mrc.setattr(inode, change, ask, deadline=CALL_SECONDS))
+        )
+
+    async def space(self) -> Space:
+        """For statfs(2)."""
+        return await self.call(lambda mrc: mrc.space(self.name, deadline=CALL_SECONDS))
+
+    async def getxattr(self, inode: int, name: bytes, claim: Claim | None = None) -> bytes:
+        """The value."""
+        return await self.call(lambda mrc: mrc.getxattr(inode, name, claim, deadline=CALL_SECONDS))
+
+    async def listxattr(self, inode: int, claim: Claim | None = None) -> list[bytes]:
+        """The names."""
+        return await self.call(lambda mrc: mrc.listxattr(inode, claim, deadline=CALL_SECONDS))
+
+    async def setxattr(self, inode: int, name: bytes, value: bytes, flags: int, claim: Claim | None = None) -> None:
+        """Set one."""
+        await self.change(claim, lambda mrc, ask: mrc.setxattr(inode, name, value, flags, ask, deadline=CALL_SECONDS))
+
+    async def removexattr(self, inode: int, name: bytes, claim: Claim | None = None) -> None:
+        """Remove one."""
+        await self.change(claim, lambda mrc, ask: mrc.removexattr(inode, name, ask, deadline=CALL_SECONDS))
+
+    # --- files
+
+    async def open(self, inode: int, wanted: Open, claim: Claim | None = None) -> Handle:
+        """Open a regular file."""
+        return await self._opened(
+            await self.change(claim, lambda mrc, ask: mrc.open(inode, wanted, ask, deadline=CALL_SECONDS)),
+            wanted,
+            claim,
+        )
+
+    async def open_name(self, parent: int, name: bytes, wanted: Open, claim: Claim | None = None) -> Handle:
+        """Look a name up, create it if so wished, and open it."""
+        return await self._opened(
+            await self.change(claim, lambda mrc, ask: mrc.open_name(parent, name, wanted, ask, deadline=CALL_SECONDS)),
+            wanted,
+            claim,
+        )
+
+    async def _opened(self, opened: Opened, wanted: Open, claim: Claim | None) -> Handle:
+        number = opened.inode.id
+        content = self._contents.get(number)
+        if content is None:
+            content = self._contents[number] = Content(opened.inode, self._budget, self.now)
+        handle = Handle(self, content, opened, wanted.access, claim)
+        handle.grant = Grant(opened, self._osds, handle, self.patience)
+        self._handles.setdefault(number, set()).add(handle)
+        self._give_grants(number)
+        if wanted.truncate and not opened.created:
+            content.drop()
+            await content.truncate(handle.grant, 0)
+            content.mtime = opened.inode.mtime
+        else:
+            content.told(opened.inode)
+        return handle
+
+    def _give_grants(self, number: int) -> None:
+        """Let the file be read and written with what is open."""
+        content, handles = self._contents[number], self._handles[number]
+        content.reader = next((handle.grant for handle in handles if handle.access & Access.READ), None)
+        content.writer = next((handle.grant for handle in handles if handle.access & Access.WRITE), None)
+
+    async def forget(self, handle: Handle) -> None:
+        """Close it; what it wrote goes out first. Raises `OSError`."""
+        try:
+            if handle.access & Access.WRITE and handle.content.unreported:
+                await self._settle(handle.content)
+        finally:
+            self.drop(handle)
+
+    def drop(self, handle: Handle) -> None:
+        """Close it; the MRC hears of it in a moment."""
+        number = handle.content.number
+        handles = self._handles[number]
+        handles.discard(handle)
+        if handles:
+            self._give_grants(number)
+        else:
+            del self._handles[number], self._contents[number]
+        self._closed.append(handle.number)
+        self._closing.set()
+
+    async def truncate(self, inode: int, size: int, handle: Handle | None, claim: Claim | None = None) -> Inode:
+        """Set the size."""
+        content = self._contents.get(inode)
+        if content is not None:
+            await self._settle(content)
+        number = handle.number if handle is not None else 0
+        opened = await self.change(
+            claim, lambda mrc, ask: mrc.truncate(inode, size, number, ask, deadline=CALL_SECONDS)
+        )
+        grant = Grant(opened, self._osds, handle or _NotOpen(), self.patience)
+        if content is None:
+            content = Content(opened.inode, self._budget, self.now)
+        await content.truncate(grant, size)
+        for other in self._handles.get(inode, ()):
+            await other.grant.renew()
+        return opened.inode
+
+    async def _settle(self, content: Content) -> None:
+        await self.tell(content, await content.settle())
+
+    async def tell(self, content: Content, extent: Extent) -> Inode | None:
+        """Tell the MRC what was written, if it does not know; then the inode with it."""
+        if not content.unreported:
+            return None
+        handle = next((h for h in self._handles.get(content.number, ()) if h.access & Access.WRITE), None)
+        if handle is None:
+            return None
+        mtime = content.mtime
+        inode = await self.change(
+            handle.claim, lambda mrc, ask: mrc.update(handle.number, extent, mtime, ask, deadline=CALL_SECONDS)
+        )
+        content.reported(extent)
+        return content.view(inode)
+
+    def seen(self, inode: Inode) -> Inode:
+        """As programs here are to see it: with what they wrote and the MRC does not know yet."""
+        content = self._contents.get(inode.id)
+        return inode if content is None else content.view(inode)
+
+    async def refreshed(self, number: int) -> Inode:
+        """The attributes; an open file is read as long as others have made it meanwhile."""
+        inode = await self.call(lambda mrc: mrc.getattr(number, deadline=CALL_SECONDS))
+        if (content := self._contents.get(number)) is not None:
+            content.told(inode)
+        return self.seen(inode)
+
+    # --- locks
+
+    async def lock(self, lock: Lock, *, wait: bool, claim: Claim | None = None) -> None:
+        """Take a lock; *wait*: until it is free."""
+        await self.change(claim, lambda mrc, ask: mrc.lock(lock, wait, ask, deadline=None if wait else CALL_SECONDS))
+
+    async def unlock(self, lock: Lock) -> None:
+        """Give bytes of locks back."""
+        await self.change(None, lambda mrc, ask: mrc.unlock(lock, ask, deadline=CALL_SECONDS))
+
+    async def test_lock(self, lock: Lock) -> Lock | None:
+        """A lock that is in the way."""
+        return await self.call(lambda mrc: mrc.test_lock(lock, self.session.id, deadline=CALL_SECONDS))
+
+    # --- what goes on behind
+
+    async def _keep(self) -> None:
+        while True:
+            await asyncio.sleep(self.session.lease_seconds / 4)
+            try:
+                self._ahead = await self.mrc.keep(self.session.id, deadline=CALL_SECONDS) - time.time_ns()
+            except Refused:
+                await self._revived()
+            except AWAY as error:
+                self._away(error)
+            except XosError as error:
+                log.warning("client.keep", volume=self.name, detail=str(error))
+
+    async def _revived(self) -> bool:
+        """Whether there is a session anew, because the MRC knew the old one no more."""
+        session = self.session
+        async with self._beginning:
+            if session.id != self.session.id:
+                return True
+            try:
+                await self.mrc.keep(session.id, deadline=CALL_SECONDS)
+            except Refused:
+                log.warning("client.session-lost", volume=self.name)
+            except XosError:
+                return False
+            else:
+                return False
+            try:
+                self._take(await self._first(self.name))
+            except XosError as error:
+                log.warning("client.no-session", volume=self.name, detail=str(error))
+                return False
+        for handles in list(self._handles.values()):
+            for handle in list(handles):
+                await handle.reopen()
+        if self.on_change is not None:
+            await self.on_change(None)
+        return True
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                async for changed in self.mrc.watch(self.session.id):
+                    if changed.inode in self._contents:
+                        with contextlib.suppress(OSError):  # it is gone: who uses it will hear so
+                            await self.refreshed(changed.inode)
+                    if self.on_change is not None:
+                        await self.on_change(changed)
+            except XosError as error:
+                log.info("client.watch", volume=self.name, detail=str(error))
+            await asyncio.sleep(0.5)
+            if self.on_change is not None:
+                await self.on_change(None)
+
+    async def _report(self) -> None:
+        while True:
+            await asyncio.sleep(REPORT_SECONDS)
+            for content in list(self._contents.values()):
+                try:
+                    await self.tell(content, await content.landed())
+                except OSError as error:
+                    log.info("client.report", file=content.number, detail=str(error))
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(RENEW_SECONDS)
+            handles = [handle for each in self._handles.values() for handle in each]
+            for at in range(0, len(handles), 1000):
+                some = handles[at : at + 1000]
+                try:
+                    found = await self.renewed([handle.number for handle in some])
+                except OSError as error:
+                    log.warning("client.renew", volume=self.name, detail=str(error))
+                    break
+                for handle, opened in zip(some, found, strict=False):
+                    if opened is not None:
+                        handle.grant.replace(opened)
+
+    async def renewed(self, numbers: list[int]) -> list[Opened | None]:
+        """Fresh capabilities for handles."""
+        return await self.call(lambda mrc: mrc.renew(self.session.id, numbers, deadline=CALL_SECONDS))
+
+    async def failed_over(self, handle: Handle, term: int, dead: str) -> Opened:
+        """Another primary for an open file."""
+        return await self.change(
+            handle.claim, lambda mrc, ask: mrc.fail_over(handle.number, term, dead, ask, deadline=CALL_SECONDS)
+        )
+
+    async def _send_closed(self) -> None:
+        while True:
+            await self._closing.wait()
+            self._closing.clear()
+            await asyncio.sleep(CLOSE_SECONDS)
+            await self._flush_closed()
+
+    async def _flush_closed(self) -> None:
+        while self._closed:
+            some, self._closed = self._closed[:MOST_CLOSED], self._closed[MOST_CLOSED:]
+            try:
+                await self._close(some)
+            except OSError as error:
+                log.warning("client.close", volume=self.name, detail=str(error))
+
+    async def _close(self, numbers: list[int]) -> None:
+        nothing: list[Extent | None] = [None] * len(numbers)
+        await self.change(None, lambda mrc, ask: mrc.close(numbers, nothing, 0, ask, deadline=CALL_SECONDS))
+
+
+class _NotOpen:
+    """Of a file that is truncated without being open: its capability is good for the one purpose."""
+
+    async def renewed(self) -> Opened:
+        raise OSError(errno.ESTALE, "the file is not open")
+
+    async def failed_over(self, term: int, dead: str) -> Opened:
+        raise OSError(errno.EIO, f"{dead}, primary of term {term}, does not answer")
+
+
+@contextlib.asynccontextmanager
+async def opened_volume(
+    bus: HasCallers, name: str, *, client: str = "", patience: float = PATIENCE_SECONDS
+) -> AsyncIterator[VolumeClient]:
+    """A volume; *client* says who uses it, for people. Raises as `VolumeClient.start`."""
+    volume = VolumeClient(bus, name, client or "library", patience)
+    await volume.start()
+    try:
+        yield volume
+    finally:
+        await volume.close()

@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A volume as the kernel sees it: open files and locks."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+from typing import Any
+
+from xos.xtreemfs import api
+from xos.xtreemfs.api import Inode, Open
+from xos.xtreemfs.client.files import Handle
+from xos.xtreemfs.client.volume import VolumeClient
+from xos.xtreemfs.fuse import abi
+from xos.xtreemfs.fuse import values as fuse
+from xos.xtreemfs.fuse.values import Attributes, Caller, Entry, Lock, Opened, refuse
+from xos.xtreemfs.mount.filesystem import VALID_NS, VolumeNames, access_of
+from xos.xtreemfs.mount.identities import Identities
+
+MOST_ZEROS = 1 << 20
+_KEEP_SIZE, _PUNCH_HOLE, _ZERO_RANGE = 1, 2, 16
+_LAST = (1 << 63) - 1
+
+
+class VolumeFiles(VolumeNames):
+    """The whole file system."""
+
+    def __init__(self, volume: VolumeClient, identities: Identities) -> None:
+        super().__init__(volume, identities)
+        self._open: dict[int, _File] = {}
+        self._next = 0
+        self._cached: dict[int, tuple[int, int]] = {}
+        """Of files whose pages the kernel may keep when they are opened again: time of last change and size."""
+        self._locked: dict[tuple[int, int], int] = {}
+        """How often an owner took a lock on an inode, so that closing a file that has none costs nothing."""
+
+    def forget(self, ino: int) -> None:
+        """See `FileSystem`."""
+        super().forget(ino)
+        self._cached.pop(ino, None)
+
+    # --- opening and closing
+
+    async def open(self, caller: Caller, ino: int, flags: int) -> Opened:
+        """See `FileSystem`."""
+        wanted = Open(access_of(flags), truncate=bool(flags & os.O_TRUNC))
+        handle = await self.volume.open(self.number(ino), wanted, self.identities.claim(caller))
+        return self._opened(handle, flags)
+
+    async def create(self, caller: Caller, parent: int, name: bytes, mode: int, flags: int) -> tuple[Entry, Opened]:
+        """See `FileSystem`."""
+        number = self.number(parent)
+        self.unlearn(number)
+        wanted = Open(
+            access_of(flags),
+            truncate=bool(flags & os.O_TRUNC),
+            create=True,
+            exclusive=bool(flags & os.O_EXCL),
+            mode=stat.S_IMODE(await self.masked(caller, number, mode)),
+        )
+        handle = await self.volume.open_name(number, name, wanted, self.identities.claim(caller))
+        return self.entry(handle.inode), self._opened(handle, flags)
+
+    def _opened(self, handle: Handle, flags: int) -> Opened:
+        inode = self.learn(handle.inode)
+        ino = self.ino(inode.id)
+        self._next += 1
+        self._open[self._next] = _File(handle, append=bool(flags & os.O_APPEND))
+        seen = self.volume.seen(inode)
+        known = seen.mtime, seen.size
+        keep = self._cached.get(ino) == known
+        self._cached[ino] = known
+        return Opened(self._next, abi.OpenFlag.KEEP_CACHE if keep else abi.OpenFlag(0))
+
+    def _file(self, fh: int) -> _File:
+        found = self._open.get(fh)
+        if found is None:
+            raise refuse(errno.EBADF)
+        return found
+
+    def flush(self, caller: Caller, ino: int, fh: int, owner: int) -> Any:
+        """See `FileSystem`."""
+        file = self._file(fh)
+        locked = (ino, _own(owner)) in self._locked
+        if not locked and not (file.writes and file.handle.content.unreported):
+            return None
+        return self._flush(caller, ino, file, _own(owner) if locked else None)
+
+    async def _flush(self, caller: Caller, ino: int, file: _File, owner: int | None) -> None:
+        try:
+            await self._written_out(file, ino)
+        finally:
+            if owner is not None:
+                await self._unlock(ino, owner, 0, _LAST, caller.pid, bsd=False)
+
+    async def _written_out(self, file: _File, ino: int) -> None:
+        if file.writes and file.handle.content.unreported:
+            inode = await file.handle.flush()
+            if inode is not None:
+                self.learn(inode)
+                self._cached[ino] = inode.mtime, inode.size
+
+    def release(self, caller: Caller, ino: int, fh: int, flags: int, owner: int) -> Any:
+        """See `FileSystem`."""
+        file = self._open.pop(fh, None)
+        if file is None:
+            raise refuse(errno.EBADF)
+        unlock = flags & abi.RELEASE_FLOCK_UNLOCK and (ino, _own(owner)) in self._locked
+        if not unlock and not (file.writes and file.handle.content.unreported):
+            self.volume.drop(file.handle)
+            return None
+        return self._release(caller, ino, file, _own(owner) if unlock else None)
+
+    async def _release(self, caller: Caller, ino: int, file: _File, owner: int | None) -> None:
+        try:
+            await file.handle.close()
+        finally:
+            if owner is not None:
+                await self._unlock(ino, owner, 0, _LAST, caller.pid, bsd=True)
+
+    async def fsync(self, caller: Caller, ino: int, fh: int, *, datasync: bool) -> None:  # noqa: ARG002
+        """See `FileSystem`."""
+        inode = await self._file(fh).handle.sync()
+        if inode is not None:
+            self.learn(inode)
+
+    # --- bytes
+
+    async def read(self, caller: Caller, ino: int, fh: int, offset: int, size: int) -> Any:  # noqa: ARG002
+        """See `FileSystem`."""
+        return await self._file(fh).handle.read(offset, size)
+
+    def write(self, caller: Caller, ino: int, fh: int, offset: int, content: memoryview, flags: int) -> Any:  # noqa: ARG002
+        """See `FileSystem`."""
+        file = self._file(fh)
+        target = file.handle.content
+        if file.append and not flags & abi.WRITE_CACHE:
+            offset = max(offset, target.size)  # the kernel's idea of it may be of a second ago
+        if flags & abi.WRITE_KILL_SUIDGID and self._has_set_id(ino):
+            return self._write_and_drop_set_id(file, ino, offset, content)
+        if target.put(offset, content):
+            return len(content)
+        return self._write_later(file, offset, content)
+
+    async def _write_later(self, file: _File, offset: int, content: memoryview) -> int:
+        await file.handle.write(offset, content)
+        return len(content)
+
+    def _has_set_id(self, ino: int) -> bool:
+        known = self._known.get(self.number(ino))
+        return known is None or bool(known[0].mode & (stat.S_ISUID | stat.S_ISGID))
+
+    async def _write_and_drop_set_id(self, file: _File, ino: int, offset: int, content: memoryview) -> int:
+        inode = await self.inode(ino)
+        mode = inode.mode & ~stat.S_ISUID
+        if mode & stat.S_IXGRP:
+            mode &= ~stat.S_ISGID
+        if mode != inode.mode:
+            # The writer need not own the file: it is the kernel who wants the bits away, so its owner's claim serves.
+            mine = self.identities.claim(Caller(0, 0, 0))
+            claim = None if mine is None else api.Claim(inode.owner, (inode.group,), inode.group)
+            self.learn(await self.volume.setattr(inode.id, api.Change(mode=stat.S_IMODE(mode)), claim))
+        return await self._write_later(file, offset, content)
+
+    async def setattr(self, caller: Caller, ino: int, change: fuse.Change) -> Attributes:
+        """See `FileSystem`."""
+        if change.size is not None:
+            inode = await self._resize(self.number(ino), change.size, change.fh, self.identities.claim(caller))
+            change = change._replace(size=None)
+            if change.nothing:
+                return Attributes(self.attr(self.learn(inode)), VALID_NS)
+        return await super().setattr(caller, ino, change)
+
+    async def _resize(self, number: int, size: int, fh: int | None, claim: api.Claim | None) -> Inode:
+        file = self._open.get(fh) if fh is not None else None
+        return await self.volume.truncate(number, size, None if file is None else file.handle, claim)
+
+    async def fallocate(self, caller: Caller, ino: int, fh: int, offset: int, length: int, mode: int) -> None:  # noqa: ARG002
+        """See `FileSystem`."""
+        file = self._file(fh)
+        if mode & ~(_KEEP_SIZE | _PUNCH_HOLE | _ZERO_RANGE):
+            raise refuse(errno.EOPNOTSUPP)
+        end = offset + length
+        if mode & (_PUNCH_HOLE | _ZERO_RANGE):
+            for at in range(offset, min(end, file.handle.content.size), MOST_ZEROS):
+                await file.handle.write(at, bytes(min(MOST_ZEROS, min(end, file.handle.content.size) - at)))
+        if not mode & _KEEP_SIZE and end > file.handle.content.size:
+            self.learn(await file.handle.truncate(end))
+
+    # --- locks
+
+    async def getlk(self, caller: Caller, ino: int, fh: int, owner: int, lock: Lock) -> Lock:  # noqa: ARG002
+        """See `FileSystem`."""
+        wanted = self._lock(ino, _own(owner), lock.start, lock.end, lock.pid, exclusive=lock.type == fcntl.F_WRLCK)
+        found = await self.volume.test_lock(wanted)
+        if found is None:
+            return Lock(lock.start, lock.end, fcntl.F_UNLCK, 0)
+        return Lock(found.start, found.end, fcntl.F_WRLCK if found.exclusive else fcntl.F_RDLCK, found.pid)
+
+    async def setlk(
+        self, caller: Caller, ino: int, fh: int, owner: int, lock: Lock, *, wait: bool, flock: bool
+    ) -> None:
+        """See `FileSystem`. Locks are where nodes meet: what was written goes out before one is given back, and what
+        others wrote is seen once it is had.
+        """
+        own, file = _own(owner), self._file(fh)
+        if lock.type == fcntl.F_UNLCK:
+            await self._written_out(file, ino)
+            await self._unlock(ino, own, lock.start, lock.end, lock.pid, bsd=flock)
+            return
+        wanted = self._lock(ino, own, lock.start, lock.end, lock.pid, exclusive=lock.type == fcntl.F_WRLCK, bsd=flock)
+        self._locked[ino, own] = self._locked.get((ino, own), 0) + 1
+        await self.volume.lock(wanted, wait=wait, claim=self.identities.claim(caller))
+        await self._renewed_view(ino, file)
+
+    async def _renewed_view(self, ino: int, file: _File) -> None:
+        number = self.number(ino)
+        before = self._cached.get(ino)
+        inode = self.learn(await self.volume.refreshed(number))
+        if before != (inode.mtime, inode.size) and self.session is not None and not file.handle.content.unreported:
+            self._cached[ino] = inode.mtime, inode.size
+            await self.session.invalidate_inode(ino)
+
+    async def _unlock(self, ino: int, owner: int, start: int, end: int, pid: int, *, bsd: bool) -> None:
+        if start == 0 and end >= _LAST:
+            self._locked.pop((ino, owner), None)
+        await self.volume.unlock(self._lock(ino, owner, start, end, pid, exclusive=False, bsd=bsd))
+
+    def _lock(
+        self, ino: int, owner: int, start: int, end: int, pid: int, *, exclusive: bool, bsd: bool = False
+    ) -> api.Lock:
+        return api.Lock(self.number(ino), owner, start, min(end, _LAST), exclusive, pid, bsd)
+
+
+class _File:
+    """An open file of the kernel's."""
+
+    __slots__ = ("append", "handle", "writes")
+
+    def __init__(self, handle: Handle, *, append: bool) -> None:
+        self.handle, self.append = handle, append
+        self.writes = bool(handle.access & api.Access.WRITE)
+
+
+def _own(owner: int) -> int:
+    """A lock's owner, as the kernel names it, in 63 bits."""
+    return owner & _LAST

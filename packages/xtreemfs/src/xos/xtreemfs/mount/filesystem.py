@@ -1,0 +1,331 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A volume as the kernel sees it: names and attributes.
+
+What the kernel was told it may believe for `VALID_SECONDS`; what others change is dropped earlier, as the MRC tells it.
+The kernel checks permissions by modes and ACLs, and the MRC again by the caller's identity, which decides.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from xos.common.log import get_logger
+from xos.xtreemfs import api
+from xos.xtreemfs.api import Changed, Inode, What
+from xos.xtreemfs.client.volume import VolumeClient
+from xos.xtreemfs.fuse import abi
+from xos.xtreemfs.fuse import values as fuse
+from xos.xtreemfs.fuse.filesystem import FileSystem
+from xos.xtreemfs.fuse.session import DEFAULT_FEATURES, Session, Wishes
+from xos.xtreemfs.fuse.values import Attr, Attributes, Caller, DirectoryEntry, Entry, Opened, Statfs, no_entry, refuse
+from xos.xtreemfs.mount import acl
+from xos.xtreemfs.mount.directories import Directories
+from xos.xtreemfs.mount.identities import Identities
+
+log = get_logger("xos.xtreemfs.mount")
+
+VALID_SECONDS = 1.0
+VALID_NS = int(VALID_SECONDS * 1e9)
+MOST_KNOWN = 200_000
+"""Inodes of which the attributes are remembered."""
+BLOCK = 4096
+
+WISHES = Wishes(
+    features=DEFAULT_FEATURES
+    | abi.InitFlag.POSIX_LOCKS
+    | abi.InitFlag.FLOCK_LOCKS
+    | abi.InitFlag.HANDLE_KILLPRIV_V2
+    | abi.InitFlag.POSIX_ACL
+    | abi.InitFlag.DONT_MASK
+    | abi.InitFlag.DIRECT_IO_ALLOW_MMAP,
+    interrupted_seconds=5.0,
+)
+
+
+class VolumeNames(FileSystem):
+    """Names and attributes; `xos.xtreemfs.mount.files` adds open files."""
+
+    masks = False
+
+    def __init__(self, volume: VolumeClient, identities: Identities) -> None:
+        self.volume, self.identities = volume, identities
+        self.session: Session | None = None
+        """Set once it is mounted: where the kernel is told of changes."""
+        self._known: dict[int, tuple[Inode, float]] = {}
+        self._directories = Directories(volume)
+        volume.on_change = self._changed
+
+    # --- what is known
+
+    def number(self, ino: int) -> int:
+        """The MRC's number of an inode."""
+        return self.volume.root if ino == abi.ROOT_ID else ino
+
+    def ino(self, number: int) -> int:
+        """The kernel's."""
+        return abi.ROOT_ID if number == self.volume.root else number
+
+    def learn(self, inode: Inode) -> Inode:
+        """Remember what the MRC has just said."""
+        if len(self._known) >= MOST_KNOWN:
+            self._known.clear()
+        self._known[inode.id] = inode, time.monotonic()
+        return inode
+
+    def unlearn(self, number: int) -> None:
+        """It has changed."""
+        self._known.pop(number, None)
+
+    def fresh(self, number: int) -> Inode | None:
+        """What is known and young enough to be believed."""
+        known = self._known.get(number)
+        if known is None or time.monotonic() - known[1] >= VALID_SECONDS:
+            return None
+        return self.volume.seen(known[0])
+
+    def attr(self, inode: Inode) -> Attr:
+        """For the kernel."""
+        return Attr(
+            self.ino(inode.id),
+            inode.mode,
+            inode.nlink,
+            self.identities.uid(inode.owner),
+            self.identities.gid(inode.group),
+            inode.size,
+            -(-inode.size // 512),
+            inode.atime,
+            inode.mtime,
+            inode.ctime,
+            inode.rdev,
+            BLOCK,
+        )
+
+    def entry(self, inode: Inode) -> Entry:
+        """For the kernel."""
+        return Entry(self.attr(self.learn(inode)), VALID_NS, VALID_NS)
+
+    async def inode(self, ino: int) -> Inode:
+        """The attributes, asked for if they are not known. Raises `OSError`."""
+        number = self.number(ino)
+        return self.fresh(number) or self.learn(await self.volume.getattr(number))
+
+    def forget(self, ino: int) -> None:
+        """See `FileSystem`."""
+        self._known.pop(self.number(ino), None)
+
+    async def _changed(self, changed: Changed | None) -> None:
+        session = self.session
+        if changed is None or changed.what is What.ALL:
+            self._known.clear()
+            return
+        self.unlearn(changed.inode)
+        if session is None:
+            return
+        if changed.what is What.ENTRY:
+            await session.invalidate_entry(self.ino(changed.inode), changed.name)
+        await session.invalidate_inode(self.ino(changed.inode))
+
+    # --- names
+
+    async def lookup(self, caller: Caller, parent: int, name: bytes) -> Entry | bytes:
+        """See `FileSystem`."""
+        try:
+            return self.entry(await self.volume.lookup(self.number(parent), name, self.identities.claim(caller)))
+        except OSError as error:
+            if error.errno == errno.ENOENT:
+                return no_entry(VALID_NS)
+            raise
+
+    async def _make(
+        self, caller: Caller, parent: int, name: bytes, mode: int, rdev: int = 0, target: bytes | None = None
+    ) -> Entry:
+        number = self.number(parent)
+        if target is None:
+            mode = await self.masked(caller, number, mode)
+        self.unlearn(number)
+        claim = self.identities.claim(caller)
+        return self.entry(await self.volume.create(number, name, mode, rdev, target, claim))
+
+    async def masked(self, caller: Caller, directory: int, mode: int) -> int:
+        """*mode* without what the program's umask forbids; a default ACL takes its place (acl(5))."""
+        if not caller.umask or not mode & caller.umask:
+            return mode
+        known = self._known.get(directory)
+        inode = known[0] if known is not None else self.learn(await self.volume.getattr(directory))
+        return mode if inode.default_acl else mode & ~caller.umask
+
+    async def mknod(self, caller: Caller, parent: int, name: bytes, mode: int, rdev: int) -> Entry:
+        """See `FileSystem`."""
+        return await self._make(caller, parent, name, mode, rdev)
+
+    async def mkdir(self, caller: Caller, parent: int, name: bytes, mode: int) -> Entry:
+        """See `FileSystem`."""
+        return await self._make(caller, parent, name, stat.S_IFDIR | mode)
+
+    async def symlink(self, caller: Caller, parent: int, name: bytes, target: bytes) -> Entry:
+        """See `FileSystem`."""
+        return await self._make(caller, parent, name, stat.S_IFLNK | 0o777, target=target)
+
+    async def link(self, caller: Caller, ino: int, parent: int, name: bytes) -> Entry:
+        """See `FileSystem`."""
+        to = self.number(parent)
+        self.unlearn(to)
+        return self.entry(await self.volume.link(self.number(ino), to, name, self.identities.claim(caller)))
+
+    async def unlink(self, caller: Caller, parent: int, name: bytes) -> None:
+        """See `FileSystem`."""
+        number = self.number(parent)
+        self.unlearn(number)
+        self.learn(await self.volume.unlink(number, name, self.identities.claim(caller)))
+
+    async def rmdir(self, caller: Caller, parent: int, name: bytes) -> None:
+        """See `FileSystem`."""
+        number = self.number(parent)
+        self.unlearn(number)
+        await self.volume.rmdir(number, name, self.identities.claim(caller))
+
+    async def rename(
+        self, caller: Caller, parent: int, name: bytes, new_parent: int, new_name: bytes, flags: int
+    ) -> None:
+        """See `FileSystem`."""
+        old, new = self.number(parent), self.number(new_parent)
+        self.unlearn(old)
+        self.unlearn(new)
+        lost = await self.volume.rename(old, name, new, new_name, flags, self.identities.claim(caller))
+        if lost is not None:
+            self.learn(lost)
+
+    # --- inodes
+
+    def getattr(self, caller: Caller, ino: int, fh: int | None) -> Any:  # noqa: ARG002
+        """See `FileSystem`."""
+        number = self.number(ino)
+        known = self._known.get(number)
+        if known is not None:
+            left = VALID_SECONDS - (time.monotonic() - known[1])
+            if left > 0:
+                return Attributes(self.attr(self.volume.seen(known[0])), int(left * 1e9))
+        return self._getattr(number)
+
+    async def _getattr(self, number: int) -> Attributes:
+        return Attributes(self.attr(self.learn(await self.volume.getattr(number))), VALID_NS)
+
+    async def setattr(self, caller: Caller, ino: int, change: fuse.Change) -> Attributes:
+        """See `FileSystem`."""
+        number = self.number(ino)
+        wanted = api.Change(
+            mode=change.mode,
+            owner=None if change.uid is None else self._owner(number, change.uid),
+            group=None if change.gid is None else self._group(number, change.gid),
+            atime=_time(change.atime),
+            mtime=_time(change.mtime),
+        )
+        inode = await self.volume.setattr(number, wanted, self.identities.claim(caller))
+        return Attributes(self.attr(self.learn(inode)), VALID_NS)
+
+    def _owner(self, number: int, uid: int) -> str:
+        # Who is nobody here stays who they are, if that is what is wanted.
+        known = self._known.get(number)
+        same = known is not None and self.identities.uid(known[0].owner) == uid
+        return known[0].owner if same and known is not None else self.identities.owner(uid)
+
+    def _group(self, number: int, gid: int) -> str:
+        known = self._known.get(number)
+        same = known is not None and self.identities.gid(known[0].group) == gid
+        return known[0].group if same and known is not None else self.identities.group(gid)
+
+    async def readlink(self, caller: Caller, ino: int) -> bytes:  # noqa: ARG002
+        """See `FileSystem`."""
+        target = (await self.inode(ino)).target
+        if target is None:
+            raise refuse(errno.EINVAL)
+        return target
+
+    async def statfs(self, caller: Caller, ino: int) -> Statfs:  # noqa: ARG002
+        """See `FileSystem`."""
+        space = await self.volume.space()
+        return Statfs(
+            blocks=space.total // BLOCK,
+            bfree=space.free // BLOCK,
+            bavail=space.free // BLOCK,
+            files=space.most_files,
+            ffree=max(space.most_files - space.files, 0),
+            bsize=1 << 20,
+            frsize=BLOCK,
+        )
+
+    # --- extended attributes
+
+    async def getxattr(self, caller: Caller, ino: int, name: bytes) -> bytes:
+        """See `FileSystem`."""
+        if name in (acl.ACCESS, acl.DEFAULT):  # the kernel asks for it to check permissions
+            inode = await self.inode(ino)
+            text = inode.acl if name == acl.ACCESS else inode.default_acl
+            if not text:
+                raise refuse(errno.ENODATA)
+            return acl.from_text(text, self.identities)
+        return await self.volume.getxattr(self.number(ino), name, self.identities.claim(caller))
+
+    async def listxattr(self, caller: Caller, ino: int) -> list[bytes]:
+        """See `FileSystem`."""
+        return await self.volume.listxattr(self.number(ino), self.identities.claim(caller))
+
+    async def setxattr(self, caller: Caller, ino: int, name: bytes, value: bytes, flags: int) -> None:
+        """See `FileSystem`."""
+        number = self.number(ino)
+        if name in (acl.ACCESS, acl.DEFAULT):
+            value = acl.to_text(value, self.identities).encode()
+        await self.volume.setxattr(number, name, value, flags, self.identities.claim(caller))
+        self.unlearn(number)
+
+    async def removexattr(self, caller: Caller, ino: int, name: bytes) -> None:
+        """See `FileSystem`."""
+        number = self.number(ino)
+        await self.volume.removexattr(number, name, self.identities.claim(caller))
+        self.unlearn(number)
+
+    # --- directories
+
+    def opendir(self, caller: Caller, ino: int, flags: int) -> Opened:  # noqa: ARG002
+        """See `FileSystem`."""
+        return Opened(self._directories.open(self.number(ino)))
+
+    async def readdir(self, caller: Caller, ino: int, fh: int, offset: int, *, plus: bool) -> Iterator[DirectoryEntry]:
+        """See `FileSystem`."""
+        number = self.number(ino)
+        up = abi.ROOT_ID
+        if offset < 2:
+            up = self.ino((await self.inode(ino)).parent or number)
+        rows = await self._directories.rows(fh, number, max(offset - 2, 0), self.identities.claim(caller))
+        return self._rows(ino, up, rows, offset, plus=plus)
+
+    def _rows(self, ino: int, up: int, rows: list[api.Row], offset: int, *, plus: bool) -> Iterator[DirectoryEntry]:
+        if offset < 1:
+            yield DirectoryEntry(b".", ino, stat.S_IFDIR, 1)
+        if offset < 2:
+            yield DirectoryEntry(b"..", up, stat.S_IFDIR, 2)
+        for row in rows:
+            inode = row.inode
+            entry = self.entry(inode) if plus else None
+            yield DirectoryEntry(row.name, self.ino(inode.id), inode.mode, row.cookie + 2, entry)
+
+    def releasedir(self, caller: Caller, ino: int, fh: int) -> None:  # noqa: ARG002
+        """See `FileSystem`."""
+        self._directories.close(fh)
+
+
+def _time(value: int | None) -> int | None:
+    return api.NOW if value == fuse.NOW else value
+
+
+def access_of(flags: int) -> api.Access:
+    """What open(2) with *flags* is to allow."""
+    kind = flags & os.O_ACCMODE
+    if kind == os.O_RDONLY:
+        return api.Access.READ
+    return api.Access.WRITE if kind == os.O_WRONLY else api.Access.READ | api.Access.WRITE
