@@ -5,17 +5,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+import struct
 import subprocess
 from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from support.node import identity
 from xos.common.errors import StorageFull
 from xos.node import scan
 from xos.node.accounts import Accounts
-from xos.node.scan import Scanner, key_owners, living, local_mounts, owning_files
+from xos.node.scan import Scanner, elsewhere, key_owners, living, local_mounts, owning_files
+from xos.node.walk import named_in
 
 UID = 1_900_000_055
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files and processes to others")
@@ -32,6 +36,56 @@ async def test_owners_of_files_are_found_by_user_and_by_group(tmp_path: Path) ->
     os.chown(theirs, 0, UID + 1, follow_symlinks=False)
     assert await owning_files({UID, UID + 1, UID + 2}, [str(tmp_path)]) == {UID, UID + 1}
     assert await owning_files(set(), [str(tmp_path)]) == set()
+
+
+def acl(*entries: tuple[int, int]) -> bytes:
+    """An ACL of entries (tag, number); linux/posix_acl_xattr.h."""
+    base = [(1, 7, 2**32 - 1), *((tag, 7, number) for tag, number in entries), (4, 5, 2**32 - 1), (16, 7, 2**32 - 1)]
+    whole = sorted([*base, (32, 5, 2**32 - 1)], key=lambda entry: entry[0])
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in whole)
+
+
+@root_only
+async def test_whom_an_acl_names_still_has_something(tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "file").write_text("")
+    try:
+        os.setxattr(tmp_path / "shared", "system.posix_acl_default", acl((2, UID)))
+        os.setxattr(tmp_path / "file", "system.posix_acl_access", acl((8, UID + 2)))
+    except OSError as error:
+        pytest.skip(f"no ACLs here: {error}")
+    assert await owning_files({UID, UID + 1, UID + 2}, [str(tmp_path)]) == {UID, UID + 2}
+
+
+@given(st.binary(max_size=80))
+def test_whatever_is_in_an_acls_place_is_read_or_told(data: bytes) -> None:
+    try:
+        found = named_in(data)
+    except ValueError:
+        return
+    assert len(found) <= len(data) // 8
+
+
+@root_only
+async def test_a_tree_deeper_than_any_path_is_looked_at_to_its_end(tmp_path: Path) -> None:
+    depth, name = 60, "d" * 200
+    fd = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(depth):
+        os.mkdir(name, dir_fd=fd)
+        inner = os.open(name, os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd = inner
+    os.chown(fd, UID, 0)
+    os.close(fd)
+    assert await owning_files({UID}, [str(tmp_path)]) == {UID}
+
+
+def test_mounts_that_nobody_looks_at_are_told() -> None:
+    text = (
+        "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n23 22 0:5 / /proc rw - proc proc rw\n"
+        "27 22 0:50 / /net\\040x rw - nfs4 server:/ rw\n28 22 0:51 / /x rw - fuse.xtreemfs x rw\n"
+    )
+    assert elsewhere(text) == ["/net x (nfs4)", "/x (fuse.xtreemfs)"]
 
 
 async def test_a_place_that_cannot_be_looked_at_frees_nobody(tmp_path: Path) -> None:

@@ -53,6 +53,64 @@ def test_the_session_holds_the_credential_and_is_a_session_of_systemds(alices: G
     assert f"user-{node.run(f'id -u {ACCOUNT}').strip()}.slice" in ssh(alices, node.name, "cat /proc/self/cgroup")
 
 
+@pytest.fixture
+def short(alices: Grid) -> Iterator[str]:
+    """What goes before a command of alice's so that it goes by a certificate of a minute."""
+    home = "XOS_NO_AGENT=1 XOS_HOME=~/.xos-short"
+    alices.alice("rm -rf ~/.xos-short; cp -a ~/.xos ~/.xos-short")
+    alices.alice(f"{home} get-xos-cert demo alice --password-file ~/password --no-passphrase --hours 0.017")
+    yield home
+    alices.alice("rm -rf ~/.xos-short")
+
+
+LOOK = f"keyctl search @s user xos:{ACCOUNT}"
+
+
+def test_the_credential_is_in_the_sessions_keyring_until_it_expires(alices: Grid, short: str) -> None:
+    until_gone = f"n=0; while {LOOK} >/dev/null 2>&1 && [ $n -lt 900 ]; do n=$((n+1)); sleep 0.1; done"
+    script = f"keyctl show @s; {until_gone}; echo after; keyctl show @s"
+    said = alices.alice(
+        f"{short} ssh -F $({short} get-xos-cert --ssh-config) -o BatchMode=yes node1 '{script}' 2>&1", seconds=120
+    )
+    before, after = said.split("after\n")
+    assert f"user: xos:{ACCOUNT}" in before
+    assert f"xos:{ACCOUNT}" not in after
+
+
+def test_a_login_with_a_renewed_certificate_renews_what_running_sessions_hold(alices: Grid, short: str) -> None:
+    show = f"keyctl pipe $({LOOK}) | sha256sum"
+    wait = "n=0; until [ -e {0} ] || [ $n -gt 400 ]; do n=$((n+1)); sleep 0.1; done"
+    script = f"rm -f here go; {show}; touch here; {wait.format('go')}; {show}; rm -f here go"
+    said = alices.alice(
+        f"ssh -F $({short} get-xos-cert --ssh-config) -o BatchMode=yes node1 '{script}' >~/long & "
+        f"ssh -F {CONFIG} -o BatchMode=yes node1 '{wait.format('here')}; {show}; touch go'; wait; cat ~/long",
+        seconds=120,
+    )
+    renewed, before, after = said.splitlines()
+    assert before != after == renewed
+
+
+def test_systemd_holds_sessions_to_what_the_node_says_of_a_group(alices: Grid) -> None:
+    node, config = alices.node2, "/etc/xos/node.toml"
+    before = node.get(config)
+    text = before if isinstance(before, str) else before.decode()
+    said = '[groups."demo/users"]\nlimits = { nofile = "500:600", tasks_max = "77" }\n'
+    said += 'slice = { MemoryMax = "1G", TasksMax = "123", CPUQuota = "150%" }\n'
+    uid = node.run(f"id -u {ACCOUNT}").strip()
+    slice_ = f"user-{uid}.slice"
+    try:
+        node.put(config, f"{text}\n{said}")
+        node.run("systemctl reload xos-amsd")
+        session = "systemctl show $(sed -n 's,.*/,,p' /proc/self/cgroup | tail -n 1) -p TasksMax"
+        shown = ssh(alices, node.name, f"ulimit -Sn; ulimit -Hn; {session}; systemctl show {slice_} -p MemoryMax")
+        assert shown.split() == ["500", "600", "TasksMax=77", f"MemoryMax={2**30}"]
+        limits = node.run(f"systemctl show {slice_} -p TasksMax -p CPUQuotaPerSecUSec")
+        assert sorted(limits.split()) == ["CPUQuotaPerSecUSec=1.500000s", "TasksMax=123"]
+    finally:
+        node.put(config, text)
+        node.run(f"systemctl reload xos-amsd; systemctl revert {slice_}")
+
+
 def test_a_jobs_files_are_those_that_alice_sees_when_she_logs_in(alices: Grid) -> None:
     job = alices.submit("touch $HOME/made-by-a-job")
     alices.alice(f"xwait {job}")

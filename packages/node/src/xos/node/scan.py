@@ -3,13 +3,15 @@
 
 What may belong to a number: processes, kernel keyrings, System V IPC, and files on every local file system. A scan
 looks at the first three before and after it walks the files, so that nothing was there meanwhile that could make one.
-POSIX ACLs that name a number are not looked for, and network file systems neither: their servers keep numbers of their
-own.
+Of files the owner, the group, and those whom POSIX ACLs name count. Network file systems are not looked at (their
+servers keep numbers of their own); `elsewhere` says which.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sys
 import time
 from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
@@ -22,11 +24,19 @@ from xos.node.api import Account
 log = get_logger("xos.node.scan")
 
 LOCAL = frozenset(
-    {"bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "mqueue", "overlay", "ramfs", "tmpfs", "xfs", "zfs"}
-)
+    {"bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "jfs", "mqueue", "nilfs2", "overlay", "ramfs",
+     "reiserfs", "tmpfs", "udf", "xfs", "zfs"}
+)  # fmt: skip
+NOBODYS = frozenset(
+    {"autofs", "binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "debugfs", "devpts", "devtmpfs", "efivarfs",
+     "exfat", "fuse.lxcfs", "fusectl", "hugetlbfs", "iso9660", "nsfs", "ntfs", "ntfs3", "proc", "pstore",
+     "rpc_pipefs", "securityfs", "selinuxfs", "squashfs", "sysfs", "tracefs", "vfat"}
+)  # fmt: skip
+"""On which no user's files are kept, or no owner."""
 _LINK_BYTES = 4
 _IDLE_LOOK_SECONDS = 60.0
 _PROC = Path("/proc")
+_MOUNTS = _PROC / "self" / "mountinfo"
 
 
 class Scanner:
@@ -75,7 +85,7 @@ class Scanner:
             log.warning("scan.failed", detail=str(error))
             return []
         free = await self._accounts.release(each for each in retired if each.uid not in owning)
-        log.info("scan.done", freed=len(free), owning=len(owning))
+        log.info("scan.done", freed=len(free), owning=len(owning), not_looked_at=not_looked_at())
         return free
 
     async def _retire_idle(self) -> None:
@@ -92,6 +102,11 @@ class Scanner:
         if gone:
             log.info("pool.retired", accounts=len(gone))
             self._wanted.set()
+
+
+def not_looked_at() -> list[str]:
+    """`elsewhere` of this machine as it is now."""
+    return elsewhere(_MOUNTS.read_text())
 
 
 def living(uids: Collection[int]) -> set[int]:
@@ -166,38 +181,51 @@ def local_mounts(text: str) -> list[str]:
         for root, point in sorted(mounts, key=lambda mount: len(mount[0])):
             if not any(root == kept or root.startswith(kept.rstrip("/") + "/") for kept in roots):
                 roots.append(root)
-                found.append(point.encode().decode("unicode_escape"))
+                found.append(_unescaped(point))
+    return found
+
+
+def _unescaped(point: str) -> str:
+    return point.encode().decode("unicode_escape").encode("latin-1").decode(errors="surrogateescape")
+
+
+def elsewhere(text: str) -> list[str]:
+    """Mount points, with their kinds, that no scan looks at although files of retired accounts may be there."""
+    found = []
+    for line in text.splitlines():
+        fields = line.split(" ")
+        kind = fields[fields.index("-") + 1] if "-" in fields else ""
+        if kind and kind not in LOCAL and kind not in NOBODYS:
+            found.append(f"{_unescaped(fields[4])} ({kind})")
     return found
 
 
 async def owning_files(uids: Collection[int], mounts: Collection[str] | None = None) -> set[int]:
-    """Those of *uids* that own a file, as user or as group. Blocks nobody: find(1) looks, at the lowest priority.
+    """Those of *uids* that own a file, as user or as group, or are named in an ACL (`xos.node.walk`). Blocks nobody.
 
     Raises `OSError` when it could not look everywhere.
     """
     if not uids:
         return set()
     if mounts is None:
-        mounts = local_mounts(Path("/proc/self/mountinfo").read_text())
-    low, high = f"+{min(uids) - 1}", f"-{max(uids) + 1}"
-    find = await asyncio.create_subprocess_exec(
-        "nice", "-n", "19", "find", *mounts, "-xdev",
-        "(", "-uid", low, "-uid", high, "-o", "-gid", low, "-gid", high, ")",
-        "-printf", "%U %G\\n",
+        mounts = local_mounts(_MOUNTS.read_text())
+    walk = await asyncio.create_subprocess_exec(
+        "nice", "-n", "19", sys.executable, "-P", "-m", "xos.node.walk", str(min(uids)), str(max(uids)), *mounts,
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
-    assert find.stdout is not None  # noqa: S101  # a pipe was asked for
-    assert find.stderr is not None  # noqa: S101
-    complaints = asyncio.create_task(find.stderr.read())
+    assert walk.stdout is not None  # noqa: S101  # a pipe was asked for
+    assert walk.stderr is not None  # noqa: S101
+    complaints = asyncio.create_task(walk.stderr.read())
     found: set[int] = set()
     try:
-        async for line in find.stdout:
-            found.update(map(int, line.split()))
+        async for line in walk.stdout:
+            found.add(int(line))
     finally:
-        if find.returncode is None and found >= set(uids):
-            find.kill()
-        await find.wait()
-    told = [line for line in (await complaints).splitlines() if b"No such file" not in line]
-    if told:
-        raise OSError(0, told[0].decode(errors="replace")[:300])
+        if walk.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                walk.kill()
+        await walk.wait()
+    told = (await complaints).decode(errors="replace")
+    if walk.returncode:
+        raise OSError(0, told[:300] or f"the walk ended with {walk.returncode}")
     return found & set(uids)

@@ -23,6 +23,7 @@ from xos.node.api import Account, State
 from xos.node.config import NodeConfig
 from xos.node.errors import BadMessage, NoCertificate, NotAllowed, TryAgain, UnknownAccount, WrongName
 from xos.node.policy import NodePolicy, this_node
+from xos.node.scan import not_looked_at
 from xos.node.sessions import Sessions
 from xos.node.trust import Trusts, Verified, prove, renews
 
@@ -270,6 +271,7 @@ class Service:
             "vos": ",".join(self._config.vos),
             "active": str(len(self._accounts.active())),
             "quarantined": str(len(self._accounts.quarantined())),
+            "not_looked_at": ", ".join(not_looked_at()),
             "policy": "none" if not self.policy.is_there else self.policy.problem or "in force",
         }
 

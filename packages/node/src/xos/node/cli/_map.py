@@ -143,6 +143,8 @@ async def status(args: argparse.Namespace, session: Session) -> int:
     session.out(f"VOs         {answer['vos'].replace(',', ', ') or 'none: xos-map serve VO'}")
     session.out(f"Accounts    {answer['active']} active, {answer['quarantined']} retired")
     session.out(f"Policy      {clean(answer['policy'])}")
+    if answer.get("not_looked_at"):
+        session.out(f"No scan of  {clean(answer['not_looked_at'])}: files there may still belong to retired accounts")
     return 0
 
 
