@@ -92,8 +92,7 @@ def test_a_login_with_a_renewed_certificate_renews_what_running_sessions_hold(al
 
 def test_systemd_holds_sessions_to_what_the_node_says_of_a_group(alices: Grid) -> None:
     node, config = alices.node2, "/etc/xos/node.toml"
-    before = node.get(config)
-    text = before if isinstance(before, str) else before.decode()
+    text = node.get(config)
     said = '[groups."demo/users"]\nlimits = { nofile = "500:600", tasks_max = "77" }\n'
     said += 'slice = { MemoryMax = "1G", TasksMax = "123", CPUQuota = "150%" }\n'
     uid = node.run(f"id -u {ACCOUNT}").strip()
