@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Who may do what, by mode bits (POSIX.1-2017, 4.5) and Linux's rules for sticky and set-id bits. Pure."""
+"""Who may do what, by mode bits (POSIX.1-2017, 4.5), access control lists, and Linux's rules for sticky and set-id bits. Pure."""
 
 from __future__ import annotations
 
 import errno
 import stat
 
+from xos.xtreemfs.mrc import acl
 from xos.xtreemfs.mrc.values import NOW, Change, Inode, Refusal, Who
 
 READ, WRITE, EXECUTE = 4, 2, 1
@@ -17,6 +18,8 @@ def may(inode: Inode, who: Who, wanted: int) -> bool:
         return not wanted & EXECUTE or inode.is_directory or bool(inode.mode & 0o111)
     if who.user == inode.owner:
         allowed = inode.mode >> 6
+    elif inode.acl:
+        return acl.allows(inode.acl, inode.mode, who.user, who.groups, inode.group, wanted)
     elif inode.group in who.groups:
         allowed = inode.mode >> 3
     else:

@@ -13,7 +13,7 @@ import stat
 
 import sqlalchemy as sa
 
-from xos.xtreemfs.mrc import rows
+from xos.xtreemfs.mrc import acl, rows, usage
 from xos.xtreemfs.mrc.access import EXECUTE, READ, WRITE, may, may_change, may_remove, mode_after, new_inode_mode
 from xos.xtreemfs.mrc.schema import INODES
 from xos.xtreemfs.mrc.values import LINK_MAX, NAME_MAX, NOW, TARGET_MAX, Change, Inode, Refusal, Result, Row, Who
@@ -55,8 +55,9 @@ def create(
     *,
     rdev: int = 0,
     target: bytes | None = None,
+    layout: bytes | None = None,
 ) -> Result[Inode]:
-    """A new inode of the type in *mode*; *target*: of a symbolic link."""
+    """A new inode of the type in *mode*; *target*: of a symbolic link; *layout*: where a file was placed."""
     directory = _writable(connection, parent, name, who)
     if isinstance(directory, Refusal):
         return directory
@@ -65,25 +66,31 @@ def create(
     kind = stat.S_IFMT(mode)
     if refusal := _cannot_be(kind, target, who, directory):
         return refusal
+    volume, policy = rows.home(connection, parent)
     mode, group = new_inode_mode(directory, who, kind | mode & 0o7777)
-    inode = rows.add_inode(
-        connection,
-        rows.volume_of(connection, parent),
-        Inode(
-            0,
-            mode,
-            2 if stat.S_ISDIR(mode) else 1,
-            who.user,
-            group,
-            len(target) if target is not None else 0,
-            now,
-            now,
-            now,
-            rdev if kind in _DEVICES else 0,
-            parent if stat.S_ISDIR(mode) else 0,
-            target,
-        ),
+    listed = ""
+    if directory.default_acl and kind != stat.S_IFLNK:
+        bits, listed = acl.inherit(directory.default_acl, mode)
+        mode = mode & ~0o777 | bits
+    is_directory = kind == stat.S_IFDIR
+    new = Inode(
+        id=0,
+        mode=mode,
+        nlink=2 if is_directory else 1,
+        owner=who.user,
+        group=group,
+        size=len(target) if target is not None else 0,
+        atime=now,
+        mtime=now,
+        ctime=now,
+        rdev=rdev if kind in _DEVICES else 0,
+        parent=parent if is_directory else 0,
+        target=target,
+        acl=listed,
+        default_acl=directory.default_acl if is_directory else "",
     )
+    inode = rows.add_inode(connection, volume, new, policy=policy if is_directory else None, layout=layout)
+    usage.charge(connection, volume, inode.owner, inode.group, 0, 1)
     rows.enter(connection, parent, name, inode.id)
     rows.touch_directory(connection, parent, now, links=1 if inode.is_directory else 0)
     return inode
@@ -166,7 +173,7 @@ def setattr_(connection: sa.Connection, who: Who, number: int, change: Change, n
         return refusal
     values: dict[str, int | str] = {"mode": mode_after(inode, who, change), "ctime": now}
     if change.size is not None:
-        values |= {"size": change.size, "mtime": now}
+        values |= {"size": change.size, "mtime": now, "epoch": inode.epoch + 1}
     if change.owner is not None:
         values["owner"] = change.owner
     if change.group is not None:
@@ -176,15 +183,26 @@ def setattr_(connection: sa.Connection, who: Who, number: int, change: Change, n
         if time is not None:
             values[field] = now if time == NOW else time
     rows.update_inode(connection, number, **values)
-    return _there(connection, number)
+    changed = _there(connection, number)
+    if (changed.owner, changed.group, changed.size) != (inode.owner, inode.group, inode.size):
+        volume = rows.volume_of(connection, number)
+        usage.charge(connection, volume, inode.owner, inode.group, -weight(inode), -1)
+        usage.charge(connection, volume, changed.owner, changed.group, weight(changed), 1)
+    return changed
+
+
+def weight(inode: Inode) -> int:
+    """Bytes that count against a quota."""
+    return inode.size if stat.S_ISREG(inode.mode) else 0
 
 
 def reap(connection: sa.Connection, numbers: list[int]) -> list[int]:
     """Forget those of *numbers* that have no name; which they were. Nobody may have them open."""
-    gone = [number for number in numbers if (inode := rows.inode(connection, number)) and inode.nlink == 0]
-    for number in gone:
-        rows.remove_inode(connection, number)
-    return gone
+    gone = [found for number in numbers if (found := rows.whole(connection, number)) and found.inode.nlink == 0]
+    for found in gone:
+        rows.remove_inode(connection, found.inode.id)
+        usage.charge(connection, found.volume, found.inode.owner, found.inode.group, -weight(found.inode), -1)
+    return [found.inode.id for found in gone]
 
 
 _NAMELESS = sa.select(INODES.c.id).where(INODES.c.nlink == 0).order_by(INODES.c.id)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -24,8 +24,12 @@ _COLUMNS = (
     _I.rdev,
     _I.parent,
     _I.target,
+    _I.epoch,
+    _I.acl,
+    _I.default_acl,
 )
 _INODE = sa.select(*_COLUMNS).where(_I.id == sa.bindparam("id"))
+_WHOLE = sa.select(_I.volume_id, _I.revision, _I.policy, _I.layout, *_COLUMNS).where(_I.id == sa.bindparam("id"))
 _CHILD = (
     sa.select(*_COLUMNS)
     .join_from(ENTRIES, INODES, _E.inode == _I.id)
@@ -39,6 +43,7 @@ _LISTED = (
     .limit(sa.bindparam("most"))
 )
 _ANY = sa.select(_E.cookie).where(_E.parent == sa.bindparam("parent")).limit(1)
+_HOME = sa.select(_I.volume_id, _I.policy).where(_I.id == sa.bindparam("id"))
 _VOLUME_OF = sa.select(_I.volume_id).where(_I.id == sa.bindparam("id"))
 _INSERT = INODES.insert().returning(_I.id)
 _ENTER = ENTRIES.insert()
@@ -56,6 +61,28 @@ _TOUCH = (
     .where(_I.id == sa.bindparam("i"))
     .values(nlink=_I.nlink + sa.bindparam("by"), mtime=sa.bindparam("now"), ctime=sa.bindparam("now"))
 )
+
+
+class Whole(NamedTuple):
+    """An inode with what only the MRC knows of it."""
+
+    inode: Inode
+    volume: int
+    revision: int
+    policy: bytes | None
+    layout: bytes | None
+
+
+def whole(connection: sa.Connection, number: int) -> Whole | None:
+    """The inode of that number with all that there is."""
+    row = connection.execute(_WHOLE, {"id": number}).one_or_none()
+    return None if row is None else Whole(Inode(*row[4:]), row[0], row[1], row[2], row[3])
+
+
+def home(connection: sa.Connection, directory: int) -> tuple[int, bytes | None]:
+    """Volume and policy of a directory that is there."""
+    volume, policy = connection.execute(_HOME, {"id": directory}).one()
+    return volume, policy
 
 
 def inode(connection: sa.Connection, number: int) -> Inode | None:
@@ -81,7 +108,9 @@ def is_empty(connection: sa.Connection, directory: int) -> bool:
     return connection.execute(_ANY, {"parent": directory}).first() is None
 
 
-def add_inode(connection: sa.Connection, volume: int, new: Inode) -> Inode:
+def add_inode(
+    connection: sa.Connection, volume: int, new: Inode, *, policy: bytes | None = None, layout: bytes | None = None
+) -> Inode:
     """Keep a new inode; the id of *new* is passed over."""
     values: dict[str, Any] = {
         "volume_id": volume,
@@ -96,6 +125,10 @@ def add_inode(connection: sa.Connection, volume: int, new: Inode) -> Inode:
         "rdev": new.rdev,
         "parent": new.parent,
         "target": new.target,
+        "acl": new.acl,
+        "default_acl": new.default_acl,
+        "policy": policy,
+        "layout": layout,
     }
     number = connection.execute(_INSERT, values).scalar_one()
     return Inode(number, *(getattr(new, field) for field in Inode.__struct_fields__[1:]))

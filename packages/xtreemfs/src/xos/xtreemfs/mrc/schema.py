@@ -22,6 +22,10 @@ VOLUMES = sa.Table(
     sa.Column("id", _Id, primary_key=True),
     sa.Column("name", sa.String(64), nullable=False, unique=True),
     sa.Column("root", sa.BigInteger, nullable=False),
+    sa.Column("uuid", sa.String(32), nullable=False),
+    sa.Column("owner", sa.String(160), nullable=False),
+    sa.Column("policy", sa.LargeBinary, nullable=False),  # msgpack of a `Policy`
+    sa.Column("quota", sa.BigInteger, nullable=False),  # bytes; 0: none
 )
 
 INODES = sa.Table(
@@ -41,6 +45,12 @@ INODES = sa.Table(
     sa.Column("rdev", sa.BigInteger, nullable=False),
     sa.Column("parent", sa.BigInteger, nullable=False),  # of a directory: where ".." leads; else 0
     sa.Column("target", sa.LargeBinary),  # of a symbolic link
+    sa.Column("epoch", sa.BigInteger, nullable=False, server_default="0"),  # of the last truncation
+    sa.Column("acl", sa.Text, nullable=False, server_default=""),
+    sa.Column("default_acl", sa.Text, nullable=False, server_default=""),
+    sa.Column("revision", sa.BigInteger, nullable=False, server_default="0"),  # of the last revocation
+    sa.Column("policy", sa.LargeBinary),  # of a directory that has one of its own
+    sa.Column("layout", sa.LargeBinary),  # of a file that was placed: msgpack of a `Layout`
     sqlite_autoincrement=True,
 )
 sa.Index("ix_inodes_nameless", INODES.c.id, sqlite_where=INODES.c.nlink == 0, postgresql_where=INODES.c.nlink == 0)
@@ -64,4 +74,74 @@ XATTRS = sa.Table(
     sa.Column("inode", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("name", sa.LargeBinary, primary_key=True),
     sa.Column("value", sa.LargeBinary, nullable=False),
+)
+
+SESSIONS = sa.Table(
+    "sessions",
+    METADATA,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("volume_id", sa.BigInteger, nullable=False),
+    sa.Column("holder", sa.String(200), nullable=False),
+    sa.Column("client", sa.String(200), nullable=False),
+)
+
+ANSWERS = sa.Table(
+    "answers",
+    METADATA,
+    sa.Column("session", sa.String(32), primary_key=True),
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("answer", sa.LargeBinary, nullable=False),
+)
+
+HANDLES = sa.Table(
+    "handles",
+    METADATA,
+    sa.Column("id", _Id, primary_key=True),
+    sa.Column("session", sa.String(32), nullable=False, index=True),
+    sa.Column("inode", sa.BigInteger, nullable=False, index=True),
+    sa.Column("access", sa.Integer, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+LOCKS = sa.Table(
+    "locks",
+    METADATA,
+    sa.Column("id", _Id, primary_key=True),
+    sa.Column("session", sa.String(32), nullable=False, index=True),
+    sa.Column("inode", sa.BigInteger, nullable=False, index=True),
+    sa.Column("owner", sa.String(20), nullable=False),  # an unsigned number of 64 bits
+    sa.Column("first", sa.BigInteger, nullable=False),
+    sa.Column("last", sa.BigInteger, nullable=False),
+    sa.Column("exclusive", sa.Boolean, nullable=False),
+    sa.Column("pid", sa.BigInteger, nullable=False),
+    sa.Column("bsd", sa.Boolean, nullable=False),
+)
+
+# What OSDs are still to be told, until they have heard it.
+CHORES = sa.Table(
+    "chores",
+    METADATA,
+    sa.Column("id", _Id, primary_key=True),
+    sa.Column("node", sa.String(64), nullable=False),
+    sa.Column("file_id", sa.String(64), nullable=False),
+    sa.Column("revision", sa.BigInteger),  # refuse capabilities of an older one; NULL: delete the share
+)
+
+USAGE = sa.Table(
+    "usage",
+    METADATA,
+    sa.Column("volume_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("owner", sa.String(160), primary_key=True),
+    sa.Column("owner_group", sa.String(160), primary_key=True),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Column("files", sa.BigInteger, nullable=False),
+)
+
+QUOTAS = sa.Table(
+    "quotas",
+    METADATA,
+    sa.Column("volume_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("kind", sa.String(8), primary_key=True),  # user or group
+    sa.Column("name", sa.String(160), primary_key=True),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
 )

@@ -9,8 +9,8 @@ import stat
 import msgspec
 import sqlalchemy as sa
 
-from xos.xtreemfs.mrc import rows
-from xos.xtreemfs.mrc.schema import VOLUMES
+from xos.xtreemfs.mrc import rows, usage
+from xos.xtreemfs.mrc.schema import QUOTAS, USAGE, VOLUMES
 from xos.xtreemfs.mrc.values import Inode, Refusal, Result, Who
 
 
@@ -21,18 +21,35 @@ class Volume(msgspec.Struct, array_like=True, frozen=True):
     name: str
     root: int
     """The inode of its root directory."""
+    uuid: str = ""
+    owner: str = ""
+    policy: bytes = b""
+    """Msgpack of a `Policy`."""
+    quota: int = 0
 
 
-def make_volume(connection: sa.Connection, who: Who, name: str, mode: int, now: int) -> Result[Volume]:
+def make_volume(
+    connection: sa.Connection,
+    who: Who,
+    name: str,
+    mode: int,
+    now: int,
+    *,
+    uuid: str = "",
+    policy: bytes = b"",
+    quota: int = 0,
+) -> Result[Volume]:
     """A new volume, whose root belongs to *who*. EEXIST."""
     if find_volume(connection, name) is not None:
         return Refusal(errno.EEXIST)
-    number = connection.execute(VOLUMES.insert().values(name=name, root=0).returning(VOLUMES.c.id)).scalar_one()
+    values = {"name": name, "root": 0, "uuid": uuid, "owner": who.user, "policy": policy, "quota": quota}
+    number = connection.execute(VOLUMES.insert().values(values).returning(VOLUMES.c.id)).scalar_one()
     directory = stat.S_IFDIR | mode & 0o7777
     root = rows.add_inode(connection, number, Inode(0, directory, 2, who.user, who.group, 0, now, now, now, 0, 0))
+    usage.charge(connection, number, who.user, who.group, 0, 1)
     rows.update_inode(connection, root.id, parent=root.id)
     connection.execute(VOLUMES.update().where(VOLUMES.c.id == number).values(root=root.id))
-    return Volume(number, name, root.id)
+    return Volume(number, name, root.id, uuid, who.user, policy, quota)
 
 
 def find_volume(connection: sa.Connection, name: str) -> Volume | None:
@@ -41,21 +58,38 @@ def find_volume(connection: sa.Connection, name: str) -> Volume | None:
     return None if row is None else Volume(*row)
 
 
+def volume(connection: sa.Connection, number: int) -> Volume:
+    """The volume of that number, which is there."""
+    return Volume(*connection.execute(_BY_ID, {"id": number}).one())
+
+
 def list_volumes(connection: sa.Connection) -> list[Volume]:
     """All volumes, by name."""
     return [Volume(*row) for row in connection.execute(_VOLUME.order_by(VOLUMES.c.name))]
 
 
+def change_volume(connection: sa.Connection, name: str, policy: bytes, quota: int) -> Result[Volume]:
+    """Another policy and quota. ENOENT."""
+    there = VOLUMES.c.name == name
+    if not connection.execute(VOLUMES.update().where(there).values(policy=policy, quota=quota)).rowcount:
+        return Refusal(errno.ENOENT)
+    return find_volume(connection, name) or Refusal(errno.ENOENT)
+
+
 def remove_volume(connection: sa.Connection, name: str) -> Result[None]:
     """Remove an empty volume. ENOENT, ENOTEMPTY."""
-    volume = find_volume(connection, name)
-    if volume is None:
+    found = find_volume(connection, name)
+    if found is None:
         return Refusal(errno.ENOENT)
-    if not rows.is_empty(connection, volume.root):
+    if not rows.is_empty(connection, found.root):
         return Refusal(errno.ENOTEMPTY)
-    connection.execute(VOLUMES.delete().where(VOLUMES.c.id == volume.id))
-    rows.remove_inode(connection, volume.root)
+    connection.execute(VOLUMES.delete().where(VOLUMES.c.id == found.id))
+    connection.execute(USAGE.delete().where(USAGE.c.volume_id == found.id))
+    connection.execute(QUOTAS.delete().where(QUOTAS.c.volume_id == found.id))
+    rows.remove_inode(connection, found.root)
     return None
 
 
-_VOLUME = sa.select(VOLUMES.c.id, VOLUMES.c.name, VOLUMES.c.root)
+_C = VOLUMES.c
+_VOLUME = sa.select(_C.id, _C.name, _C.root, _C.uuid, _C.owner, _C.policy, _C.quota)
+_BY_ID = _VOLUME.where(_C.id == sa.bindparam("id"))
