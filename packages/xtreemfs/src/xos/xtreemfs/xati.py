@@ -25,6 +25,7 @@ from xos.xtreemfs.api import (
     Opened,
     Policy,
     Presented,
+    Quota,
     Row,
     ServiceRecord,
     Session,
@@ -168,6 +169,17 @@ class MRCAsync(AsyncStub):
         """Give it another policy for new files, another quota. Raises `Refused`."""
         result: Volume = await self._caller.call(
             "MRC.change_volume", (name, policy, quota, ask), Volume, deadline=deadline, retry=True
+        )
+        return result
+
+    async def set_quota(self, volume: str, quota: Quota, ask: Ask, *, deadline: float | None = None) -> None:
+        """For administrators: limit a user or group (bytes of files that they own). Raises `Refused`."""
+        await self._caller.call("MRC.set_quota", (volume, quota, ask), None, deadline=deadline, retry=True)
+
+    async def quotas(self, volume: str, *, deadline: float | None = None) -> list[Quota]:
+        """All limits of a volume, and what is used. Raises `Refused` (ENOENT)."""
+        result: list[Quota] = await self._caller.call(
+            "MRC.quotas", (volume,), list[Quota], deadline=deadline, retry=True
         )
         return result
 
@@ -475,6 +487,15 @@ class MRCXati(BlockingStub):
         result: Volume = self._caller.call(
             "MRC.change_volume", (name, policy, quota, ask), Volume, deadline=deadline, retry=True
         )
+        return result
+
+    def set_quota(self, volume: str, quota: Quota, ask: Ask, *, deadline: float | None = None) -> None:
+        """For administrators: limit a user or group (bytes of files that they own). Raises `Refused`."""
+        self._caller.call("MRC.set_quota", (volume, quota, ask), None, deadline=deadline, retry=True)
+
+    def quotas(self, volume: str, *, deadline: float | None = None) -> list[Quota]:
+        """All limits of a volume, and what is used. Raises `Refused` (ENOENT)."""
+        result: list[Quota] = self._caller.call("MRC.quotas", (volume,), list[Quota], deadline=deadline, retry=True)
         return result
 
     def volumes(self, *, deadline: float | None = None) -> list[Volume]:

@@ -43,7 +43,7 @@ class Inode(msgspec.Struct, array_like=True, frozen=True):
     epoch: int = 0
     """Of the content: grows with each truncation. What an `Extent` of an older one says counts no more."""
     acl: str = ""
-    """What a POSIX access ACL says beyond the mode: ``group::r--,user:alice@demo:r--``; the mode's group bits mask it."""
+    """What a POSIX access ACL says beyond the mode: ``group::r--,user:alice@demo:r--``; the group bits mask it."""
     default_acl: str = ""
     """Of a directory: the whole ACL that what is made in it begins with, which takes the place of the umask."""
 

@@ -148,11 +148,23 @@ class Space(msgspec.Struct, array_like=True, frozen=True):
     most_files: int
 
 
+class Quota(msgspec.Struct, array_like=True, frozen=True):
+    """How much of a volume a user or group may have, and has."""
+
+    kind: str
+    """``user`` or ``group``."""
+    name: str
+    """``alice@demo``; empty: each that has no quota of their own."""
+    limit: int
+    """Bytes; 0: none."""
+    used: int = 0
+
+
 class Found(msgspec.Struct, array_like=True, frozen=True):
     """A file that a query found."""
 
     path: str
-    """From the volume's root; bytes that are no UTF-8 are surrogate-escaped."""
+    """From the volume's root; bytes that are no UTF-8 as ``\\xff``."""
     inode: Inode
 
 
@@ -178,6 +190,16 @@ class MRC(Protocol):
     @call(idempotent=True)
     async def change_volume(self, name: str, policy: Policy, quota: int, ask: Ask) -> Volume:
         """Give it another policy for new files, another quota. Raises `Refused`."""
+        ...
+
+    @call(idempotent=True)
+    async def set_quota(self, volume: str, quota: Quota, ask: Ask) -> None:
+        """For administrators: limit a user or group (bytes of files that they own). Raises `Refused`."""
+        ...
+
+    @call(reads=True)
+    async def quotas(self, volume: str) -> list[Quota]:
+        """All limits of a volume, and what is used. Raises `Refused` (ENOENT)."""
         ...
 
     @call(reads=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Who may do what, by mode bits (POSIX.1-2017, 4.5), access control lists, and Linux's rules for sticky and set-id bits. Pure."""
+"""Who may do what: mode bits (POSIX.1-2017, 4.5), lists, and Linux's rules for sticky and set-id bits. Pure."""
 
 from __future__ import annotations
 

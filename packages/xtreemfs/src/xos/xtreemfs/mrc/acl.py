@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """POSIX access control lists (withdrawn POSIX.1e draft 17, acl(5)), by global identities. Pure.
 
-What is kept beside the mode is what the mode cannot say: the entries with names, and ``group::``. Owner, mask (the mode's
-group bits, as Linux has it) and others stay in the mode, so that chmod(2) and the list never disagree.
+What is kept beside the mode is what the mode cannot say: the entries with names, and ``group::``. Owner, mask (the
+mode's group bits, as Linux has it) and others stay in the mode, so that chmod(2) and the list never disagree.
 """
 
 from __future__ import annotations

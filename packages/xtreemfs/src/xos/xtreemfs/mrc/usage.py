@@ -45,6 +45,11 @@ def used(connection: sa.Connection, volume: int) -> tuple[int, int]:
     return int(size), int(files)
 
 
+def used_by(connection: sa.Connection, volume: int, kind: str, name: str) -> int:
+    """Bytes of a user's or group's files."""
+    return int(connection.execute(_BYTES[kind], {"volume": volume, "name": name}).scalar_one())
+
+
 def limits(connection: sa.Connection, volume: int) -> dict[tuple[str, str], int]:
     """Bytes that ``("user", "alice@demo")`` or ``("group", …)`` may have; an empty name: each that has none."""
     return {(row[0], row[1]): row[2] for row in connection.execute(_LIMITS, {"volume": volume})}
@@ -64,6 +69,5 @@ def room(connection: sa.Connection, volume: int, quota: int, owner: str, group: 
     for kind, name in (("user", owner), ("group", group)):
         limit = set_.get((kind, name), set_.get((kind, "")))
         if limit is not None:
-            has = connection.execute(_BYTES[kind], {"volume": volume, "name": name}).scalar_one()
-            rooms.append(limit - int(has))
+            rooms.append(limit - used_by(connection, volume, kind, name))
     return max(0, min(rooms)) if rooms else -1

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What all calls stand on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from xos.common.storage import Store
+from xos.xtreemfs.api import Ask, Changed, Claim, Inode, What
+from xos.xtreemfs.heartbeat import Heart
+from xos.xtreemfs.mrc.desk import Desk
+from xos.xtreemfs.mrc.osds import Chores, Osds
+from xos.xtreemfs.mrc.values import Result, Who
+
+_T = TypeVar("_T")
+
+
+class Calls:
+    """Base of the mixins; `MrcService.start` sets these."""
+
+    node: str
+    store: Store
+    desk: Desk
+    osds: Osds
+    chores: Chores
+    heart: Heart
+
+    async def _change(
+        self, ask: Ask, kind: Any, what: str, do: Callable[[sa.Connection, Who, int], Result[_T]], *changes: Changed
+    ) -> _T:
+        """Do it once, then tell others of *changes*."""
+        result = await self.desk.change(ask, kind, what, do)
+        self.desk.tell(ask, *changes)
+        return result
+
+    async def _read(self, what: str, claim: Claim | None, do: Callable[[sa.Connection, Who], Result[_T]]) -> _T:
+        """Look something up for who asks."""
+        who = self.desk.who(claim, what)
+        return await self.desk.read(what, lambda db: do(db, who))
+
+
+def entry(directory: int, name: bytes) -> Changed:
+    """A name came, went, or leads elsewhere."""
+    return Changed(What.ENTRY, directory, name)
+
+
+def node(inode: Inode | int) -> Changed:
+    """An inode is not as it was."""
+    return Changed(What.INODE, inode if isinstance(inode, int) else inode.id)
+
+
+def shown(name: bytes) -> str:
+    """A name in an error."""
+    return name[:64].decode(errors="backslashreplace")

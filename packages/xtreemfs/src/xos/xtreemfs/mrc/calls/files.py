@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Open files."""
+
+from __future__ import annotations
+
+import errno
+
+import sqlalchemy as sa
+
+from xos.xtreemfs.api import Ask, Extent, Inode, Open, Opened
+from xos.xtreemfs.errors import Refused
+from xos.xtreemfs.mrc import handles as open_files
+from xos.xtreemfs.mrc.calls.base import Calls, entry, node, shown
+from xos.xtreemfs.mrc.contents import Grant
+from xos.xtreemfs.mrc.values import Result, Who
+
+MOST_HANDLES = 4096
+
+
+class FileCalls(Calls):
+    """See `MRC`."""
+
+    async def open(self, inode: int, wanted: Open, ask: Ask) -> Opened:
+        """See `MRC.open`."""
+
+        def work(db: sa.Connection, who: Who, now: int) -> Result[Grant]:
+            return open_files.open_inode(db, who, inode, wanted, ask.session, self.osds.place, now)
+
+        grant = await self.desk.change(ask, Grant, f"inode {inode}", work)
+        if wanted.truncate:
+            self.desk.tell(ask, node(inode))
+        return self.desk.opened(grant)
+
+    async def open_name(self, parent: int, name: bytes, wanted: Open, ask: Ask) -> Opened:
+        """See `MRC.open_name`."""
+
+        def work(db: sa.Connection, who: Who, now: int) -> Result[Grant]:
+            return open_files.open_name(db, who, parent, name, wanted, ask.session, self.osds.place, now)
+
+        grant = await self.desk.change(ask, Grant, shown(name), work)
+        if grant.created:
+            self.desk.tell(ask, entry(parent, name), node(parent))
+        elif wanted.truncate:
+            self.desk.tell(ask, node(grant.inode))
+        return self.desk.opened(grant)
+
+    async def truncate(self, inode: int, size: int, handle: int, ask: Ask) -> Opened:
+        """See `MRC.truncate`."""
+
+        def work(db: sa.Connection, who: Who, now: int) -> Result[Grant]:
+            return open_files.truncate(db, who, inode, size, handle, ask.session, self.osds.place, now)
+
+        return self.desk.opened(await self._change(ask, Grant, f"inode {inode}", work, node(inode)))
+
+    async def renew(self, session: str, handles: list[int]) -> list[Opened | None]:
+        """See `MRC.renew`."""
+        live = self.desk.session(session, "renew")
+        if len(handles) > MOST_HANDLES:
+            raise Refused.of(errno.E2BIG, "renew")
+        grants = await self.desk.read("renew", lambda db: open_files.renew(db, live.kept.id, handles))
+        return [None if grant is None else self.desk.opened(grant) for grant in grants]
+
+    async def update(self, handle: int, extent: Extent, mtime: int, ask: Ask) -> Inode:
+        """See `MRC.update`."""
+
+        def work(db: sa.Connection, who: Who, now: int) -> Result[Inode]:  # noqa: ARG001 -- the handle says it
+            return open_files.update(db, ask.session, handle, extent, mtime, now)
+
+        inode = await self.desk.change(ask, Inode, f"handle {handle}", work)
+        self.desk.tell(ask, node(inode))
+        return inode
+
+    async def close(self, handles: list[int], extents: list[Extent | None], mtime: int, ask: Ask) -> None:
+        """See `MRC.close`."""
+        if len(handles) != len(extents) or len(handles) > MOST_HANDLES:
+            raise Refused.of(errno.EINVAL, "close")
+
+        def work(db: sa.Connection, who: Who, now: int) -> Result[list[int]]:  # noqa: ARG001 -- handles say it
+            return [
+                inode
+                for handle, extent in zip(handles, extents, strict=True)
+                if (inode := open_files.close(db, ask.session, handle, extent, mtime, now)) is not None
+                and extent is not None
+            ]
+
+        for inode in await self.desk.change(ask, list[int], "close", work):
+            self.desk.tell(ask, node(inode))
+        self.chores.look()

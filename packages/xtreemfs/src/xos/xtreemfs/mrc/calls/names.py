@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Names: looking up, listing, making, removing, renaming."""
+
+from __future__ import annotations
+
+import errno
+import stat
+
+import sqlalchemy as sa
+
+from xos.xtreemfs.api import Ask, Claim, Inode, Row
+from xos.xtreemfs.errors import Refused
+from xos.xtreemfs.mrc import contents, namespace, paths, renaming, volumes
+from xos.xtreemfs.mrc.calls.base import Calls, entry, node, shown
+from xos.xtreemfs.mrc.renaming import Place
+from xos.xtreemfs.mrc.values import Refusal, Result, Who
+
+MOST_ROWS = 4096
+
+
+class NameCalls(Calls):
+    """See `MRC`."""
+
+    async def resolve(self, volume: str, path: str, claim: Claim | None = None) -> Inode:
+        """See `MRC.resolve`."""
+
+        def find(db: sa.Connection, who: Who) -> Result[Inode]:
+            found = volumes.find_volume(db, volume)
+            return Refusal(errno.ENOENT) if found is None else paths.resolve(db, who, found.root, path.encode())
+
+        return await self._read(f"{volume}/{path[:200]}", claim, find)
+
+    async def lookup(self, parent: int, name: bytes, claim: Claim | None = None) -> Inode:
+        """See `MRC.lookup`."""
+        return await self._read(shown(name), claim, lambda db, who: namespace.lookup(db, who, parent, name))
+
+    async def readdir(self, inode: int, after: int, most: int, claim: Claim | None = None) -> list[Row]:
+        """See `MRC.readdir`."""
+        if not 1 <= most <= MOST_ROWS or after < 0:
+            raise Refused.of(errno.EINVAL, f"readdir of {inode}")
+        return await self._read(
+            f"directory {inode}", claim, lambda db, who: namespace.readdir(db, who, inode, after, most)
+        )
+
+    async def create(self, parent: int, name: bytes, mode: int, rdev: int, target: bytes | None, ask: Ask) -> Inode:
+        """See `MRC.create`."""
+
+        def make(db: sa.Connection, who: Who, now: int) -> Result[Inode]:
+            return namespace.create(db, who, parent, name, mode, now, rdev=rdev, target=target)
+
+        return await self._change(ask, Inode, shown(name), make, entry(parent, name), node(parent))
+
+    async def link(self, inode: int, parent: int, name: bytes, ask: Ask) -> Inode:
+        """See `MRC.link`."""
+
+        def make(db: sa.Connection, who: Who, now: int) -> Result[Inode]:
+            return namespace.link(db, who, inode, parent, name, now)
+
+        return await self._change(ask, Inode, shown(name), make, entry(parent, name), node(parent), node(inode))
+
+    async def unlink(self, parent: int, name: bytes, ask: Ask) -> Inode:
+        """See `MRC.unlink`."""
+
+        def take(db: sa.Connection, who: Who, now: int) -> Result[Inode]:
+            left = namespace.unlink(db, who, parent, name, now)
+            if isinstance(left, Inode) and left.nlink == 0:
+                contents.reap(db, left.id)
+            return left
+
+        left = await self._change(ask, Inode, shown(name), take, entry(parent, name), node(parent))
+        self.desk.tell(ask, node(left))
+        if left.nlink == 0 and stat.S_ISREG(left.mode):
+            self.chores.look()
+        return left
+
+    async def rmdir(self, parent: int, name: bytes, ask: Ask) -> None:
+        """See `MRC.rmdir`."""
+
+        def take(db: sa.Connection, who: Who, now: int) -> Result[None]:
+            gone = namespace.lookup(db, who, parent, name)
+            result = namespace.rmdir(db, who, parent, name, now)
+            if result is None and isinstance(gone, Inode):
+                contents.reap(db, gone.id)
+            return result
+
+        await self._change(ask, None, shown(name), take, entry(parent, name), node(parent))
+
+    async def rename(
+        self, parent: int, name: bytes, new_parent: int, new_name: bytes, flags: int, ask: Ask
+    ) -> Inode | None:
+        """See `MRC.rename`."""
+        old, new = Place(parent, name), Place(new_parent, new_name)
+
+        def move(db: sa.Connection, who: Who, now: int) -> Result[Inode | None]:
+            gone = renaming.rename(db, who, old, new, flags, now)
+            if isinstance(gone, Inode):
+                contents.reap(db, gone.id)
+            return gone
+
+        changes = (entry(*old), entry(*new), node(parent), node(new_parent))
+        gone = await self._change(ask, Inode | None, f"{shown(name)} to {shown(new_name)}", move, *changes)
+        if gone is not None:
+            self.desk.tell(ask, node(gone))
+            self.chores.look()
+        return gone

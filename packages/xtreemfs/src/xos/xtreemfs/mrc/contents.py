@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a file holds: where it is placed, how long it is, who may still come at it: functions of one connection."""
+
+from __future__ import annotations
+
+import errno
+import stat
+from collections.abc import Callable
+
+import msgspec
+import sqlalchemy as sa
+
+from xos.xtreemfs.api import NOW, Access, Change, Extent, Layout, Policy
+from xos.xtreemfs.mrc import namespace, rows, usage, volumes
+from xos.xtreemfs.mrc.rows import Whole
+from xos.xtreemfs.mrc.schema import CHORES, ENTRIES, HANDLES, INODES
+from xos.xtreemfs.mrc.values import Inode, Refusal, Result, Who
+from xos.xtreemfs.mrc.volumes import Volume
+from xos.xtreemfs.striping import Striping
+
+Place = Callable[[Policy], Layout | None]
+"""Where a new file goes; None: no OSD is usable."""
+
+NOWHERE = Layout(Striping(), ())
+_encode = msgspec.msgpack.encode
+decode_layout = msgspec.msgpack.Decoder(Layout).decode
+_policy = msgspec.msgpack.Decoder(Policy)
+_I, _H = INODES.c, HANDLES.c
+_LAYOUT = INODES.update().where(_I.id == sa.bindparam("i")).values(layout=sa.bindparam("l"))
+_GROWN = (
+    INODES.update()
+    .where(_I.id == sa.bindparam("i"))
+    .values(size=sa.bindparam("s"), mtime=sa.bindparam("m"), ctime=sa.bindparam("c"))
+)
+_IS_OPEN = sa.select(_H.id).where(_H.inode == sa.bindparam("i")).limit(1)
+_ABOVE = (
+    sa.select(_I.policy)
+    .join_from(ENTRIES, INODES, ENTRIES.c.parent == _I.id)
+    .where(ENTRIES.c.inode == sa.bindparam("i"))
+    .limit(1)
+)
+
+
+class Grant(msgspec.Struct, array_like=True, frozen=True):
+    """What may be done to a file, to be signed."""
+
+    inode: Inode
+    handle: int
+    access: Access
+    file_id: str
+    layout: Layout
+    revision: int
+    room: int
+    created: bool = False
+
+
+def file_id(volume: Volume, number: int) -> str:
+    """How OSDs call a file."""
+    return f"{volume.uuid}-{number:x}"
+
+
+def layout_of(whole: Whole) -> Layout:
+    """Where a file is; nowhere, if it was never placed."""
+    return NOWHERE if whole.layout is None else decode_layout(whole.layout)
+
+
+def policy_in(connection: sa.Connection, directory: int) -> Policy:
+    """How what is made in a directory is laid out: as the directory says, else as its volume."""
+    volume, own = rows.home(connection, directory)
+    return _policy.decode(own if own is not None else volumes.volume(connection, volume).policy)
+
+
+def placed(connection: sa.Connection, whole: Whole, volume: Volume, place: Place) -> Result[Layout]:
+    """Where a file is, once it is somewhere. ENOSPC: no OSD is usable."""
+    if whole.layout is not None:
+        return decode_layout(whole.layout)
+    own = connection.execute(_ABOVE, {"i": whole.inode.id}).scalar()
+    layout = place(_policy.decode(own if own is not None else volume.policy))
+    if layout is None:
+        return Refusal(errno.ENOSPC)
+    set_layout(connection, whole.inode.id, layout)
+    return layout
+
+
+def set_layout(connection: sa.Connection, number: int, layout: Layout) -> None:
+    """Keep where a file is."""
+    connection.execute(_LAYOUT, {"i": number, "l": _encode(layout)})
+
+
+def truncate(connection: sa.Connection, who: Who, whole: Whole, size: int, now: int) -> Result[Inode]:
+    """Another size, and the next epoch."""
+    return namespace.setattr_(connection, who, whole.inode.id, Change(size=size), now)
+
+
+def extend(connection: sa.Connection, volume: int, inode: Inode, extent: Extent, mtime: int, now: int) -> None:
+    """A writer says how long the file is; what was written before it was cut counts no more."""
+    size = max(inode.size, extent.size) if extent.epoch == inode.epoch else inode.size
+    when = now if mtime == NOW else mtime
+    connection.execute(_GROWN, {"i": inode.id, "s": size, "m": when, "c": now})
+    usage.charge(connection, volume, inode.owner, inode.group, size - inode.size)
+
+
+def reap(connection: sa.Connection, number: int) -> bool:
+    """Forget an inode that has no name and is not open, and have its bytes deleted; whether it is gone."""
+    whole = rows.whole(connection, number)
+    if whole is None or whole.inode.nlink or connection.execute(_IS_OPEN, {"i": number}).first() is not None:
+        return False
+    if whole.layout is not None:
+        delete_at(connection, layout_of(whole), file_id(volumes.volume(connection, whole.volume), number))
+    namespace.reap(connection, [number])
+    return True
+
+
+def delete_at(connection: sa.Connection, layout: Layout, file: str, *, keep: frozenset[str] = frozenset()) -> None:
+    """Have the shares of a file deleted at the OSDs of a layout that are not in *keep*."""
+    tell(connection, _osds(layout) - keep, file, None)
+
+
+def tell(connection: sa.Connection, nodes: set[str], file: str, revision: int | None) -> None:
+    """OSDs are to delete a file, or to refuse what is older than a revision: until each has heard it."""
+    if nodes:
+        connection.execute(
+            CHORES.insert(), [{"node": node, "file_id": file, "revision": revision} for node in sorted(nodes)]
+        )
+
+
+def _osds(layout: Layout) -> set[str]:
+    return {node for replica in layout.replicas for node in replica.osds}
+
+
+def revoke(connection: sa.Connection, number: int) -> None:
+    """Capabilities handed out so far open the file no more; who has it open gets others when they renew."""
+    whole = rows.whole(connection, number)
+    if whole is None or whole.layout is None:
+        return
+    rows.update_inode(connection, number, revision=whole.revision + 1)
+    name = file_id(volumes.volume(connection, whole.volume), number)
+    tell(connection, _osds(layout_of(whole)), name, whole.revision + 1)
+
+
+def takes_away(before: Inode, after: Inode) -> bool:
+    """Whether somebody may read or write less than before."""
+    if not stat.S_ISREG(after.mode):
+        return False
+    changed = (before.owner, before.group, before.acl) != (after.owner, after.group, after.acl)
+    return changed or bool(before.mode & ~after.mode & 0o666)
+
+
+def grant(
+    connection: sa.Connection,
+    whole: Whole,
+    volume: Volume,
+    layout: Layout,
+    access: Access,
+    handle: int = 0,
+    *,
+    created: bool = False,
+) -> Grant:
+    """What is to be signed."""
+    inode = whole.inode
+    room = -1
+    if access & Access.WRITE:
+        room = usage.room(connection, volume.id, volume.quota, inode.owner, inode.group)
+    return Grant(inode, handle, access, file_id(volume, inode.id), layout, whole.revision, room, created)

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Where every call of the MRC comes by: who asks, for which session, was it done already, who is to hear of it."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import errno
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import msgspec
+import sqlalchemy as sa
+
+from xos.common.identity import Identity
+from xos.common.signing import Signed, sign
+from xos.common.storage import Store
+from xos.dixi.api import current_call
+from xos.dixi.hosting import Host
+from xos.xtreemfs.api import (
+    CAPABILITY_PURPOSE,
+    CAPABILITY_SECONDS,
+    LEASE_SECONDS,
+    Access,
+    Ask,
+    Capability,
+    Changed,
+    Claim,
+    Opened,
+)
+from xos.xtreemfs.errors import Refused
+from xos.xtreemfs.mrc import asking, sessions
+from xos.xtreemfs.mrc.contents import Grant
+from xos.xtreemfs.mrc.values import Refusal, Result, Who
+from xos.xtreemfs.mrc.watching import Watchers
+
+_T = TypeVar("_T")
+_MOST_NUMBER = (1 << 63) - 1
+
+
+@dataclasses.dataclass
+class Live:
+    """A session, and when it was heard last (by the loop's clock)."""
+
+    kept: sessions.Kept
+    heard: float
+
+
+class Desk:
+    """Calls become functions of a connection here, and refusals errors."""
+
+    def __init__(self, host: Host, store: Store, *, speakers: tuple[str, ...], superusers: tuple[str, ...]) -> None:
+        self._host, self._store = host, store
+        self._speakers, self._superusers = speakers, superusers
+        self._loop = asyncio.get_running_loop()
+        self.live: dict[str, Live] = {}
+        self.watchers = Watchers()
+
+    async def recover(self) -> None:
+        """All sessions that there were get a whole lease anew."""
+        for kept in await self._store.read(sessions.all_):
+            self.live[kept.id] = Live(kept, self._loop.time())
+
+    # --- who asks
+
+    def who(self, claim: Claim | None, what: str) -> Who:
+        """For whom the call is. EACCES."""
+        found = asking.who(current_call().caller, claim, speakers=self._speakers, superusers=self._superusers)
+        if found is None:
+            raise Refused.of(errno.EACCES, what)
+        return found
+
+    def session(self, session: str, what: str) -> Live:
+        """A session of the caller, which lives. ESTALE, EACCES."""
+        live = self.live.get(session)
+        if live is None:
+            raise Refused.of(errno.ESTALE, what)
+        if live.kept.holder != str(current_call().caller):
+            raise Refused.of(errno.EACCES, what)
+        live.heard = self._loop.time()
+        return live
+
+    def expired(self) -> list[str]:
+        """Sessions that were not heard for a lease."""
+        oldest = self._loop.time() - LEASE_SECONDS
+        return [session for session, live in self.live.items() if live.heard < oldest]
+
+    # --- doing
+
+    async def change(self, ask: Ask, kind: Any, what: str, do: Callable[[sa.Connection, Who, int], Result[_T]]) -> _T:
+        """Do something for who asks, once for each number. *kind*: the type of the result. Raises `Refused`."""
+        who = self.who(ask.claim, what)
+        if ask.session:
+            self.session(ask.session, what)
+        if not 0 <= ask.number <= _MOST_NUMBER:
+            raise Refused.of(errno.EINVAL, what)
+        now = time.time_ns()
+
+        def work(db: sa.Connection) -> Result[_T]:
+            if ask.session and ask.number:
+                return sessions.once(db, ask.session, ask.number, kind, lambda: do(db, who, now))
+            return do(db, who, now)
+
+        return await self._settled(self._store.write(work), what)
+
+    async def read(self, what: str, do: Callable[[sa.Connection], Result[_T]]) -> _T:
+        """Look something up. Raises `Refused`."""
+        return await self._settled(self._store.read(do), what)
+
+    async def write(self, what: str, do: Callable[[sa.Connection], Result[_T]]) -> _T:
+        """Do something that nobody asked for by number. Raises `Refused`."""
+        return await self._settled(self._store.write(do), what)
+
+    async def _settled(self, work: Awaitable[Result[_T]], what: str) -> _T:
+        try:
+            result = await work
+        except (OverflowError, UnicodeError, ValueError, sa.exc.DataError) as error:
+            # A number, time or name that no column can hold.
+            raise Refused.of(errno.EINVAL, what) from error
+        if isinstance(result, Refusal):
+            raise Refused.of(result.errno, what)
+        return result
+
+    def tell(self, ask: Ask | None, *changes: Changed) -> None:
+        """Others have something that is old now."""
+        live = self.live.get(ask.session) if ask is not None else None
+        self.watchers.tell(live.kept.volume if live else None, live.kept.id if live else "", *changes)
+        for change in changes:
+            self._host.bus.publish(TOPIC, change)
+
+    # --- capabilities
+
+    def opened(self, grant: Grant) -> Opened:
+        """A grant, signed for the caller."""
+        return Opened(grant.inode, grant.handle, self.capability(grant, current_call().caller), grant.created)
+
+    def capability(self, grant: Grant, holder: Identity | str) -> Signed:
+        """What OSDs believe."""
+        capability = Capability(
+            file_id=grant.file_id,
+            access=Access(grant.access),
+            holder=str(holder),
+            expires=int(time.time()) + CAPABILITY_SECONDS,
+            epoch=grant.inode.epoch,
+            layout=grant.layout,
+            room=grant.room,
+            revision=grant.revision,
+        )
+        return sign(_encode(capability), self._host.credential, purpose=CAPABILITY_PURPOSE)
+
+
+TOPIC = "xtreemfs.changed"
+_encode = msgspec.msgpack.Encoder().encode

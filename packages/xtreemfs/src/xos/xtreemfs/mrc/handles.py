@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Open files: functions of one connection."""
+
+from __future__ import annotations
+
+import errno
+import stat
+
+import msgspec
+import sqlalchemy as sa
+
+from xos.xtreemfs.api import Access, Extent, Open
+from xos.xtreemfs.mrc import contents, namespace, rows, volumes
+from xos.xtreemfs.mrc.access import EXECUTE, READ, WRITE, may
+from xos.xtreemfs.mrc.contents import Grant, Place
+from xos.xtreemfs.mrc.rows import Whole
+from xos.xtreemfs.mrc.schema import HANDLES
+from xos.xtreemfs.mrc.values import Inode, Refusal, Result, Who
+
+_H = HANDLES.c
+_NEW = HANDLES.insert().returning(_H.id)
+_ONE = sa.select(_H.inode, _H.access).where(_H.id == sa.bindparam("h"), _H.session == sa.bindparam("s"))
+_CLOSE = HANDLES.delete().where(_H.id == sa.bindparam("h"), _H.session == sa.bindparam("s"))
+_OF = sa.select(_H.id, _H.inode, _H.access).where(_H.session == sa.bindparam("s"))
+
+
+def open_inode(
+    connection: sa.Connection, who: Who, number: int, wanted: Open, session: str, place: Place, now: int
+) -> Result[Grant]:
+    """Open a file that is there, by permission."""
+    whole = rows.whole(connection, number)
+    if whole is None:
+        return Refusal(errno.ESTALE)
+    if refusal := _cannot_open(whole.inode, who, wanted):
+        return refusal
+    return _open(connection, whole, wanted, session, place, now, who)
+
+
+def open_name(
+    connection: sa.Connection,
+    who: Who,
+    parent: int,
+    name: bytes,
+    wanted: Open,
+    session: str,
+    place: Place,
+    now: int,
+) -> Result[Grant]:
+    """Look up, create if so wished, and open."""
+    found = namespace.lookup(connection, who, parent, name)
+    if isinstance(found, Inode):
+        if wanted.create and wanted.exclusive:
+            return Refusal(errno.EEXIST)
+        return open_inode(connection, who, found.id, wanted, session, place, now)
+    if found.errno != errno.ENOENT or not wanted.create:
+        return found
+    # Placed first, so that a refusal leaves nothing behind.
+    layout = place(contents.policy_in(connection, parent))
+    if layout is None:
+        return Refusal(errno.ENOSPC)
+    mode, encoded = stat.S_IFREG | wanted.mode & 0o7777, msgspec.msgpack.encode(layout)
+    inode = namespace.create(connection, who, parent, name, mode, now, layout=encoded)
+    if isinstance(inode, Refusal):
+        return inode
+    volume = volumes.volume(connection, rows.volume_of(connection, parent))
+    handle, whole = _add(connection, session, inode.id, _access(wanted)), Whole(inode, volume.id, 0, None, encoded)
+    return contents.grant(connection, whole, volume, layout, _access(wanted), handle, created=True)
+
+
+def _cannot_open(inode: Inode, who: Who, wanted: Open) -> Refusal | None:
+    if inode.is_directory:
+        return Refusal(errno.EISDIR)
+    if stat.S_ISLNK(inode.mode):
+        return Refusal(errno.ELOOP)
+    if not stat.S_ISREG(inode.mode):
+        return Refusal(errno.ENXIO)
+    bits = (READ if wanted.access & Access.READ else 0) | (WRITE if _writes(wanted) else 0)
+    # A kernel reads a program on behalf of who may only run it.
+    allowed = may(inode, who, bits) or (bits == READ and may(inode, who, EXECUTE))
+    return None if allowed else Refusal(errno.EACCES)
+
+
+def _writes(wanted: Open) -> bool:
+    return bool(wanted.access & Access.WRITE) or wanted.truncate
+
+
+def _access(wanted: Open) -> Access:
+    return wanted.access | Access.WRITE if wanted.truncate else wanted.access
+
+
+def _open(
+    connection: sa.Connection, whole: Whole, wanted: Open, session: str, place: Place, now: int, who: Who
+) -> Result[Grant]:
+    volume = volumes.volume(connection, whole.volume)
+    layout = contents.layout_of(whole)
+    if _writes(wanted):
+        found = contents.placed(connection, whole, volume, place)
+        if isinstance(found, Refusal):
+            return found
+        layout = found
+    if wanted.truncate:
+        cut = contents.truncate(connection, who, whole, 0, now)
+        if isinstance(cut, Refusal):
+            return cut
+        whole = whole._replace(inode=cut)
+    handle = _add(connection, session, whole.inode.id, _access(wanted))
+    return contents.grant(connection, whole, volume, layout, _access(wanted), handle)
+
+
+def _add(connection: sa.Connection, session: str, inode: int, access: Access) -> int:
+    if not session:
+        return 0
+    values = {"session": session, "inode": inode, "access": int(access)}
+    return int(connection.execute(_NEW, values).scalar_one())
+
+
+def find(connection: sa.Connection, session: str, handle: int) -> tuple[int, Access] | None:
+    """Inode and access of an open file of a session."""
+    row = connection.execute(_ONE, {"h": handle, "s": session}).one_or_none()
+    return None if row is None else (row[0], Access(row[1]))
+
+
+def truncate(
+    connection: sa.Connection, who: Who, number: int, size: int, handle: int, session: str, place: Place, now: int
+) -> Result[Grant]:
+    """Set the size: by an open file that may write, or by permission."""
+    whole = rows.whole(connection, number)
+    if whole is None:
+        return Refusal(errno.ESTALE)
+    if handle:
+        found = find(connection, session, handle)
+        if found is None or found[0] != number:
+            return Refusal(errno.EBADF)
+        if not found[1] & Access.WRITE:
+            return Refusal(errno.EINVAL)
+        who = Who(who.user, who.groups, who.group, superuser=True)
+    if not stat.S_ISREG(whole.inode.mode):
+        return Refusal(errno.EISDIR if whole.inode.is_directory else errno.EINVAL)
+    if not may(whole.inode, who, WRITE):
+        return Refusal(errno.EACCES)
+    volume = volumes.volume(connection, whole.volume)
+    layout = contents.placed(connection, whole, volume, place)
+    if isinstance(layout, Refusal):
+        return layout
+    inode = contents.truncate(connection, who, whole, size, now)
+    if isinstance(inode, Refusal):
+        return inode
+    return contents.grant(connection, whole._replace(inode=inode), volume, layout, Access.READ | Access.WRITE, handle)
+
+
+def renew(connection: sa.Connection, session: str, handles: list[int]) -> list[Grant | None]:
+    """What is open, as it is now; None: it is not."""
+    return [_again(connection, session, handle) for handle in handles]
+
+
+def _again(connection: sa.Connection, session: str, handle: int) -> Grant | None:
+    found = find(connection, session, handle)
+    whole = None if found is None else rows.whole(connection, found[0])
+    if found is None or whole is None:
+        return None
+    volume = volumes.volume(connection, whole.volume)
+    return contents.grant(connection, whole, volume, contents.layout_of(whole), found[1], handle)
+
+
+def update(connection: sa.Connection, session: str, handle: int, extent: Extent, mtime: int, now: int) -> Result[Inode]:
+    """What was written so far."""
+    found = find(connection, session, handle)
+    if found is None or not found[1] & Access.WRITE:
+        return Refusal(errno.EBADF)
+    if extent.size < 0:
+        return Refusal(errno.EINVAL)
+    whole = rows.whole(connection, found[0])
+    if whole is None:
+        return Refusal(errno.ESTALE)
+    contents.extend(connection, whole.volume, whole.inode, extent, mtime, now)
+    return rows.inode(connection, found[0]) or Refusal(errno.ESTALE)
+
+
+def close(
+    connection: sa.Connection, session: str, handle: int, extent: Extent | None, mtime: int, now: int
+) -> int | None:
+    """Close one; the inode, if it was open."""
+    found = find(connection, session, handle)
+    if found is None:
+        return None
+    if extent is not None and found[1] & Access.WRITE and extent.size >= 0:
+        update(connection, session, handle, extent, mtime, now)
+    connection.execute(_CLOSE, {"h": handle, "s": session})
+    contents.reap(connection, found[0])
+    return found[0]
+
+
+def open_in(connection: sa.Connection, session: str) -> list[tuple[int, int, Access]]:
+    """Handle, inode and access of all that a session has open."""
+    return [(row[0], row[1], Access(row[2])) for row in connection.execute(_OF, {"s": session})]

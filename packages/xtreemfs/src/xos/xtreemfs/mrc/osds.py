@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the MRC knows of the OSDs, and what it tells them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from xos.common.errors import XosError
+from xos.common.log import get_logger
+from xos.common.signing import Signed
+from xos.common.storage import Store
+from xos.dixi.stubs import HasCallers
+from xos.xtreemfs.api import Layout, Policy, ServiceRecord, ShareState
+from xos.xtreemfs.mrc import placement
+from xos.xtreemfs.mrc.schema import CHORES
+from xos.xtreemfs.xati import DIRAsync, OSDAsync
+
+log = get_logger("xos.xtreemfs.mrc")
+
+LOOK_SECONDS = 5.0
+"""How often the MRC asks the DIR which OSDs there are."""
+CALL_SECONDS = 5.0
+_MOST = 2000
+"""Chores taken up at a time."""
+_LONGEST_PAUSE = 60.0
+
+
+class Osds:
+    """The OSDs as the DIR lists them."""
+
+    def __init__(self, bus: HasCallers) -> None:
+        self._bus, self._dir = bus, DIRAsync(bus)
+        self.known: tuple[ServiceRecord, ...] = ()
+        self._rng = random.Random()  # noqa: S311 -- spreads load, keeps no secret
+
+    async def look(self) -> None:
+        """Ask the DIR now; when it does not answer, what was known stands."""
+        try:
+            self.known = tuple(await self._dir.services("OSD", deadline=CALL_SECONDS))
+        except XosError as error:
+            log.warning("dir-unreachable", code=error.code, detail=error.message)
+
+    async def keep_looking(self) -> None:
+        """Ask the DIR every few seconds."""
+        while True:
+            await self.look()
+            await asyncio.sleep(LOOK_SECONDS if self.known else 1.0)
+
+    def place(self, policy: Policy) -> Layout | None:
+        """Where a new file goes; None: nowhere. Safe in any thread."""
+        return placement.place(self.known, policy, self._rng)
+
+    async def states(self, nodes: Sequence[str], capability: Signed) -> dict[str, ShareState]:
+        """What each OSD has of a file; those that do not answer in time are left out."""
+
+        async def ask(node: str) -> ShareState | None:
+            try:
+                return await OSDAsync(self._bus, node).state(capability, deadline=CALL_SECONDS)
+            except XosError as error:
+                log.info("osd-unreachable", osd=node, code=error.code, detail=error.message)
+                return None
+
+        found = await asyncio.gather(*(ask(node) for node in nodes))
+        return {node: state for node, state in zip(nodes, found, strict=True) if state is not None}
+
+    async def tell(self, node: str, deleted: list[str], revoked: list[tuple[str, int]]) -> None:
+        """Have shares deleted and capabilities refused. Raises `XosError`."""
+        osd = OSDAsync(self._bus, node)
+        if deleted:
+            await osd.delete(deleted, deadline=CALL_SECONDS)
+        for file_id, revision in revoked:
+            await osd.revoke(file_id, revision, deadline=CALL_SECONDS)
+
+
+class Chores:
+    """Tells OSDs what they are to delete or refuse, until they have heard it: the list is in the database."""
+
+    def __init__(self, store: Store, osds: Osds) -> None:
+        self._store, self._osds = store, osds
+        self._more = asyncio.Event()
+        self._pauses: dict[str, tuple[float, float]] = {}
+
+    def look(self) -> None:
+        """There may be something to do."""
+        self._more.set()
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        while True:
+            self._more.clear()
+            busy = await self._round()
+            if not busy:
+                try:
+                    async with asyncio.timeout(1.0 if self._pauses else _LONGEST_PAUSE):
+                        await self._more.wait()
+                except TimeoutError:
+                    continue
+
+    async def _round(self) -> bool:
+        """Tell every OSD that is not paused what waits for it; whether anything was done."""
+        now = time.monotonic()
+        paused = [node for node, (until, _) in self._pauses.items() if until > now]
+        query = sa.select(CHORES).where(CHORES.c.node.not_in(paused)).order_by(CHORES.c.id).limit(_MOST)
+        work: dict[str, list[tuple[int, str, int | None]]] = {}
+        for number, node, file_id, revision in await self._store.read(lambda db: db.execute(query).all()):
+            work.setdefault(node, []).append((number, file_id, revision))
+        done = [
+            number for told in await asyncio.gather(*(self._tell(*each) for each in work.items())) for number in told
+        ]
+        if done:
+            await self._store.write(lambda db: db.execute(CHORES.delete().where(CHORES.c.id.in_(done))).rowcount)
+        return bool(done)
+
+    async def _tell(self, node: str, chores: list[tuple[int, str, int | None]]) -> list[int]:
+        deleted = [file_id for _, file_id, revision in chores if revision is None]
+        gone = set(deleted)
+        revoked = [(name, revision) for _, name, revision in chores if revision is not None and name not in gone]
+        try:
+            await self._osds.tell(node, deleted, revoked)
+        except XosError as error:
+            pause = min(_LONGEST_PAUSE, 2 * self._pauses.get(node, (0.0, 0.5))[1])
+            self._pauses[node] = (time.monotonic() + pause, pause)
+            log.info("chores-postponed", osd=node, chores=len(chores), code=error.code, seconds=pause)
+            return []
+        self._pauses.pop(node, None)
+        return [number for number, _, _ in chores]

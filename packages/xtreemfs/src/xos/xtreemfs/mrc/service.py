@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The MRC as a service: its settings, its beginning and end, and what it does by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+import msgspec
+import sqlalchemy as sa
+
+from xos.common.log import get_logger
+from xos.common.storage import Store
+from xos.dixi.hosting import Hosted
+from xos.xtreemfs.api import MRC, Access, Extent, ServiceRecord, VolumeRecord
+from xos.xtreemfs.heartbeat import Heart
+from xos.xtreemfs.mrc import contents, handles, namespace, sessions, volumes
+from xos.xtreemfs.mrc.calls.base import node
+from xos.xtreemfs.mrc.calls.files import FileCalls
+from xos.xtreemfs.mrc.calls.inodes import InodeCalls
+from xos.xtreemfs.mrc.calls.locks import LockCalls
+from xos.xtreemfs.mrc.calls.names import NameCalls
+from xos.xtreemfs.mrc.calls.replicas import ReplicaCalls
+from xos.xtreemfs.mrc.calls.volumes import VolumeCalls
+from xos.xtreemfs.mrc.contents import Grant
+from xos.xtreemfs.mrc.desk import Desk
+from xos.xtreemfs.mrc.osds import Chores, Osds
+from xos.xtreemfs.mrc.schema import METADATA, MIGRATIONS
+
+log = get_logger("xos.xtreemfs.mrc")
+
+TICK_SECONDS = 2.0
+"""How often the MRC looks for sessions that are not heard any more."""
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Of ``[services.MRC.settings]``."""
+
+    database: str = ""
+    """A path, or ``postgresql://…``; empty: ``mrc.sqlite`` in the service's own directory."""
+    speakers: tuple[str, ...] = ("*",)
+    """Machines that are believed for whom they ask: patterns of names."""
+    superusers: tuple[str, ...] = ()
+    """Machines whose root may do everything, as with NFS's ``no_root_squash``: patterns of names."""
+    makers: tuple[str, ...] = ("*",)
+    """Who may make volumes besides administrators: patterns such as ``*@demo``."""
+
+
+class MrcService(Hosted[Settings], VolumeCalls, NameCalls, InodeCalls, FileCalls, LockCalls, ReplicaCalls, MRC):
+    """Satisfies `xos.xtreemfs.api.MRC`."""
+
+    settings_type = Settings
+
+    async def start(self) -> None:
+        """Open the database; sessions that there were get a whole lease anew."""
+        self.node, self.makers = self.host.node, self.settings.makers
+        self._waiting, self._waits = {}, []
+        place = self.settings.database or self.host.data / "mrc.sqlite"
+        self.store = await Store.open(place, METADATA, migrations=MIGRATIONS)
+        self.desk = Desk(self.host, self.store, speakers=self.settings.speakers, superusers=self.settings.superusers)
+        await self.desk.recover()
+        await self.store.write(_reap_all)
+        self.osds, self.heart = Osds(self.host.bus), Heart(self.host.bus, self._state)
+        self.chores = Chores(self.store, self.osds)
+        self.host.spawn(self.osds.keep_looking(), name="mrc-osds")
+        self.host.spawn(self.heart.run(), name="mrc-heart")
+        self.host.spawn(self.chores.run(), name="mrc-chores")
+        self.host.spawn(self._tick(), name="mrc-sessions")
+
+    async def stop(self) -> None:
+        """Close the database."""
+        await self.store.close()
+
+    async def _state(self) -> tuple[ServiceRecord, Sequence[VolumeRecord]]:
+        served = await self.store.read(volumes.list_volumes)
+        return ServiceRecord("MRC", self.node), [VolumeRecord(one.name, one.uuid, (self.node,)) for one in served]
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            for session in self.desk.expired():
+                log.info("session-lost", session=session, client=self.desk.live[session].kept.client)
+                await self._give_up(session)
+
+    # --- sessions that end
+
+    async def _give_up(self, session: str) -> None:
+        """Close and unlock all that a session has; how long its files are, the OSDs say."""
+        self.desk.live.pop(session, None)
+        open_ = await self.store.read(lambda db: _written(db, session))
+        extents = [(grant, await self._extent(grant)) for grant in open_]
+        now = time.time_ns()
+
+        def end(db: sa.Connection) -> list[int]:
+            for grant, extent in extents:
+                if extent is not None:
+                    handles.update(db, session, grant.handle, extent, now, now)
+            return sessions.end(db, session, now)
+
+        for inode in await self.store.write(end):
+            self._freed(inode)
+        self.desk.tell(None, *(node(grant.inode) for grant in open_))
+        self.chores.look()
+
+    async def _extent(self, grant: Grant) -> Extent | None:
+        """How long a file is by what its OSDs have; None: nobody knows."""
+        capability = self.desk.capability(grant, self.node)
+        striping, sizes = grant.layout.striping, []
+        for replica in grant.layout.replicas:
+            states = await self.osds.states(replica.osds, capability)
+            shares = [
+                states[osd].size if osd in states and states[osd].epoch == grant.inode.epoch else 0
+                for osd in replica.osds
+            ]
+            sizes.append(striping.file_size(shares))
+        return Extent(max(sizes), grant.inode.epoch) if sizes else None
+
+
+def _written(db: sa.Connection, session: str) -> list[Grant]:
+    """What a session has open for writing."""
+    writing = [handle for handle, _, access in handles.open_in(db, session) if access & Access.WRITE]
+    return [grant for grant in handles.renew(db, session, writing) if grant is not None]
+
+
+def _reap_all(db: sa.Connection) -> None:
+    """What a crash left without a name and without anybody who has it open."""
+    for number in namespace.nameless(db):
+        contents.reap(db, number)

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Who wants to know what others change."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from xos.xtreemfs.api import Changed, What
+
+MOST = 4096
+"""Changes that a watcher may leave unread; then it is told that it knows nothing."""
+
+
+class Watchers:
+    """Sessions that watch, by volume."""
+
+    def __init__(self) -> None:
+        self._queues: dict[int, dict[asyncio.Queue[Changed], str]] = {}
+
+    def tell(self, volume: int | None, by: str, *changes: Changed) -> None:
+        """Something changed in a volume (None: who knows in which), by a session, which knows it already."""
+        for number, queues in self._queues.items():
+            if volume in (None, number):
+                for queue, session in queues.items():
+                    if session != by or not by:
+                        for change in changes:
+                            _put(queue, change)
+
+    async def watch(self, volume: int, session: str) -> AsyncIterator[Changed]:
+        """What others change, from now on."""
+        queue: asyncio.Queue[Changed] = asyncio.Queue(MOST)
+        self._queues.setdefault(volume, {})[queue] = session
+        try:
+            while True:
+                yield await queue.get()
+        finally:
+            queues = self._queues[volume]
+            del queues[queue]
+            if not queues:
+                del self._queues[volume]
+
+
+def _put(queue: asyncio.Queue[Changed], change: Changed) -> None:
+    if queue.full():
+        while not queue.empty():
+            queue.get_nowait()
+        change = Changed(What.ALL, 0)
+    queue.put_nowait(change)
