@@ -34,6 +34,7 @@ from xos.xtreemfs.api import (
     ShareState,
     Volume,
 )
+from xos.xtreemfs.errors import UnknownFile
 from xos.xtreemfs.mrc.service import MrcService, Settings
 
 CORE = Identity(Kind.MACHINE, "core", roles=("core",))
@@ -101,8 +102,9 @@ class Around:
             case "OSD.revoke":
                 osd.revoked.append(args)
             case "OSD.state":
-                capability = msgspec.msgpack.decode(args[0].payload, type=Capability)
-                return osd.states.get(capability.file_id, ShareState(capability.file_id, 0, 0, 0, 0))
+                if args[0] not in osd.states:
+                    raise UnknownFile(file_id=args[0])
+                return osd.states[args[0]]
         return None
 
 

@@ -19,7 +19,6 @@ from xos.xtreemfs.api import (
     Health,
     Inode,
     Layout,
-    Lead,
     Lock,
     Open,
     Opened,
@@ -401,14 +400,6 @@ class MRCAsync(AsyncStub):
         )
         return result
 
-    async def lead(self, files: list[Lead], *, deadline: float | None = None) -> list[int]:
-        """From an OSD of primary replicas: it will go on being that. Until when, Unix nanoseconds; 0: no longer.
-
-        About once a second for the files that are being written; the first lease is in the layout.
-        """
-        result: list[int] = await self._caller.call("MRC.lead", (files,), list[int], deadline=deadline, retry=True)
-        return result
-
     async def layout(self, inode: int, claim: Claim | None = None, *, deadline: float | None = None) -> Layout:
         """Where its bytes are. Raises `Refused`."""
         result: Layout = await self._caller.call("MRC.layout", (inode, claim), Layout, deadline=deadline, retry=True)
@@ -692,14 +683,6 @@ class MRCXati(BlockingStub):
         result: Opened = self._caller.call(
             "MRC.fail_over", (handle, term, dead, ask), Opened, deadline=deadline, retry=True
         )
-        return result
-
-    def lead(self, files: list[Lead], *, deadline: float | None = None) -> list[int]:
-        """From an OSD of primary replicas: it will go on being that. Until when, Unix nanoseconds; 0: no longer.
-
-        About once a second for the files that are being written; the first lease is in the layout.
-        """
-        result: list[int] = self._caller.call("MRC.lead", (files,), list[int], deadline=deadline, retry=True)
         return result
 
     def layout(self, inode: int, claim: Claim | None = None, *, deadline: float | None = None) -> Layout:

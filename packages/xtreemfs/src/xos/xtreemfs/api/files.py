@@ -16,8 +16,6 @@ CAPABILITY_SECONDS = 600
 """For how long a capability is good; clients renew it long before."""
 LEASE_SECONDS = 60
 """For how long the MRC believes in a client that it does not hear."""
-PRIMARY_SECONDS = 3
-"""For how long a replica is primary without `MRC.lead`."""
 MOST_BYTES = 4 << 20
 """Of one read or write at an OSD."""
 
@@ -144,13 +142,6 @@ class Capability(msgspec.Struct, array_like=True, frozen=True):
     """Bytes by which the file may still grow under the quota (the original's space voucher); -1: no limit."""
     revision: int = 0
     """Grows with each revocation (rights taken away); an OSD that was told of a later one refuses this."""
-
-
-class Lead(msgspec.Struct, array_like=True, frozen=True):
-    """A file of which an OSD says that it is primary."""
-
-    file_id: str
-    term: int
 
 
 class Extent(msgspec.Struct, array_like=True, frozen=True):

@@ -9,13 +9,10 @@ from typing import Protocol
 
 import msgspec
 
-from xos.common.identity import Kind
 from xos.common.signing import Signed
 from xos.dixi.api import call, service, stream
-from xos.xtreemfs.api.files import Access, Change, Extent, Inode, Layout, Lead, Row, Update
+from xos.xtreemfs.api.files import Access, Change, Extent, Inode, Layout, Row, Update
 from xos.xtreemfs.striping import Striping
-
-MACHINES = frozenset({Kind.MACHINE})
 
 
 class Claim(msgspec.Struct, array_like=True, frozen=True):
@@ -370,14 +367,6 @@ class MRC(Protocol):
     @call(idempotent=True)
     async def fail_over(self, handle: int, term: int, dead: str, ask: Ask) -> Opened:
         """The primary of this term does not answer: another, as soon as that is safe, within 5 s. Raises `Refused`."""
-        ...
-
-    @call(idempotent=True, allow=MACHINES)
-    async def lead(self, files: list[Lead]) -> list[int]:
-        """From an OSD of primary replicas: it will go on being that. Until when, Unix nanoseconds; 0: no longer.
-
-        About once a second for the files that are being written; the first lease is in the layout.
-        """
         ...
 
     @call(reads=True)

@@ -12,7 +12,6 @@ import sqlalchemy as sa
 
 from xos.common.errors import XosError
 from xos.common.log import get_logger
-from xos.common.signing import Signed
 from xos.common.storage import Store
 from xos.dixi.stubs import HasCallers
 from xos.xtreemfs.api import Layout, Policy, ServiceRecord, ShareState
@@ -55,12 +54,12 @@ class Osds:
         """Where a new file goes; None: nowhere. Safe in any thread."""
         return placement.place(self.known, policy, self._rng)
 
-    async def states(self, nodes: Sequence[str], capability: Signed) -> dict[str, ShareState]:
+    async def states(self, nodes: Sequence[str], file_id: str) -> dict[str, ShareState]:
         """What each OSD has of a file; those that do not answer in time are left out."""
 
         async def ask(node: str) -> ShareState | None:
             try:
-                return await OSDAsync(self._bus, node).state(capability, deadline=CALL_SECONDS)
+                return await OSDAsync(self._bus, node).state(file_id, deadline=CALL_SECONDS)
             except XosError as error:
                 log.info("osd-unreachable", osd=node, code=error.code, detail=error.message)
                 return None

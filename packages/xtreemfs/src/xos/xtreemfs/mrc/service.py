@@ -105,10 +105,9 @@ class MrcService(Hosted[Settings], VolumeCalls, NameCalls, InodeCalls, FileCalls
 
     async def _extent(self, grant: Grant) -> Extent | None:
         """How long a file is by what its OSDs have; None: nobody knows."""
-        capability = self.desk.capability(grant, self.node)
         striping, sizes = grant.layout.striping, []
         for replica in grant.layout.replicas:
-            states = await self.osds.states(replica.osds, capability)
+            states = await self.osds.states(replica.osds, grant.file_id)
             shares = [
                 states[osd].size if osd in states and states[osd].epoch == grant.inode.epoch else 0
                 for osd in replica.osds

@@ -7,7 +7,7 @@ import errno
 
 import sqlalchemy as sa
 
-from xos.xtreemfs.api import Ask, Claim, Found, Layout, Lead, Opened, Update
+from xos.xtreemfs.api import Ask, Claim, Found, Layout, Opened, Update
 from xos.xtreemfs.errors import Refused
 from xos.xtreemfs.mrc import contents, finding, rows, volumes
 from xos.xtreemfs.mrc.calls.base import Calls
@@ -50,10 +50,6 @@ class ReplicaCalls(Calls):
             return Refusal(errno.ENOENT) if found is None else finding.find(db, who, found, query, limit)
 
         return await self._read(f"volume {volume[:64]}", claim, look)
-
-    async def lead(self, files: list[Lead]) -> list[int]:
-        """See `MRC.lead`."""
-        raise Refused.of(errno.ENOSYS, f"{len(files)} files")
 
     async def fail_over(self, handle: int, term: int, dead: str, ask: Ask) -> Opened:
         """See `MRC.fail_over`."""
