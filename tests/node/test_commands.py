@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pytest
 
 from support.amsd import Amsd
 from support.node import Va, identity
+from xos.node.errors import UnknownAccount, UnknownVo
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may ask to map accounts")
 MAP = Path(sys.executable).with_name("xos-map")
@@ -79,3 +81,41 @@ def test_a_policy_is_checked_and_explained_before_it_is_in_force(amsd: Amsd, tmp
 def test_a_daemon_that_is_away_is_told_with_what_to_do(amsd: Amsd) -> None:
     amsd.kill()
     assert "systemctl status xos-amsd" in call(amsd, "list", status=1)
+
+
+def test_a_vo_that_is_over_is_served_no_more_even_after_a_restart_unless_another_ca_founds_it_anew(
+    amsd: Amsd, va: Va
+) -> None:
+    call(amsd, "serve", "atlas", "--trust", str(va.directory), "--config", str(amsd.config))
+    for vo in ("demo", "atlas"):
+        amsd.ask(op="map", certificate=va.xos(identity("alice", vo)))
+    gone = json.loads(amsd.ask(op="withdraw", vo="demo")["accounts"])
+    assert [(each["name"], each["state"]) for each in gone] == [("alice.demo", "quarantined")]
+    assert amsd.ask(op="withdraw", vo="demo")["accounts"] == "[]"
+    for _ in range(2):
+        with pytest.raises(UnknownVo):
+            amsd.ask(op="map", certificate=va.xos(identity("alice")))
+        with pytest.raises(UnknownAccount):
+            amsd.ask(op="lookup", name="alice.demo")
+        assert amsd.ask(op="lookup", name="alice.atlas")["name"] == "alice.atlas"
+        assert "Dissolved   demo: not served" in call(amsd, "status")
+        amsd.end(signal.SIGKILL)
+        amsd.start()
+    anew = Va(va.directory.with_name("anew"))
+    (va.directory / "ca.pem").write_bytes(anew.authority.certificate_pem())
+    (va.directory / "crl.der").unlink(missing_ok=True)
+    amsd.ask(op="reload")
+    assert amsd.ask(op="lookup", name="bob.demo")["name"] == "bob.demo"
+
+
+def test_a_list_of_vos_that_are_over_which_cannot_be_read_stops_the_daemon_with_its_name(amsd: Amsd) -> None:
+    amsd.end()
+    (amsd.state / "withdrawn.json").write_text("[")
+    done = subprocess.run(
+        [MAP.with_name("xos-amsd"), "--config", amsd.config, "--state", amsd.state, "--socket", amsd.socket],
+        capture_output=True,
+        text=True,
+        timeout=15,
+    )
+    assert done.returncode != 0
+    assert "withdrawn.json" in done.stderr

@@ -273,6 +273,8 @@ class FakeCaller:
         name = method.partition(".")[2]
         if self._service == "VOPS":
             return await self._grid.decide(*args)
+        if self._service == "XVOMS":
+            return [vo for vo in args[0] if vo in self._grid.dissolved]
         if self._service == "JobDirectory":
             return await self._grid.record(*args)
         node = self._grid.nodes.get(self._node or "")
@@ -380,6 +382,8 @@ class FakeGrid:
         self._recording = asyncio.Condition()
         self.decide: Callable[[JobQuestion], Awaitable[JobAnswer]] = _no_vops
         """What VOPS does when a Job Manager asks it (with the setting ``rulings``)."""
+        self.dissolved: set[str] = set()
+        """What XVOMS says when a Job Manager asks it which VOs are."""
         self.job_directory_error: Exception | None = None
         self.manager: JobManagerService | None = None
         self._back = asyncio.Event()

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from support.amsd import Amsd
+from support.dixi import until
 from support.jobs import People
 from support.node import UIDS
 from support.units import Node, shell, unit_order
@@ -130,3 +131,36 @@ def test_a_home_is_made_whole_and_only_where_nobody_else_may_write(tmp_path: Pat
     with pytest.raises(NotADirectoryError):
         make_home(outside, 1_900_000_002, 1_900_000_002)
     assert Path("/etc").stat().st_uid == 0
+
+
+class Dissolved:
+    """An XVOMS that says which VOs are over."""
+
+    def __init__(self, *vos: str) -> None:
+        self.vos = set(vos)
+
+    async def dissolved(self, vos: tuple[str, ...]) -> list[str]:
+        return sorted(self.vos & set(vos))
+
+
+async def test_the_end_of_a_vo_ends_its_units_and_retires_its_accounts(
+    people: People, place: Path, node_name: str, amsd: Amsd, alice: Credential
+) -> None:
+    async with Node(
+        people,
+        place,
+        name=node_name,
+        accounts="mapped",
+        accounts_socket=str(amsd.socket),
+        dissolved_seconds=0.1,
+    ) as node:
+        xvoms = node.bus.services["XVOMS"] = Dissolved()
+        order = unit_order(alice, shell("exec sleep 1000"))
+        await node.start(order)
+        await node.manager.state(order.unit_id, State.RUNNING)
+        xvoms.vos.add("demo")
+        assert (await node.manager.ended(order.unit_id)).state is State.CANCELLED
+        await until(lambda: "demo" in amsd.ask(op="status")["withdrawn"])
+        with pytest.raises(AccountRefused, match="demo"):
+            await node.start(unit_order(alice, shell("true")))
+    assert amsd.ask(op="status")["active"] == "0"

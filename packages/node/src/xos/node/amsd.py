@@ -19,13 +19,14 @@ from xos.common.log import configure, get_logger
 from xos.dixi.notify import Notifier
 from xos.node.accounts import Accounts
 from xos.node.api import CONFIG, SOCKET, STATE
-from xos.node.config import load_node
+from xos.node.config import NodeConfig, load_node
 from xos.node.publish import Publisher
 from xos.node.scan import Scanner
 from xos.node.server import Server
 from xos.node.service import Service
 from xos.node.sessions import Sessions
 from xos.node.store import Store
+from xos.node.withdrawn import Withdrawn
 
 log = get_logger("xos.node.amsd")
 
@@ -83,12 +84,15 @@ class Daemon:
         loop, stopping = asyncio.get_running_loop(), asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.set)
-        config = load_node(self._config_file)
         self._state.mkdir(mode=0o755, exist_ok=True)
         store = Store(self._state)
+        self._withdrawn = Withdrawn(self._state)
+        config = self._load()
         self._accounts = Accounts(store, config, writer=self._writer, local_ids=local_ids())
         sessions = Sessions(self._state)
-        self._service = Service(self._accounts, sessions, helpers=_helpers(), reload=self._read_again)
+        self._service = Service(
+            self._accounts, sessions, helpers=_helpers(), reload=self._read_again, withdrawn=self._withdrawn
+        )
         publisher = Publisher(self._accounts, self._state / "table")
         scanner = Scanner(self._accounts, self._service.wanted_scan, self._service.forget_sessions)
         loop.add_signal_handler(signal.SIGHUP, self.reload)
@@ -122,8 +126,11 @@ class Daemon:
         except XosError as error:
             log.warning("reload.failed", detail=error.message, hint=error.next_step)
 
+    def _load(self) -> NodeConfig:
+        return self._withdrawn.without(load_node(self._config_file))
+
     def _read_again(self) -> None:
-        config = load_node(self._config_file)
+        config = self._load()
         self._accounts.configure(config, local_ids=local_ids())
         self._service.configure(config)
         log.info("reloaded", vos=len(config.vos))

@@ -26,6 +26,7 @@ from xos.node.policy import NodePolicy, this_node
 from xos.node.scan import not_looked_at
 from xos.node.sessions import Sessions
 from xos.node.trust import Trusts, Verified, prove, renews
+from xos.node.withdrawn import Withdrawn
 
 log = get_logger("xos.node.service")
 
@@ -53,9 +54,13 @@ class Service:
         *,
         helpers: frozenset[int],
         reload: Callable[[], None] | None = None,
+        withdrawn: Withdrawn | None = None,
     ) -> None:
-        """*helpers*: uids that may ask `authorize`, besides root. *reload* reads the configuration again."""
-        self._reload = reload
+        """*helpers*: uids that may ask `authorize`, besides root. *reload* reads the configuration again.
+
+        *withdrawn*: the VOs that are over.
+        """
+        self._reload, self._withdrawn = reload, withdrawn
         self._accounts, self._sessions = accounts, sessions
         self._helpers = helpers
         self._boot = _BOOT.read_text().strip()
@@ -71,6 +76,7 @@ class Service:
             "map": (self._map, _root),
             "list": (self._list, _root),
             "retire": (self._retire, _root),
+            "withdraw": (self._withdraw, _root),
             "scan": (self._scan, _root),
             "status": (self._status, _root),
             "reload": (self._read_again, _root),
@@ -257,6 +263,17 @@ class Service:
         self.wanted_scan.set()
         return {"accounts": msgspec.json.encode([self._told(each) for each in gone]).decode()}
 
+    async def _withdraw(self, ask: Fields) -> Fields:
+        """The VO is over: nobody of it gets in any more, their accounts are retired. Again: nothing happens."""
+        vo = _text(ask, "vo")
+        served = self._config.vos.get(vo)
+        if served is None or self._withdrawn is None:
+            return {"accounts": "[]"}
+        await asyncio.to_thread(self._withdrawn.add, vo, served.trust)
+        await self._read_again({})
+        log.info("vo.withdrawn", vo=vo)
+        return await self._retire({"vo": vo})
+
     async def _scan(self, _: Fields) -> Fields:
         self.wanted_scan.set()
         return {"quarantined": str(len(self._accounts.quarantined()))}
@@ -272,6 +289,7 @@ class Service:
             "active": str(len(self._accounts.active())),
             "quarantined": str(len(self._accounts.quarantined())),
             "not_looked_at": ", ".join(not_looked_at()),
+            "withdrawn": "" if self._withdrawn is None else ",".join(self._withdrawn.vos),
             "policy": "none" if not self.policy.is_there else self.policy.problem or "in force",
         }
 

@@ -21,6 +21,7 @@ from xos.volife.errors import BadForm, NoSuchPage, SessionOver, SignInFirst, Too
 from xos.volife.fields import Fields
 from xos.volife.grid import Finder
 from xos.volife.limits import Limits
+from xos.volife.offers import Offers
 from xos.volife.sessions import Notice, Session, Sessions
 from xos.volife.settings import Settings
 from xos.volife.texts import Pages
@@ -48,11 +49,13 @@ class Site:
         """The services that the grid has: pages of others are not shown."""
         self.nodes: tuple[NodeRecord, ...] = ()
         """The nodes that are up."""
+        self.machines = Offers(host, settings.live_seconds)
         self._headers = guard.headers(self.door)
 
     def look(self, nodes: Iterable[NodeRecord]) -> None:
         """Take note of the nodes that are up."""
         self.nodes = tuple(nodes)
+        self.machines.keep({node.node for node in self.nodes})
         self.offers = frozenset(service for node in self.nodes for service in node.services)
         if not self.settings.door:
             found = next((node.https for node in self.nodes if node.https and "CDA" in node.services), "")

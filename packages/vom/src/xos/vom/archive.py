@@ -51,6 +51,11 @@ def dissolve(connection: sa.Connection, vo: VO, manager: Manager, now: float, by
     return Archive(vo.name, now, by, hashlib.sha256(content).hexdigest(), len(content))
 
 
+def among(connection: sa.Connection, names: tuple[str, ...]) -> list[str]:
+    """Those of *names* of which there is an archive."""
+    return list(connection.scalars(sa.select(ARCHIVES.c.vo).where(ARCHIVES.c.vo.in_(names)).order_by(ARCHIVES.c.vo)))
+
+
 def list_archives(connection: sa.Connection) -> list[Archive]:
     """All, by name."""
     rows = connection.execute(sa.select(ARCHIVES).order_by(ARCHIVES.c.vo))

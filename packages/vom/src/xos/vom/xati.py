@@ -1199,6 +1199,11 @@ class XVOMSAsync(AsyncStub):
         )
         return result
 
+    async def dissolved(self, vos: tuple[str, ...], *, deadline: float | None = None) -> list[str]:
+        """Those of *vos* (at most 1,000) that have been dissolved: what machines still have of them is to go."""
+        result: list[str] = await self._caller.call("XVOMS.dissolved", (vos,), list[str], deadline=deadline, retry=True)
+        return result
+
     async def archive(self, vo: str, *, deadline: float | None = None) -> bytes:
         """The archive of a dissolved VO: JSON, with the VO manager's signature and certificate."""
         result: bytes = await self._caller.call("XVOMS.archive", (vo,), bytes, deadline=deadline, retry=True)
@@ -1387,6 +1392,11 @@ class XVOMSXati(BlockingStub):
         result: list[Archive] = self._caller.call(
             "XVOMS.list_archives", (), list[Archive], deadline=deadline, retry=True
         )
+        return result
+
+    def dissolved(self, vos: tuple[str, ...], *, deadline: float | None = None) -> list[str]:
+        """Those of *vos* (at most 1,000) that have been dissolved: what machines still have of them is to go."""
+        result: list[str] = self._caller.call("XVOMS.dissolved", (vos,), list[str], deadline=deadline, retry=True)
         return result
 
     def archive(self, vo: str, *, deadline: float | None = None) -> bytes:

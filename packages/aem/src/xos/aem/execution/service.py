@@ -19,6 +19,7 @@ from typing import TypeVar
 import msgspec
 
 from xos.aem.api import Chunk, ExecutionManager, JobOrder, State, Unit, UnitOrder
+from xos.aem.dissolved import Watch
 from xos.aem.errors import NotYourUnit, UnitRefused, UnknownUnit
 from xos.aem.execution import kernel, places, staging
 from xos.aem.execution.accounts import Accounts, accounts_named
@@ -121,6 +122,9 @@ class ExecutionManagerService(Hosted[ExecutionSettings], ExecutionManager):
         for directory in sorted(self._dirs.live.iterdir()):
             await self._recover(directory)
         self.host.spawn(self._tend(trash), name="clean")
+        if settings.dissolved_seconds:
+            watch = Watch(self.host.bus, self._vos, self._close_vo, settings.dissolved_seconds)
+            self.host.spawn(watch.run(), name="dissolved")
         if self.settings.usage:
             self.host.spawn(self._usage.follow(self._running), name="running")
 
@@ -435,10 +439,15 @@ class ExecutionManagerService(Hosted[ExecutionSettings], ExecutionManager):
             await self._kill_absent(unit_id, caller)
             return
         _check_may(caller, unit_id, live.accepted)
+        await self._kill(live, str(caller))
+
+    async def _kill(self, live: Live, by: str) -> None:
+        """Raises `StorageFull`."""
         if live.unit.state.ended:
             return
+        unit_id = live.unit.unit_id
         directory = self._dirs.live / unit_id
-        mark = msgspec.json.encode({"by": str(caller), "at": time.time()})
+        mark = msgspec.json.encode({"by": by, "at": time.time()})
         try:
             await self._in_pool(write_atomically, directory / KILLED_MARK, mark)
         except FileNotFoundError:
@@ -447,9 +456,21 @@ class ExecutionManagerService(Hosted[ExecutionSettings], ExecutionManager):
             if live.unit.state is not State.RUNNING:
                 raise
             log.warning("unit.kill-unmarked", unit=unit_id)  # what fills the disk can be killed nevertheless
-        log.info("unit.kill", unit=unit_id, by=str(caller))
+        log.info("unit.kill", unit=unit_id, by=by)
         assert self._launcher is not None  # noqa: S101  # made by start
         await self._launcher.kill(unit_id, directory)
+
+    async def _vos(self) -> frozenset[str]:
+        """VOs that have units or accounts here."""
+        known = frozenset(live.accepted.vo for live in self._live.values())
+        return known if self._accounts is None else known | await self._in_pool(self._accounts.vos)
+
+    async def _close_vo(self, vo: str) -> None:
+        """End what a dissolved VO has here, whatever became of its Job Manager. Raises `XosError`."""
+        for live in [live for live in self._live.values() if live.accepted.vo == vo]:
+            await self._kill(live, f"the end of VO {vo}")
+        if self._accounts is not None:
+            await self._in_pool(self._accounts.withdraw, vo)
 
     async def _kill_absent(self, unit_id: str, caller: Identity) -> None:
         """Nothing runs under this id. A machine's word is enough that nothing ever will."""

@@ -42,6 +42,8 @@ class ExecutionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     """Whether a unit needs a ruling of VOPS that allows it. False only in a grid without VO policies."""
     usage: bool = True
     """Whether Accounting is told what units used. False only in a grid without it."""
+    dissolved_seconds: Seconds = 20.0
+    """How often XVOMS is asked whether a VO is over whose units or accounts are here; 0: never."""
     keep_days: Seconds = 7.0
     """How long output and records of ended units stay."""
     keep_units: Size = 10_000

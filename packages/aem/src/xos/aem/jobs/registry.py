@@ -35,6 +35,14 @@ class Registry:
         """How many active jobs an owner has."""
         return len(self._owners.get(owner, ()))
 
+    def vos(self) -> frozenset[str]:
+        """The VOs that have active jobs."""
+        return frozenset(job.vo for job in self._jobs.values())
+
+    def of_vo(self, vo: str) -> list[str]:
+        """The active jobs of one VO, by id."""
+        return [job.job_id for job in self._jobs.values() if job.vo == vo]
+
     def units_on(self, node: str) -> list[str]:
         """The units on a node that have not ended."""
         return list(self._nodes.get(node, ()))

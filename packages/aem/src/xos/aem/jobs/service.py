@@ -16,6 +16,7 @@ from functools import partial
 import sqlalchemy as sa
 
 from xos.aem.api import JobInfo, JobManager, State, Unit
+from xos.aem.dissolved import Watch
 from xos.aem.errors import NotYourJob, UnknownJob
 from xos.aem.jobs.access import administers, check_owner
 from xos.aem.jobs.dispatcher import Dispatcher
@@ -106,6 +107,9 @@ class JobManagerService(Hosted[Settings], JobManager):
         self._recorder = Recorder(host.bus, host.node)
         self._recover(active, strays, recent)
         tidier = Tidier(self._store, self.settings.keep_days)
+        if self.settings.dissolved_seconds:
+            watch = Watch(host.bus, self._vos, self._close_vo, self.settings.dissolved_seconds)
+            host.spawn(watch.run(), name="dissolved")
         for work in (self._ledger, self._scheduler, self._recorder, tidier):
             host.spawn(work.run(), name=type(work).__name__.lower())
         host.spawn(self._tracker.watch(), name="tracker")
@@ -174,6 +178,15 @@ class JobManagerService(Hosted[Settings], JobManager):
         job = self._registry.apply(job_id, CancelAsked(str(caller), time.time())) or job
         await self._ledger.barrier()
         return self._info(self._registry.get(job_id) or job)
+
+    async def _vos(self) -> frozenset[str]:
+        return self._registry.vos()
+
+    async def _close_vo(self, vo: str) -> None:
+        """Cancel what a dissolved VO has left."""
+        for job_id in self._registry.of_vo(vo):
+            self._registry.apply(job_id, CancelAsked(f"the end of VO {vo}", time.time()))
+        await self._ledger.barrier()
 
     async def report(self, units: list[Unit]) -> None:
         """See `JobManager.report`."""

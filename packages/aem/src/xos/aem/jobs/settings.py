@@ -32,6 +32,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     moment, they stand idle for so long."""
     rulings: bool = True
     """Whether VOPS is asked before a job is placed. False only in a grid without VO policies, nodes being told too."""
+    dissolved_seconds: Seconds = 20.0
+    """How often XVOMS is asked whether a VO is over whose jobs have not ended; they are cancelled then. 0: never."""
     keep_days: Annotated[float, msgspec.Meta(ge=1)] = 30.0
     """How long jobs that have ended are remembered. Longer than any user's certificate is valid: a request that is
     remembered no more must not be shown again."""

@@ -141,6 +141,8 @@ async def status(args: argparse.Namespace, session: Session) -> int:
         as_json(session, {key: value for key, value in answer.items() if key != "ok"})
         return 0
     session.out(f"VOs         {answer['vos'].replace(',', ', ') or 'none: xos-map serve VO'}")
+    if answer["withdrawn"]:
+        session.out(f"Dissolved   {clean(answer['withdrawn']).replace(',', ', ')}: not served whatever node.toml says")
     session.out(f"Accounts    {answer['active']} active, {answer['quarantined']} retired")
     session.out(f"Policy      {clean(answer['policy'])}")
     if answer.get("not_looked_at"):

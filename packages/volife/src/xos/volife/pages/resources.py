@@ -3,15 +3,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
 from xos.aem.api import Resource as Offer
-from xos.aem.xati import ResourceManagerAsync
-from xos.common.errors import XosError
 from xos.dixi.directory import NodeRecord
 from xos.dixi.transports import Address
 from xos.volife.errors import NotHere
@@ -21,8 +18,6 @@ from xos.vom.api import Resource
 from xos.vom.word import of_token
 
 ON_A_PAGE = 100
-ASKED_AT_ONCE = 32
-ANSWER_SECONDS = 5.0
 FRONT_PORT = 6730
 """Of the core's front door, where machines without a certificate are heard."""
 
@@ -41,8 +36,8 @@ async def listed(visit: Visit) -> dict[str, Any]:
     found = await visit.grid.rca.list_resources(visit.vo, after, ON_A_PAGE)
     nodes = {node.node: node for node in visit.site.nodes}
     resources = [one for one in found if _runs_jobs(one, nodes.get(one.node))]
-    places = asyncio.Semaphore(ASKED_AT_ONCE)
-    machines = await asyncio.gather(*(_machine(visit, one, nodes.get(one.node), places) for one in resources))
+    offers = await visit.site.machines.of([one.node for one in resources if one.node in nodes])
+    machines = [Machine(one, one.node in nodes, offers.get(one.node)) for one in resources]
     told = [machine.offer for machine in machines if machine.offer is not None]
     return {
         "machines": machines,
@@ -57,18 +52,6 @@ async def listed(visit: Visit) -> dict[str, Any]:
 def _runs_jobs(resource: Resource, node: NodeRecord | None) -> bool:
     """Whether a machine is there to run jobs: the core and the like serve every VO too, but not so."""
     return "resource" in resource.roles and (node is None or "ResourceManager" in node.services)
-
-
-async def _machine(visit: Visit, resource: Resource, node: NodeRecord | None, places: asyncio.Semaphore) -> Machine:
-    if node is None:
-        return Machine(resource, up=False, offer=None)
-    # Not as the user: what machines have is for everybody, and a session of its own to each would be thousands.
-    manager = ResourceManagerAsync(visit.site.host.bus, node.node)
-    async with places:
-        try:
-            return Machine(resource, up=True, offer=await manager.describe_resource(deadline=ANSWER_SECONDS))
-        except XosError:
-            return Machine(resource, up=True, offer=None)
 
 
 async def change(visit: Visit) -> web.StreamResponse:

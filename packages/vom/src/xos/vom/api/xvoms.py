@@ -8,6 +8,7 @@ from typing import Protocol
 
 import msgspec
 
+from xos.common.identity import Kind
 from xos.dixi.api import call, service
 
 
@@ -241,6 +242,11 @@ class XVOMS(Protocol):
     @call(reads=True)
     async def list_archives(self) -> list[Archive]:
         """The archives of dissolved VOs."""
+        ...
+
+    @call(reads=True, allow={Kind.MACHINE})
+    async def dissolved(self, vos: tuple[str, ...]) -> list[str]:
+        """Those of *vos* (at most 1,000) that have been dissolved: what machines still have of them is to go."""
         ...
 
     @call(reads=True)

@@ -11,8 +11,8 @@ from xos.dixi.api import current_call
 from xos.vom import accounts, archive, managers, members, vos
 from xos.vom.api import VO, Archive, User, UserState, VOChange
 from xos.vom.callers import authorise, caller_member
-from xos.vom.errors import UnknownArchive, UnknownVO, VODissolved, VOExists
-from xos.vom.fields import MOST_LABELS, changed, check_line, check_version, told
+from xos.vom.errors import BadRequest, UnknownArchive, UnknownVO, VODissolved, VOExists
+from xos.vom.fields import MOST_LABELS, MOST_LISTED, changed, check_line, check_version, told
 from xos.vom.managers import Manager
 from xos.vom.members import Member
 from xos.vom.names import check_labels, check_name
@@ -122,6 +122,12 @@ class VOs(Part):
         """See `XVOMS.list_archives`. Raises `Forbidden`."""
         await authorise(self.core, Act.SEE_ARCHIVES)
         return await self.core.store.read(archive.list_archives)
+
+    async def dissolved(self, vos: tuple[str, ...]) -> list[str]:
+        """See `XVOMS.dissolved`. Raises `BadRequest`."""
+        if len(vos) > MOST_LISTED:
+            raise BadRequest(what="vos", detail=f"at most {MOST_LISTED}")
+        return await self.core.store.read(lambda connection: archive.among(connection, vos))
 
     async def archive(self, vo: str) -> bytes:
         """See `XVOMS.archive`. Raises `UnknownArchive`, `BadName`, `Forbidden`."""

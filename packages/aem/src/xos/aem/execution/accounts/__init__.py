@@ -53,6 +53,13 @@ class Accounts(abc.ABC):
         *certificate* (DER) is the owner's. Raises `NoAccount` and other `XosError`, and `OSError`.
         """
 
+    def vos(self) -> frozenset[str]:
+        """The VOs that have accounts here, or might have. Raises `XosError`."""
+        return frozenset()
+
+    def withdraw(self, vo: str) -> None:  # noqa: B027 -- a variant whose accounts outlive the VO has nothing to do
+        """The VO is dissolved: its accounts are nobody's any more. Again: nothing happens. Raises `XosError`."""
+
 
 def accounts_named(name: str) -> type[Accounts]:
     """The variant of that name. Raises `UnknownAccounts`."""

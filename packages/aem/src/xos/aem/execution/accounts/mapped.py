@@ -55,6 +55,14 @@ class MappedAccounts(Accounts, name="mapped"):
         make_home(Path(account.home), account.uid, account.gid)
         return account
 
+    def vos(self) -> frozenset[str]:
+        """Those that xos-amsd serves. Raises what asking does."""
+        return frozenset(filter(None, ask({"op": "status"}, path=self._socket)["vos"].split(",")))
+
+    def withdraw(self, vo: str) -> None:
+        """See `Accounts.withdraw`. Raises what asking xos-amsd does."""
+        ask({"op": "withdraw", "vo": vo}, path=self._socket)
+
 
 def make_home(home: Path, uid: int, gid: int) -> None:
     """A home directory with what ``/etc/skel`` holds, whole or not at all; one that is there stays as it is.
