@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Programs that nobody changed, on name space and shares joined by the FUSE binding in one process."""
+"""Programs that nobody changed: on the local parts joined in one process, and on a mount of real daemons."""
 
 from __future__ import annotations
 
@@ -8,24 +8,38 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from support.filegrid import FileGrid, file_grid
 from support.localfs import LocalFs
 from xos.xtreemfs.fuse.mounting import MountOptions
 from xos.xtreemfs.fuse.serve import mounted
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0 or not Path("/dev/fuse").exists(), reason="mounting needs root and /dev/fuse"),
-    pytest.mark.timeout(60),  # whole programs, on a machine that may be busy
+    pytest.mark.timeout(120),  # whole programs, on a machine that may be busy
 ]
 SOURCE = Path(__file__).parents[2]
 
 
-@pytest.fixture
-async def home(tmp_path: Path) -> AsyncIterator[Path]:
+@pytest.fixture(scope="module")
+def grid() -> Iterator[FileGrid]:
+    with file_grid(2, home=None) as made:
+        made.mount()
+        yield made
+
+
+@pytest.fixture(params=["local parts", "mount"])
+async def home(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Path]:
+    if request.param == "mount":
+        (mount,) = request.getfixturevalue("grid").mounts
+        path: Path = mount.path / request.node.name.partition("[")[0]
+        await asyncio.to_thread(path.mkdir)
+        yield path
+        return
     path = tmp_path / "mnt"
     path.mkdir()
     options = MountOptions(source="local", subtype="xostest", suid=True, dev=True)
@@ -35,7 +49,7 @@ async def home(tmp_path: Path) -> AsyncIterator[Path]:
 
 
 async def sh(home: Path, script: str) -> str:
-    """What a script in *home* writes. The shell itself goes there: we serve that directory, and wait for its start."""
+    """What a script in *home* writes. The shell itself goes there: we may serve that place, and wait for its start."""
     shell = await asyncio.create_subprocess_exec(
         "sh", "-euc", f'cd "$M"; {script}', cwd="/", stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,

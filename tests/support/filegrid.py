@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A whole XtreemFS of real daemons (DIR, MRC, OSDs), and real mounts of it, each a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from support.daemons import Node, eventually
+from support.dixi import Grid, make_grid
+from xos.dixi.blocking import BlockingBus
+from xos.dixi.bus import GridBus
+from xos.dixi.client import ClientConfig, ClientDirectory, make_bus
+from xos.xtreemfs.api import Ask, Claim, Policy
+from xos.xtreemfs.xati import DIRXati, MRCXati
+
+CORE = '[services.Directory]\n[services.DIR]\n[services.MRC]\n[services.MRC.settings]\nsuperusers = ["core"]\n'
+OSD = '[services.OSD]\n[services.OSD.settings]\nmrcs = ["core"]\n'
+ROOT = Claim("root@core", ("gid.0@core",), "gid.0@core")
+
+
+class FileGrid:
+    """A core with DIR and MRC, and OSDs ``osd1``, ``osd2``, …"""
+
+    def __init__(self, osds: int = 1) -> None:
+        self.grid: Grid = make_grid()
+        self.core = Node(self.grid, "core", CORE)
+        self.osds = [Node(self.grid, f"osd{n + 1}", OSD, directory=self.core.address) for n in range(osds)]
+        self.place = Path(tempfile.mkdtemp(prefix="xos-files-"))
+        self.mounts: list[Mount] = []
+
+    @property
+    def nodes(self) -> list[Node]:
+        return [self.core, *self.osds]
+
+    def start(self) -> None:
+        for node in self.nodes:
+            node.start()
+        with self.bus() as bus:
+            for _ in eventually(15.0):
+                if len(DIRXati(bus).services("OSD")) == len(self.osds):
+                    break
+
+    def bus(self) -> BlockingBus:
+        """As the core machine."""
+        return BlockingBus(self._client, self.grid.trust, self.grid.make_machine("core", role="core"))
+
+    def async_bus(self) -> GridBus:
+        """As the core machine, with an event loop."""
+        return make_bus(self._client, self.grid.trust, self.grid.make_machine("core", role="core"))
+
+    @property
+    def _client(self) -> ClientConfig:
+        return ClientConfig(directory=ClientDirectory(address=self.core.address))
+
+    def make_volume(self, name: str = "home", policy: Policy | None = None, mode: int = 0o755) -> None:
+        with self.bus() as bus:
+            MRCXati(bus).make_volume(name, mode, policy or Policy(), 0, Ask(claim=ROOT))
+            for _ in eventually(15.0):
+                if any(volume.name == name for volume in DIRXati(bus).volumes()):
+                    break
+
+    def mount(self, volume: str = "home", options: str = "suid,dev") -> Mount:
+        made = Mount(self, volume, options)
+        self.mounts.append(made)
+        made.start()
+        return made
+
+    def remove(self) -> None:
+        for mount in self.mounts:
+            mount.end()
+        for node in self.nodes:
+            node.remove()
+        for mount in self.mounts:
+            mount.path.rmdir()
+            mount.said.unlink()
+        self.place.rmdir()
+
+
+class Mount:
+    """A mount by the core machine, for all accounts."""
+
+    def __init__(self, grid: FileGrid, volume: str, options: str) -> None:
+        self.grid, self.volume, self.options = grid, volume, options
+        self.path = grid.place / f"mnt{len(grid.mounts)}"
+        self.said = grid.place / f"mnt{len(grid.mounts)}.log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self.path.mkdir(exist_ok=True)
+        options = f"foreground,config={self.grid.core.config},{self.options}"
+        with self.said.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "xos.dixi", "mount.xtreemfs", self.volume, str(self.path), "-o", options],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, "XOS_NO_AGENT": "1"}, cwd="/",
+            )  # fmt: skip
+        for _ in eventually(30.0):
+            if self.mounted:
+                return
+            assert self.process.poll() is None, self.said.read_text()
+
+    @property
+    def mounted(self) -> bool:
+        return f" {self.path} " in Path("/proc/self/mounts").read_text()
+
+    @property
+    def pid(self) -> int:
+        """Of the process that serves it."""
+        assert self.process is not None
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return int(children[0])
+
+    def sh(self, script: str, seconds: float = 300.0, **env: str) -> str:
+        """What a script whose ``$M`` is the mount writes; it must succeed."""
+        done = subprocess.run(
+            ["sh", "-euc", f'cd "$M"; {script}'], cwd="/", stdin=subprocess.DEVNULL, capture_output=True,
+            timeout=seconds, env={**os.environ, "LC_ALL": "C", "M": str(self.path), **env},
+        )  # fmt: skip
+        assert done.returncode == 0, (done.stdout + done.stderr).decode(errors="replace") + self.said.read_text()[
+            -4000:
+        ]
+        return (done.stdout + done.stderr).decode(errors="replace")
+
+    def end(self) -> None:
+        if self.mounted:
+            subprocess.run(["umount", "-l", str(self.path)], check=False, timeout=60)
+        if self.process is not None:
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                os.kill(self.pid, signal.SIGKILL)
+                self.process.wait(10)
+
+
+@contextlib.contextmanager
+def file_grid(osds: int = 1, **volumes: Policy | None) -> Iterator[FileGrid]:
+    """A grid that is up, with *volumes*."""
+    made = FileGrid(osds)
+    try:
+        made.start()
+        for name, policy in volumes.items():
+            made.make_volume(name, policy)
+        yield made
+    finally:
+        made.remove()
