@@ -26,9 +26,11 @@ from xos.xtreemfs.api import (
     Ask,
     Capability,
     Claim,
+    Extent,
     Inode,
     Opened,
     Policy,
+    Presented,
     ServiceRecord,
     Session,
     ShareState,
@@ -63,6 +65,7 @@ class OsdDouble:
         self.deleted: list[str] = []
         self.revoked: list[tuple[str, int]] = []
         self.states: dict[str, ShareState] = {}
+        self.presented: list[Signed] = []
 
 
 class Around:
@@ -101,6 +104,9 @@ class Around:
                 osd.deleted += args[0]
             case "OSD.revoke":
                 osd.revoked.append(args)
+            case "OSD.present":
+                osd.presented.append(args[0])
+                return Presented(b"t" * 16, Extent(0, 0))
             case "OSD.state":
                 if args[0] not in osd.states:
                     raise UnknownFile(file_id=args[0])

@@ -33,6 +33,7 @@ _GROWN = (
     .values(size=sa.bindparam("s"), mtime=sa.bindparam("m"), ctime=sa.bindparam("c"))
 )
 _IS_OPEN = sa.select(_H.id).where(_H.inode == sa.bindparam("i")).limit(1)
+_AWAITING = sa.select(CHORES.c.node).where(CHORES.c.file_id == sa.bindparam("f"))
 _ABOVE = (
     sa.select(_I.policy)
     .join_from(ENTRIES, INODES, ENTRIES.c.parent == _I.id)
@@ -70,12 +71,17 @@ def policy_in(connection: sa.Connection, directory: int) -> Policy:
     return _policy.decode(own if own is not None else volumes.volume(connection, volume).policy)
 
 
-def placed(connection: sa.Connection, whole: Whole, volume: Volume, place: Place) -> Result[Layout]:
+def policy_of(connection: sa.Connection, whole: Whole) -> Policy:
+    """How a file is laid out: as a directory that it is in says, else as its volume."""
+    own = connection.execute(_ABOVE, {"i": whole.inode.id}).scalar()
+    return _policy.decode(own if own is not None else volumes.volume(connection, whole.volume).policy)
+
+
+def placed(connection: sa.Connection, whole: Whole, place: Place) -> Result[Layout]:
     """Where a file is, once it is somewhere. ENOSPC: no OSD is usable."""
     if whole.layout is not None:
         return decode_layout(whole.layout)
-    own = connection.execute(_ABOVE, {"i": whole.inode.id}).scalar()
-    layout = place(_policy.decode(own if own is not None else volume.policy))
+    layout = place(policy_of(connection, whole))
     if layout is None:
         return Refusal(errno.ENOSPC)
     set_layout(connection, whole.inode.id, layout)
@@ -126,6 +132,16 @@ def tell(connection: sa.Connection, nodes: set[str], file: str, revision: int | 
 
 def _osds(layout: Layout) -> set[str]:
     return {node for replica in layout.replicas for node in replica.osds}
+
+
+def awaiting(connection: sa.Connection, file: str) -> frozenset[str]:
+    """OSDs that are still to be told something about a file."""
+    return frozenset(connection.scalars(_AWAITING, {"f": file}))
+
+
+def is_file(inode: Inode) -> bool:
+    """Whether it is a regular file."""
+    return stat.S_ISREG(inode.mode)
 
 
 def revoke(connection: sa.Connection, number: int) -> None:

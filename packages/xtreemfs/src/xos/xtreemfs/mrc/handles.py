@@ -9,7 +9,7 @@ import stat
 import msgspec
 import sqlalchemy as sa
 
-from xos.xtreemfs.api import Access, Extent, Open
+from xos.xtreemfs.api import Access, Extent, Open, Update
 from xos.xtreemfs.mrc import contents, namespace, rows, volumes
 from xos.xtreemfs.mrc.access import EXECUTE, READ, WRITE, may
 from xos.xtreemfs.mrc.contents import Grant, Place
@@ -21,6 +21,7 @@ _H = HANDLES.c
 _NEW = HANDLES.insert().returning(_H.id)
 _ONE = sa.select(_H.inode, _H.access).where(_H.id == sa.bindparam("h"), _H.session == sa.bindparam("s"))
 _CLOSE = HANDLES.delete().where(_H.id == sa.bindparam("h"), _H.session == sa.bindparam("s"))
+_WRITING = sa.select(_H.id).where(_H.inode == sa.bindparam("i"), _H.access >= int(Access.WRITE)).limit(1)
 _OF = sa.select(_H.id, _H.inode, _H.access).where(_H.session == sa.bindparam("s"))
 
 
@@ -94,10 +95,12 @@ def _open(
     volume = volumes.volume(connection, whole.volume)
     layout = contents.layout_of(whole)
     if _writes(wanted):
-        found = contents.placed(connection, whole, volume, place)
+        found = contents.placed(connection, whole, place)
         if isinstance(found, Refusal):
             return found
         layout = found
+        if layout.update is Update.READ_ONLY:
+            return Refusal(errno.EROFS)
     if wanted.truncate:
         cut = contents.truncate(connection, who, whole, 0, now)
         if isinstance(cut, Refusal):
@@ -139,9 +142,11 @@ def truncate(
     if not may(whole.inode, who, WRITE):
         return Refusal(errno.EACCES)
     volume = volumes.volume(connection, whole.volume)
-    layout = contents.placed(connection, whole, volume, place)
+    layout = contents.placed(connection, whole, place)
     if isinstance(layout, Refusal):
         return layout
+    if layout.update is Update.READ_ONLY:
+        return Refusal(errno.EROFS)
     inode = contents.truncate(connection, who, whole, size, now)
     if isinstance(inode, Refusal):
         return inode
@@ -160,6 +165,16 @@ def _again(connection: sa.Connection, session: str, handle: int) -> Grant | None
         return None
     volume = volumes.volume(connection, whole.volume)
     return contents.grant(connection, whole, volume, contents.layout_of(whole), found[1], handle)
+
+
+def renewed(connection: sa.Connection, session: str, handle: int) -> Result[Grant]:
+    """One that is open, as it is now."""
+    return _again(connection, session, handle) or Refusal(errno.EBADF)
+
+
+def is_written(connection: sa.Connection, inode: int) -> bool:
+    """Whether somebody has it open for writing."""
+    return connection.execute(_WRITING, {"i": inode}).first() is not None
 
 
 def update(connection: sa.Connection, session: str, handle: int, extent: Extent, mtime: int, now: int) -> Result[Inode]:

@@ -8,13 +8,16 @@ import random
 import time
 from collections.abc import Sequence
 
+import msgspec
 import sqlalchemy as sa
 
 from xos.common.errors import XosError
 from xos.common.log import get_logger
+from xos.common.signing import Signed
 from xos.common.storage import Store
 from xos.dixi.stubs import HasCallers
-from xos.xtreemfs.api import Layout, Policy, ServiceRecord, ShareState
+from xos.xtreemfs.api import Layout, Policy, Replica, ServiceRecord, ShareState
+from xos.xtreemfs.errors import UnknownFile
 from xos.xtreemfs.mrc import placement
 from xos.xtreemfs.mrc.schema import CHORES
 from xos.xtreemfs.xati import DIRAsync, OSDAsync
@@ -24,6 +27,8 @@ log = get_logger("xos.xtreemfs.mrc")
 LOOK_SECONDS = 5.0
 """How often the MRC asks the DIR which OSDs there are."""
 CALL_SECONDS = 5.0
+SETTLE_SECONDS = 60.0
+"""How long replicas have to come into step within one call; who asks again goes on from there."""
 _MOST = 2000
 """Chores taken up at a time."""
 _LONGEST_PAUSE = 60.0
@@ -50,16 +55,36 @@ class Osds:
             await self.look()
             await asyncio.sleep(LOOK_SECONDS if self.known else 1.0)
 
-    def place(self, policy: Policy) -> Layout | None:
+    def place(self, policy: Policy, not_on: frozenset[str] = frozenset()) -> Layout | None:
         """Where a new file goes; None: nowhere. Safe in any thread."""
-        return placement.place(self.known, policy, self._rng)
+        return placement.place([osd for osd in self.known if osd.node not in not_on], policy, self._rng)
 
-    async def states(self, nodes: Sequence[str], file_id: str) -> dict[str, ShareState]:
+    def replica(self, policy: Policy, width: int, not_on: frozenset[str]) -> Replica | None:
+        """A further replica on OSDs that are none of these. Safe in any thread."""
+        osds = [osd for osd in self.known if osd.node not in not_on]
+        chosen = placement.select(osds, policy.osd_selection, self._rng)[:width]
+        return Replica(tuple(osd.node for osd in chosen)) if len(chosen) == width else None
+
+    def suspect(self, node: str) -> None:
+        """Place nothing there until the DIR says that it lives."""
+        self.known = tuple(
+            msgspec.structs.replace(osd, suspect=True) if osd.node == node else osd for osd in self.known
+        )
+
+    async def settle(self, node: str, capability: Signed) -> None:
+        """Have a primary take its term up and bring the other replicas to its state. Raises `XosError`."""
+        osd = OSDAsync(self._bus, node)
+        presented = await osd.present(capability, deadline=CALL_SECONDS)
+        await osd.sync(presented.token, deadline=SETTLE_SECONDS)
+
+    async def states(self, nodes: Sequence[str], file_id: str, seconds: float = CALL_SECONDS) -> dict[str, ShareState]:
         """What each OSD has of a file; those that do not answer in time are left out."""
 
         async def ask(node: str) -> ShareState | None:
             try:
-                return await OSDAsync(self._bus, node).state(file_id, deadline=CALL_SECONDS)
+                return await OSDAsync(self._bus, node).state(file_id, deadline=seconds)
+            except UnknownFile:
+                return ShareState(file_id, 0, 0, 0, 0)
             except XosError as error:
                 log.info("osd-unreachable", osd=node, code=error.code, detail=error.message)
                 return None

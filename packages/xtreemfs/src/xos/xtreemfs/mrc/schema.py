@@ -123,7 +123,7 @@ CHORES = sa.Table(
     METADATA,
     sa.Column("id", _Id, primary_key=True),
     sa.Column("node", sa.String(64), nullable=False),
-    sa.Column("file_id", sa.String(64), nullable=False),
+    sa.Column("file_id", sa.String(64), nullable=False, index=True),
     sa.Column("revision", sa.BigInteger),  # refuse capabilities of an older one; NULL: delete the share
 )
 

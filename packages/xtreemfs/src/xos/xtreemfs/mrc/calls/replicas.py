@@ -3,17 +3,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
+from functools import partial
 
 import sqlalchemy as sa
 
-from xos.xtreemfs.api import Ask, Claim, Found, Layout, Opened, Update
+from xos.common.errors import XosError
+from xos.common.log import get_logger
+from xos.xtreemfs.api import Access, Ask, Changed, Claim, Found, Layout, Opened, Policy, Replica, Update, What
 from xos.xtreemfs.errors import Refused
-from xos.xtreemfs.mrc import contents, finding, rows, volumes
+from xos.xtreemfs.mrc import contents, finding, handles, placement, replication, rows, volumes
+from xos.xtreemfs.mrc.access import owns
 from xos.xtreemfs.mrc.calls.base import Calls
+from xos.xtreemfs.mrc.contents import Grant
+from xos.xtreemfs.mrc.replication import WRITTEN, Goal, Stuck
 from xos.xtreemfs.mrc.values import Refusal, Result, Who
 
+log = get_logger("xos.xtreemfs.mrc")
+
 MOST_FOUND = 10_000
+MOST_STEPS = 3 * placement.MOST_REPLICAS
+PROBE_SECONDS = 1.0
+"""How long an OSD has to say what it has, before it is passed over for a primary."""
 
 
 class ReplicaCalls(Calls):
@@ -51,12 +63,135 @@ class ReplicaCalls(Calls):
 
         return await self._read(f"volume {volume[:64]}", claim, look)
 
+    # --- another primary
+
     async def fail_over(self, handle: int, term: int, dead: str, ask: Ask) -> Opened:
         """See `MRC.fail_over`."""
-        raise Refused.of(errno.ENOSYS, f"{handle} {term} {dead} {ask.number}")
+        what = f"handle {handle}"
+        session = self.desk.session(ask.session, what).kept.id
+        grant = await self.desk.read(what, lambda db: handles.renewed(db, session, handle))
+        if grant.layout.term != term:
+            return self.desk.opened(grant)  # somebody else was quicker
+        others = [osd for replica in grant.layout.replicas for osd in replica.osds if osd != dead]
+        states = await self.osds.states(others, grant.file_id, PROBE_SECONDS)
+        layout = replication.without_dead(grant.layout, dead, states)
+        if layout is None:
+            raise Refused.of(errno.EAGAIN, f"{what}: too few replicas answer")
+        if layout == grant.layout:
+            return self.desk.opened(grant)
+
+        def take_over(db: sa.Connection) -> Result[Grant]:
+            self._take_over(db, grant, layout)
+            return handles.renewed(db, session, handle)
+
+        taken = await self.desk.write(what, take_over)
+        log.info("failed-over", file=grant.file_id, dead=dead, term=taken.layout.term)
+        self.desk.tell(ask, Changed(What.LAYOUT, taken.inode.id))
+        self.osds.suspect(dead)
+        return self.desk.opened(taken)
+
+    # --- other replicas
 
     async def change_layout(
         self, inode: int, replicas: int, update: Update, without: tuple[str, ...], ask: Ask
     ) -> Layout:
         """See `MRC.change_layout`."""
-        raise Refused.of(errno.ENOSYS, f"{inode} {replicas} {update} {without} {ask.number}")
+        what, who = f"inode {inode}", self.desk.who(ask.claim, f"inode {inode}")
+        if not 1 <= replicas <= placement.MOST_REPLICAS or (replicas > 1 and update is Update.NONE):
+            raise Refused.of(errno.EINVAL, what)
+        goal = Goal(replicas, update, frozenset(without))
+        for _ in range(MOST_STEPS):
+            grant = await self.desk.read(what, lambda db: _grant(db, who, inode))
+            if not await self._settled(grant, what):
+                continue
+            step = await self.desk.write(what, partial(self._step, seen=grant, goal=goal))
+            if isinstance(step, Stuck):
+                raise Refused.of(errno.ENOSPC, f"{what}: {step.reason}")
+            if step is None:
+                return grant.layout
+            self.desk.tell(None, Changed(What.LAYOUT, inode))
+            self.chores.look()
+        raise Refused.of(errno.EAGAIN, f"{what}: others change it too")
+
+    def _step(self, db: sa.Connection, seen: Grant, goal: Goal) -> Result[Layout | Stuck | None]:
+        """Take the next step from what was *seen*, unless it is not so any more."""
+        number = seen.inode.id
+        whole = rows.whole(db, number)
+        if whole is None:
+            return Refusal(errno.ESTALE)
+        layout = contents.layout_of(whole)
+        if layout != seen.layout:
+            return layout
+        if goal.update is Update.READ_ONLY is not layout.update and handles.is_written(db, number):
+            return Refusal(errno.ETXTBSY)
+        policy = contents.policy_of(db, whole)
+        awaiting = contents.awaiting(db, seen.file_id)
+
+        def more(not_on: frozenset[str]) -> Replica | None:
+            return self.osds.replica(policy, layout.striping.width, not_on | awaiting)
+
+        step = replication.next_step(layout, goal, more) if layout.replicas else self._first(policy, goal)
+        if isinstance(step, Layout):
+            self._keep(db, seen, step)
+        return step
+
+    def _first(self, policy: Policy, goal: Goal) -> Layout | Stuck:
+        """Of a file that was never placed."""
+        wished = Policy(policy.striping, goal.update, goal.replicas, policy.osd_selection)
+        layout = self.osds.place(wished, goal.without)
+        return Stuck("there are too few OSDs") if layout is None else layout
+
+    async def _settled(self, grant: Grant, what: str) -> bool:
+        """Have the primary bring all replicas to the same state; no: there is another primary now. EAGAIN.
+
+        Nothing is to be done where none is written to.
+        """
+        layout = grant.layout
+        if layout.update not in WRITTEN or len(layout.replicas) < 2:
+            return True
+        capability, primary = self.desk.capability(grant, self.node), layout.replicas[layout.primary]
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for osd in primary.osds:
+                    tasks.create_task(self.osds.settle(osd, capability))
+        except* XosError as errors:
+            log.info("not-settled", file=grant.file_id, errors=[str(error) for error in errors.exceptions])
+        else:
+            return True
+        everywhere = [osd for replica in layout.replicas for osd in replica.osds]
+        states = await self.osds.states(everywhere, grant.file_id, PROBE_SECONDS)
+        dead = next((osd for osd in primary.osds if osd not in states), None)
+        next_ = None if dead is None else replication.without_dead(layout, dead, states)
+        if next_ is None:
+            raise Refused.of(errno.EAGAIN, f"{what}: replicas are not in step yet")
+        await self.desk.write(what, lambda db: self._take_over(db, grant, next_))
+        return False
+
+    def _take_over(self, db: sa.Connection, seen: Grant, layout: Layout) -> Result[Layout]:
+        """Another primary than in what was *seen*, unless that is not so any more."""
+        whole = rows.whole(db, seen.inode.id)
+        if whole is None:
+            return Refusal(errno.ESTALE)
+        now = contents.layout_of(whole)
+        if now != seen.layout:
+            return now
+        self._keep(db, seen, layout)
+        return layout
+
+    def _keep(self, db: sa.Connection, seen: Grant, layout: Layout) -> None:
+        contents.set_layout(db, seen.inode.id, layout)
+        kept = frozenset(osd for replica in layout.replicas for osd in replica.osds)
+        contents.delete_at(db, seen.layout, seen.file_id, keep=kept)
+
+
+def _grant(db: sa.Connection, who: Who, inode: int) -> Result[Grant]:
+    """What the MRC itself may do with a file whose replicas *who* may change."""
+    whole = rows.whole(db, inode)
+    if whole is None:
+        return Refusal(errno.ESTALE)
+    if not owns(whole.inode, who):
+        return Refusal(errno.EPERM)
+    if not contents.is_file(whole.inode):
+        return Refusal(errno.EINVAL)
+    volume = volumes.volume(db, whole.volume)
+    return contents.grant(db, whole, volume, contents.layout_of(whole), Access.READ | Access.WRITE)

@@ -139,6 +139,7 @@ def _accounts() -> None:
         sa.Column("revision", sa.BigInteger()),
         sa.PrimaryKeyConstraint("id", name="pk_chores"),
     )
+    op.create_index("ix_chores_file_id", "chores", ["file_id"])
     op.create_table(
         "usage",
         sa.Column("volume_id", sa.BigInteger(), autoincrement=False, nullable=False),

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How replicas change and primaries fail over: the decisions, and the MRC that takes them."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from support.dixi import Grid, make_grid, until
+from support.mrc import ADMIN, ALICE, NODE1, Around, Mrc, acting, serving
+from xos.xtreemfs.api import Access, Ask, Layout, Open, Opened, Policy, Replica, Session, ShareState, Update
+from xos.xtreemfs.errors import Refused
+from xos.xtreemfs.mrc.replication import WRITTEN, Goal, Stuck, next_step, without_dead
+from xos.xtreemfs.striping import Striping
+
+WRITE = Open(Access.READ | Access.WRITE, create=True, mode=0o644)
+OSDS = ("n1", "n2", "n3", "n4", "n5")
+
+
+def layout(*osds: str, update: Update = Update.QUORUM, primary: int = 0, term: int = 1) -> Layout:
+    return Layout(Striping(), tuple(Replica((osd,)) for osd in osds), update, 0, primary, 0, term)
+
+
+def way(start: Layout, goal: Goal, osds: tuple[str, ...] = OSDS) -> list[Layout | Stuck]:
+    """All steps from *start*."""
+
+    def more(not_on: frozenset[str]) -> Replica | None:
+        return next((Replica((osd,)) for osd in osds if osd not in not_on), None)
+
+    steps: list[Layout | Stuck] = []
+    step: Layout | Stuck | None = start
+    while isinstance(step, Layout):
+        step = next_step(step, goal, more)
+        if step is not None:
+            steps.append(step)
+        assert len(steps) < 100
+    return steps
+
+
+@given(
+    st.integers(1, 5),
+    st.sampled_from([Update.NONE, Update.QUORUM, Update.ALL]),
+    st.integers(1, 5),
+    st.sampled_from([Update.QUORUM, Update.ALL]),
+    st.sets(st.sampled_from(OSDS), max_size=4),
+)
+def test_replicas_change_one_at_a_time_until_the_goal_is_reached_or_osds_are_too_few(
+    begin: int, before: Update, count: int, after: Update, without: set[str]
+) -> None:
+    now = layout(*OSDS[: 1 if before is Update.NONE else begin], update=before)
+    goal = Goal(count, after, frozenset(without))
+    for step in way(now, goal):
+        if isinstance(step, Stuck):
+            assert len(OSDS) - len(without) < count
+            return
+        old, new = set(now.replicas), set(step.replicas)
+        assert len(old ^ new) <= 1
+        assert step.version == now.version + 1
+        assert step.term > now.term or step.update not in WRITTEN
+        assert 0 <= step.primary < len(step.replicas)
+        now = step
+    assert len(now.replicas) == count
+    assert now.update is after
+    assert not without & {osd for replica in now.replicas for osd in replica.osds}
+
+
+def test_a_file_with_one_replica_moves_by_having_two_for_a_while() -> None:
+    first, second, third = way(layout("n1", update=Update.NONE), Goal(1, Update.NONE, frozenset({"n1"})))
+    assert isinstance(first, Layout)
+    assert isinstance(second, Layout)
+    assert isinstance(third, Layout)
+    assert ([len(step.replicas) for step in (first, second, third)], first.update) == ([2, 1, 1], Update.QUORUM)
+    assert (third.replicas[0].osds, third.update) == (("n2",), Update.NONE)
+
+
+def test_the_last_complete_replica_of_a_file_that_does_not_change_is_kept() -> None:
+    ronly = Layout(Striping(), (Replica(("n1",)), Replica(("n2",), complete=False)), Update.READ_ONLY)
+    assert isinstance(way(ronly, Goal(1, Update.READ_ONLY, frozenset({"n1"})))[-1], Stuck)
+    (step,) = way(ronly, Goal(1, Update.READ_ONLY))
+    assert isinstance(step, Layout)
+    assert step.replicas == ronly.replicas[:1]
+
+
+def states(**versions: int) -> dict[str, ShareState]:
+    return {osd: ShareState("f", 0, 0, 1, version) for osd, version in versions.items()}
+
+
+def test_the_replica_with_the_newest_becomes_primary_if_a_majority_answers() -> None:
+    three = layout("n1", "n2", "n3")
+    taken = without_dead(three, "n1", states(n2=4, n3=5))
+    assert taken is not None
+    assert (taken.primary, taken.term, taken.replicas) == (2, 2, three.replicas)
+    assert without_dead(three, "n1", states(n2=4)) is None
+    assert without_dead(three, "n2", states(n1=4, n3=4)) == three
+
+
+def test_write_all_goes_on_without_what_does_not_answer() -> None:
+    taken = without_dead(layout("n1", "n2", "n3", update=Update.ALL), "n1", states(n3=5))
+    assert taken is not None
+    assert ([replica.osds[0] for replica in taken.replicas], taken.primary, taken.term) == (["n3"], 0, 2)
+    assert without_dead(layout("n1", update=Update.NONE), "n1", {}) is None
+
+
+@pytest.fixture(scope="module")
+def grid() -> Grid:
+    return make_grid()
+
+
+@pytest.fixture
+async def mrc(grid: Grid, tmp_path: Path) -> AsyncIterator[Mrc]:
+    async with serving(grid, tmp_path, around=Around("n1", "n2", "n3", "n4")) as made:
+        await made.volume(policy=Policy(update=Update.QUORUM, replicas=3))
+        yield made
+
+
+@pytest.fixture
+async def session(mrc: Mrc) -> Session:
+    return await mrc.session()
+
+
+@pytest.fixture
+async def made(mrc: Mrc, session: Session) -> Opened:
+    with acting(NODE1):
+        return await mrc.service.open_name(session.root.id, b"f", WRITE, mrc.ask(session))
+
+
+async def test_a_dead_primary_is_replaced_once_by_a_new_term(mrc: Mrc, session: Session, made: Opened) -> None:
+    before = mrc.capability(made).layout
+    assert (len(before.replicas), before.term) == (3, 1)
+    dead = before.replicas[0].osds[0]
+    mrc.around.osds[dead].up = False
+    with acting(NODE1):
+        after = mrc.capability(await mrc.service.fail_over(made.handle, 1, dead, mrc.ask(session))).layout
+        assert (after.term, after.version, after.replicas) == (2, before.version, before.replicas)
+        assert after.replicas[after.primary].osds != (dead,)
+        late = await mrc.service.fail_over(made.handle, 1, dead, mrc.ask(session))
+        assert mrc.capability(late).layout == after
+        for osd in mrc.around.osds.values():
+            osd.up = False
+        with pytest.raises(Refused) as raised:
+            await mrc.service.fail_over(made.handle, 2, after.replicas[after.primary].osds[0], mrc.ask(session))
+        assert raised.value.data["errno"] == errno.EAGAIN
+        new = await mrc.service.open_name(session.root.id, b"g", WRITE, mrc.ask(session))
+        assert dead not in {replica.osds[0] for replica in mrc.capability(new).layout.replicas}
+
+
+async def test_replicas_leave_an_osd_in_step_and_its_share_is_deleted(mrc: Mrc, made: Opened) -> None:
+    before = mrc.capability(made)
+    gone = before.layout.replicas[0].osds[0]
+    with acting(ALICE):
+        after = await mrc.service.change_layout(made.inode.id, 3, Update.QUORUM, (gone,), Ask())
+    assert gone not in {replica.osds[0] for replica in after.replicas}
+    assert (len(after.replicas), after.term) == (3, 3)
+    await until(lambda: mrc.around.osds[gone].deleted == [before.file_id])
+    terms = [mrc.read(signed).layout.term for osd in mrc.around.osds.values() for signed in osd.presented]
+    assert sorted(terms) == [1, 2, 3]
+    (renewed,) = [mrc.read(signed) for osd in mrc.around.osds.values() for signed in osd.presented[-1:]][-1:]
+    assert renewed.holder == "core"
+
+
+async def test_a_file_that_is_written_to_cannot_be_frozen_and_one_that_is_frozen_not_written_to(
+    mrc: Mrc, session: Session, made: Opened
+) -> None:
+    with acting(ADMIN):
+        with pytest.raises(Refused) as raised:
+            await mrc.service.change_layout(made.inode.id, 3, Update.READ_ONLY, (), Ask())
+        assert raised.value.data["errno"] == errno.ETXTBSY
+    with acting(NODE1):
+        await mrc.service.close([made.handle], [None], 0, mrc.ask(session))
+    with acting(ADMIN):
+        frozen = await mrc.service.change_layout(made.inode.id, 4, Update.READ_ONLY, (), Ask())
+        assert [replica.complete for replica in frozen.replicas] == [True, True, True, False]
+        assert await mrc.service.layout(made.inode.id) == frozen
+    with acting(NODE1), pytest.raises(Refused) as raised:
+        await mrc.service.open(made.inode.id, WRITE, mrc.ask(session))
+    assert raised.value.data["errno"] == errno.EROFS
+
+
+async def test_replicas_are_the_owner_s_to_change_and_only_as_many_as_there_are_osds(mrc: Mrc, made: Opened) -> None:
+    with acting(NODE1), pytest.raises(Refused) as raised:
+        await mrc.service.change_layout(made.inode.id, 1, Update.QUORUM, (), Ask())
+    assert raised.value.data["errno"] == errno.EPERM
+    with acting(ALICE), pytest.raises(Refused) as raised:
+        await mrc.service.change_layout(made.inode.id, 5, Update.QUORUM, (), Ask())
+    assert raised.value.data["errno"] == errno.ENOSPC
+    with acting(ALICE), pytest.raises(Refused) as raised:
+        await mrc.service.change_layout(made.inode.id, 2, Update.NONE, (), Ask())
+    assert raised.value.data["errno"] == errno.EINVAL
+
+
+async def test_a_directory_s_policy_holds_for_what_is_made_below_it(mrc: Mrc, session: Session) -> None:
+    import stat
+
+    with acting(ALICE):
+        directory = await mrc.service.create(session.root.id, b"d", stat.S_IFDIR | 0o755, 0, None, Ask())
+        await mrc.service.set_policy(directory.id, Policy(Striping(1 << 16, 2)), Ask())
+        below = await mrc.service.create(directory.id, b"e", stat.S_IFDIR | 0o755, 0, None, Ask())
+        made = await mrc.service.open_name(below.id, b"f", WRITE, Ask())
+        with pytest.raises(Refused):
+            await mrc.service.set_policy(directory.id, Policy(osd_selection=("no such",)), Ask())
+    found = mrc.capability(made).layout
+    assert (found.striping, len(found.replicas), found.update) == (Striping(1 << 16, 2), 1, Update.NONE)
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(found), type=Layout) == found
