@@ -96,6 +96,10 @@ def test_every_unit_is_accounted_once_whatever_is_killed(grid: Grid, boss: User,
     lines = list(csv.DictReader(boss.run("xos-usage", "records", "demo", "--csv").stdout.splitlines()))
     assert {line["unit_id"] for line in lines} >= {f"{job}.{index}" for job in jobs for index in (0, 1)}
     assert len({line["record_id"] for line in lines}) == len(lines)
+    seen = told(grid.core, "xos-usage", "fetch", "node1", "node2")
+    assert [(one["new"], one["refused"]) for one in seen] == [(0, 0), (0, 0)]
+    assert sum(one["seen"] for one in seen) >= 6
+    assert boss.run("xos-usage", "records", "demo", "--ur2").stdout.count("<urf:UsageRecord>") == len(lines)
 
 
 def test_members_see_their_own_and_change_nothing(alice: User, boss: User) -> None:

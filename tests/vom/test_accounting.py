@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import msgspec
 import pytest
@@ -15,9 +16,9 @@ from hypothesis import strategies as st
 from xos.common.identity import Identity, Kind
 from xos.common.signing import Signed, sign
 from xos.common.tls import Credential, Trust
-from xos.vom import chains
-from xos.vom.api import USAGE_PURPOSE, By, Log, Period, Quota, UsageRecord
-from xos.vom.errors import BadRequest, BadUsageRecord, Forbidden, QuotaConflict, UnknownVO
+from xos.vom import accounting, chains
+from xos.vom.api import USAGE_PURPOSE, By, Fetched, Log, Period, Quota, UsageRecord
+from xos.vom.errors import BadName, BadRequest, BadUsageRecord, Forbidden, QuotaConflict, UnknownVO
 from xos.vom.policy import ADMIN_ROLE
 from xos.vom.records import usage
 from xos.vom.records.store import USAGE
@@ -239,10 +240,9 @@ async def test_what_is_added_up_is_what_the_chain_says(machine: CoreMachine) -> 
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=400), st.text(max_size=10))
 def test_any_bytes_are_a_record_or_refused(payload: bytes, purpose: str) -> None:
-    node = Identity(Kind.MACHINE, "node1")
     for one in (Signed(payload, payload, payload, USAGE_PURPOSE), Signed(payload, b"", b"", purpose)):
         with pytest.raises(BadUsageRecord):
-            usage.examine(one, _TRUST, node, NOW)
+            usage.examine(one, _TRUST, "node1", NOW)
 
 
 def _some_trust() -> Trust:
@@ -285,3 +285,79 @@ async def test_the_quotas_of_one_vo_leave_room_for_those_of_another(
             await machine.accounting.set_quota(Quota(vo, By.USER, "*", Period.DAY, units=5))
         with pytest.raises(BadRequest, match="at most 1"):
             await machine.accounting.set_quota(Quota("demo", By.GROUP, "*", Period.DAY, units=5))
+
+
+class Spool:
+    """The `UsageSpool` of one node, with records that it signed, or what it passes off as such."""
+
+    def __init__(self, records: list[Signed], *, endless: bool = False) -> None:
+        self.records, self.endless, self.calls = records, endless, 0
+
+    async def call(
+        self, method: str, args: tuple[Any, ...], result: Any, *, deadline: float | None = None, retry: bool = False
+    ) -> list[Signed]:
+        assert (method, result, retry) == ("UsageSpool.usage_since", list[Signed], True)
+        assert deadline
+        self.calls += 1
+        _, after, limit = args
+        if self.endless:
+            return self.records[:limit]
+        return [one for one in self.records if not after or usage.unit_in(one) > after][:limit]
+
+
+def _spooled(machine: CoreMachine, monkeypatch: pytest.MonkeyPatch, spool: Spool) -> None:
+    monkeypatch.setattr(machine.bus, "caller", lambda _service, _node=None: spool)
+
+
+async def test_what_a_node_did_not_hand_in_is_fetched_and_what_it_did_is_not_kept_twice(
+    either_machine: CoreMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine, node = either_machine, await either_machine.join("node1")
+    made = [record(n) for n in range(accounting.PAGE + 5)]
+    made.sort(key=lambda one: one.unit_id)
+    await hand_in(machine, node, *made[:3])
+    _spooled(machine, monkeypatch, Spool([signed(one, node) for one in made]))
+    with acting(machine.identity):
+        assert await machine.accounting.fetch("node1") == Fetched("node1", len(made), len(made) - 3, 0)
+        assert await machine.accounting.fetch("node1") == Fetched("node1", len(made), 0, 0)
+        (line,) = await machine.accounting.report("demo", By.USER)
+        links = await machine.audit.links(Log.USAGE)
+    assert line.units == len(made)
+    assert list(chains.check(Log.USAGE, links, [await machine.audit.head(Log.USAGE)])) == []
+
+
+async def test_of_what_a_node_tells_only_its_own_good_records_are_believed(
+    machine: CoreMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node, other = await machine.join("node1"), await machine.join("node2")
+    good = signed(record(1), node)
+    lies = [
+        signed(record(2, node="node2"), node),
+        signed(record(3), other),
+        msgspec.structs.replace(signed(record(4), node), payload=msgspec.msgpack.encode(record(5))),
+        Signed(b"\xff", node.certificate, b"", USAGE_PURPOSE),
+    ]
+    _spooled(machine, monkeypatch, Spool([*lies[:3], good, *lies[3:]]))
+    with acting(machine.identity):
+        assert await machine.accounting.fetch("node1") == Fetched("node1", 5, 1, 4)
+        assert [one for _, one in await machine.accounting.records("demo")] == [record(1)]
+
+
+async def test_a_node_that_tells_the_same_page_for_ever_is_heard_twice(
+    machine: CoreMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = await machine.join("node1")
+    spool = Spool([signed(record(n), node) for n in range(accounting.PAGE)], endless=True)
+    _spooled(machine, monkeypatch, spool)
+    with acting(machine.identity):
+        assert (await machine.accounting.fetch("node1")).new == accounting.PAGE
+    assert spool.calls == 2
+
+
+async def test_only_the_core_has_records_fetched(machine: CoreMachine) -> None:
+    await machine.add("boss", roles=(ADMIN_ROLE,))
+    boss = await machine.get("boss")
+    with acting(boss.identity), pytest.raises(Forbidden):
+        await machine.accounting.fetch("node1")
+    with acting(machine.identity), pytest.raises(BadName):
+        await machine.accounting.fetch("../x")

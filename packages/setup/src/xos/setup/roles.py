@@ -31,7 +31,7 @@ CORE_SERVICES = (
     "JobManager",
     "JobDirectory",
 )
-NODE_SERVICES = ("RCAClient", "ResourceManager", "ExecutionManager")
+NODE_SERVICES = ("RCAClient", "ResourceManager", "ExecutionManager", "UsageSpool")
 WEB_SERVICES = (
     "RCAClient",
     "VOLife",

@@ -15,7 +15,7 @@ from xos.common.signing import Signed
 from xos.dixi.api import current_call
 from xos.dixi.hosting import Hosted
 from xos.vom import vos
-from xos.vom.api import Accounting, By, Head, Period, Quota, QuotaState, Usage, UsageRecord
+from xos.vom.api import Accounting, By, Fetched, Head, Period, Quota, QuotaState, Usage, UsageRecord
 from xos.vom.callers import authorise
 from xos.vom.core import VomCore
 from xos.vom.errors import BadRequest, BadUsageRecord, QuotaConflict, UnknownVO
@@ -24,10 +24,14 @@ from xos.vom.policy import Act, allows
 from xos.vom.records import quotas, usage
 from xos.vom.records.trail import acting
 from xos.vom.sharing import VomSettings, release, share, to_the_end
+from xos.vom.xati import UsageSpoolAsync
 
 MOST_LISTED = 1000
 MOST_QUOTAS = 1000
 """Of one VO."""
+PAGE = 200
+"""Records that are fetched from a node at once."""
+_SPOOL_SECONDS = 30.0
 _PAUSE_AFTER = 16
 """Signatures verified before other calls have their turn."""
 
@@ -54,7 +58,7 @@ class AccountingService(Hosted[Settings], Accounting):
 
     async def record(self, records: list[Signed]) -> Head:
         """See `Accounting.record`. Raises `BadUsageRecord`, `BadRequest`."""
-        node = current_call().caller
+        node = current_call().caller.name
         if len(records) > usage.MOST_AT_ONCE:
             raise BadRequest(what="records", detail=f"at most {usage.MOST_AT_ONCE} at once")
         now = self.core.now()
@@ -63,12 +67,37 @@ class AccountingService(Hosted[Settings], Accounting):
             good.append(usage.examine(signed, self.host.trust, node, now))
             if i % _PAUSE_AFTER == _PAUSE_AFTER - 1:
                 await asyncio.sleep(0)
-        return await to_the_end(self.host, self._keep(good, now), name="usage")
+        return (await to_the_end(self.host, self._keep(good, now), name="usage"))[0]
 
-    async def _keep(self, records: list[usage.Kept], now: float) -> Head:
+    async def _keep(self, records: list[usage.Kept], now: float) -> tuple[Head, int]:
+        """The chain's head, and how many were new."""
         head, fresh = await self.core.store.write(lambda connection: usage.keep(connection, records, now))
         self.core.meter.add(fresh)
-        return head
+        return head, len(fresh)
+
+    async def fetch(self, node: str, since: float = 0.0) -> Fetched:
+        """See `Accounting.fetch`. Raises `Forbidden`, `BadName`, and what a call of the node's `UsageSpool` does."""
+        await authorise(self.core, Act.FETCH_USAGE)
+        check_name("node", node)
+        spool, after, seen, new, refused = UsageSpoolAsync(self.host.bus, node), "", 0, 0, 0
+        while page := await spool.usage_since(since, after, PAGE, deadline=_SPOOL_SECONDS):
+            good, now = [], self.core.now()
+            for signed in page[:PAGE]:
+                seen += 1
+                try:
+                    good.append(usage.examine(signed, self.host.trust, node, now))
+                except BadUsageRecord as error:
+                    refused += 1
+                    log.warning("usage-refused", node=node, reason=error.message)
+                await asyncio.sleep(0)
+            if good:
+                new += (await to_the_end(self.host, self._keep(good, now), name="usage"))[1]
+            last = usage.unit_in(page[-1])
+            if len(page) < PAGE or last <= after:  # a node that never ends is not listened to for ever
+                break
+            after = last
+        log.info("usage-fetched", node=node, seen=seen, new=new, refused=refused)
+        return Fetched(node, seen, new, refused)
 
     async def running(self, units: list[UsageRecord]) -> None:
         """See `Accounting.running`. Raises `BadUsageRecord`, `BadRequest`."""

@@ -67,6 +67,7 @@ class Act(enum.StrEnum):
     CHANGE_POLICIES = "change or try the policies of this VO"
     EXPLAIN = "ask what this user may do"
     SEE_USAGE = "see what this user has used"
+    FETCH_USAGE = "have usage records fetched from nodes"
     SET_QUOTA = "set quotas of this VO"
     SEE_TRAIL = "see the audit trail of this VO"
     SEE_ALL_TRAILS = "see the audit trail of all VOs"
@@ -118,6 +119,8 @@ ALLOWED: Mapping[Act, frozenset[Standing]] = MappingProxyType(
         Act.CHANGE_POLICIES: _ADMINS,
         Act.EXPLAIN: _ADMINS | {Standing.SELF},
         Act.SEE_USAGE: _ADMINS | {Standing.SELF},
+        # Records of a node are of every VO that it serves.
+        Act.FETCH_USAGE: _CORE,
         Act.SET_QUOTA: _ADMINS,
         Act.SEE_TRAIL: _ADMINS,
         # A chain runs through all VOs: digests alone tell nothing of others, entries would.

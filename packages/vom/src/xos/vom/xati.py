@@ -16,6 +16,7 @@ from xos.vom.api import (
     Certification,
     DryRun,
     Entry,
+    Fetched,
     Group,
     Head,
     Imported,
@@ -64,6 +65,16 @@ class AccountingAsync(AsyncStub):
         All or nothing. Raises `BadUsageRecord`, which names the record.
         """
         result: Head = await self._caller.call("Accounting.record", (records,), Head, deadline=deadline, retry=True)
+        return result
+
+    async def fetch(self, node: str, since: float = 0.0, *, deadline: float | None = None) -> Fetched:
+        """Fetch from *node* the records of what ended at *since* or later, and keep those that are new.
+
+        Raises `Forbidden`, `BadName`, and what a call of the node's `UsageSpool` does.
+        """
+        result: Fetched = await self._caller.call(
+            "Accounting.fetch", (node, since), Fetched, deadline=deadline, retry=True
+        )
         return result
 
     async def running(self, units: list[UsageRecord], *, deadline: float | None = None) -> None:
@@ -148,6 +159,14 @@ class AccountingXati(BlockingStub):
         result: Head = self._caller.call("Accounting.record", (records,), Head, deadline=deadline, retry=True)
         return result
 
+    def fetch(self, node: str, since: float = 0.0, *, deadline: float | None = None) -> Fetched:
+        """Fetch from *node* the records of what ended at *since* or later, and keep those that are new.
+
+        Raises `Forbidden`, `BadName`, and what a call of the node's `UsageSpool` does.
+        """
+        result: Fetched = self._caller.call("Accounting.fetch", (node, since), Fetched, deadline=deadline, retry=True)
+        return result
+
     def running(self, units: list[UsageRecord], *, deadline: float | None = None) -> None:
         """What runs on the calling node now, with what it has used so far: counted until their records come."""
         self._caller.call("Accounting.running", (units,), None, deadline=deadline, retry=True)
@@ -214,6 +233,42 @@ class AccountingXati(BlockingStub):
         Raises `QuotaConflict` when somebody else was faster.
         """
         result: Quota = self._caller.call("Accounting.set_quota", (quota,), Quota, deadline=deadline, retry=True)
+        return result
+
+
+class UsageSpoolAsync(AsyncStub):
+    """The records of a node's units, for Accounting to fetch: handed in before or not, as long as the node has them."""
+
+    service = "UsageSpool"
+
+    async def usage_since(
+        self, since: float = 0.0, after: str = "", limit: int = 200, *, deadline: float | None = None
+    ) -> list[Signed]:
+        """Signed `UsageRecord`s of what ended at *since* (Unix seconds) or later, by unit id, those above *after*.
+
+        Fewer than *limit* (at most 1,000): there are no more. For core machines only.
+        """
+        result: list[Signed] = await self._caller.call(
+            "UsageSpool.usage_since", (since, after, limit), list[Signed], deadline=deadline, retry=True
+        )
+        return result
+
+
+class UsageSpoolXati(BlockingStub):
+    """The records of a node's units, for Accounting to fetch: handed in before or not, as long as the node has them."""
+
+    service = "UsageSpool"
+
+    def usage_since(
+        self, since: float = 0.0, after: str = "", limit: int = 200, *, deadline: float | None = None
+    ) -> list[Signed]:
+        """Signed `UsageRecord`s of what ended at *since* (Unix seconds) or later, by unit id, those above *after*.
+
+        Fewer than *limit* (at most 1,000): there are no more. For core machines only.
+        """
+        result: list[Signed] = self._caller.call(
+            "UsageSpool.usage_since", (since, after, limit), list[Signed], deadline=deadline, retry=True
+        )
         return result
 
 

@@ -4,7 +4,18 @@
 Others import from here only.
 """
 
-from xos.vom.api.accounting import USAGE_PURPOSE, Accounting, By, Period, Quota, QuotaState, Usage, UsageRecord
+from xos.vom.api.accounting import (
+    USAGE_PURPOSE,
+    Accounting,
+    By,
+    Fetched,
+    Period,
+    Quota,
+    QuotaState,
+    Usage,
+    UsageRecord,
+    UsageSpool,
+)
 from xos.vom.api.audit import HEAD_PURPOSE, Audit, Certification, Entry, Head, Link, Log
 from xos.vom.api.cda import ANYONE, CDA, CRL_TOPIC, Backend, CertificateWish, CrlPublished, Issued, Login
 from xos.vom.api.node_certificate import NodeCertificate, RCAClient
@@ -67,6 +78,7 @@ __all__ = [
     "Denial",
     "DryRun",
     "Entry",
+    "Fetched",
     "Group",
     "Head",
     "Imported",
@@ -100,6 +112,7 @@ __all__ = [
     "Ruling",
     "Usage",
     "UsageRecord",
+    "UsageSpool",
     "User",
     "UserChange",
     "UserState",

@@ -127,6 +127,31 @@ class QuotaState(msgspec.Struct, array_like=True, frozen=True):
     """New jobs are refused (unless the VO's policies say otherwise)."""
 
 
+class Fetched(msgspec.Struct, array_like=True, frozen=True):
+    """What was fetched from a node."""
+
+    node: str
+    seen: int
+    """Records that the node has."""
+    new: int
+    """Of these, records that Accounting did not have."""
+    refused: int
+    """Of these, records that it does not believe; the journal says why."""
+
+
+@service
+class UsageSpool(Protocol):
+    """The records of a node's units, for Accounting to fetch: handed in before or not, as long as the node has them."""
+
+    @call(idempotent=True, reads=True, allow={Kind.MACHINE})
+    async def usage_since(self, since: float = 0.0, after: str = "", limit: int = 200) -> list[Signed]:
+        """Signed `UsageRecord`s of what ended at *since* (Unix seconds) or later, by unit id, those above *after*.
+
+        Fewer than *limit* (at most 1,000): there are no more. For core machines only.
+        """
+        ...
+
+
 @service
 class Accounting(Protocol):
     """Keeps the usage records of a VO's jobs in a chain whose head is signed, adds them up, and watches quotas."""
@@ -136,6 +161,14 @@ class Accounting(Protocol):
         """Keep records that the calling node has signed; answers when they are on disk. A record kept before is none.
 
         All or nothing. Raises `BadUsageRecord`, which names the record.
+        """
+        ...
+
+    @call(idempotent=True)
+    async def fetch(self, node: str, since: float = 0.0) -> Fetched:
+        """Fetch from *node* the records of what ended at *since* or later, and keep those that are new.
+
+        Raises `Forbidden`, `BadName`, and what a call of the node's `UsageSpool` does.
         """
         ...
 

@@ -11,6 +11,7 @@ from types import MappingProxyType
 import msgspec
 
 from xos.dixi.commands import Colour, Painted, Session
+from xos.vom import ur2
 from xos.vom.api import By, Period, Quota, QuotaState, Usage, UsageRecord
 from xos.vom.cli import _show
 from xos.vom.csv import csv_of
@@ -68,6 +69,9 @@ async def records(args: argparse.Namespace, session: Session) -> None:
         _show.as_json(session, told)
     elif args.csv:
         session.out(csv_of(told))
+    elif args.ur2:
+        for line in ur2.document(record for _, record in found):
+            session.out(line)
     else:
         rows = [
             (
@@ -83,6 +87,17 @@ async def records(args: argparse.Namespace, session: Session) -> None:
         ]
         headings = ("ENDED", "USER", "NODE", "UNIT", "STATUS", "WALL S", "CPU S")
         _show.print_table(session, headings, rows, right=frozenset({5, 6}))
+
+
+async def fetch(args: argparse.Namespace, session: Session) -> None:
+    """Have Accounting fetch records from nodes."""
+    accounting, since = AccountingAsync(session.bus), _moment(args.since)
+    done = [await accounting.fetch(node, since, deadline=args.timeout) for node in args.node]
+    if session.json:
+        _show.as_json(session, done)
+        return
+    rows = [(one.node, str(one.seen), str(one.new), str(one.refused)) for one in done]
+    _show.print_table(session, ("NODE", "RECORDS", "NEW", "REFUSED"), rows, right=frozenset({1, 2, 3}))
 
 
 async def quotas(args: argparse.Namespace, session: Session) -> None:
@@ -165,6 +180,6 @@ def _size(count: int) -> str:
 
 Action = Callable[[argparse.Namespace, Session], Awaitable[None]]
 ACTIONS: Mapping[str, Action] = MappingProxyType(
-    {"report": report, "records": records, "quotas": quotas, "set-quota": set_quota}
+    {"report": report, "records": records, "fetch": fetch, "quotas": quotas, "set-quota": set_quota}
 )
 Row = Sequence[str | Painted]

@@ -35,6 +35,19 @@ def parser() -> argparse.ArgumentParser:
         one.add_argument("--until", metavar="DATE", default="", help="what ended before that day")
         one.add_argument("--user", metavar="USER", default="", help="of this user only")
         one.add_argument("--csv", action="store_true", help="comma-separated values, as spreadsheets read them")
+    records.add_argument("--ur2", action="store_true", help="XML, OGF Usage Record 2.0 (GFD.204)")
+    fetch = actions.add_parser(
+        "fetch",
+        help="fetch records from nodes, those too that Accounting had before",
+        description="Fetch records from nodes, signed by them. What Accounting has already is not kept twice; so this "
+        "mends what a node could not hand in, or what a restored backup lacks. On the core, as root.",
+    )
+    fetch.add_argument("node", metavar="NODE", nargs="+")
+    fetch.add_argument("--since", metavar="DATE", default="", help="what ended on that day or later")
+    fetch.add_argument(
+        "--timeout", metavar="SECONDS", type=float, default=300.0, help="give up on a node after that time (300)"
+    )
+    add_json(fetch)
     action("quotas", "list quotas and what of them is used")
     quota = action("set-quota", "limit what a user, a group or the VO may use; without any limit the quota is removed")
     quota.add_argument("by", metavar="user|group|vo", choices=("user", "group", "vo"))

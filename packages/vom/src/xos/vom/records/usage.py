@@ -39,7 +39,7 @@ def day_of(at: float) -> str:
     return time.strftime("%Y-%m-%d", time.gmtime(at))
 
 
-def examine(signed: Signed, trust: Trust, node: Identity, at: float) -> Kept:
+def examine(signed: Signed, trust: Trust, node: str, at: float) -> Kept:
     """The record in *signed*, once it is beyond doubt that *node* made it and that it makes sense.
 
     Raises `BadUsageRecord`. The signature was made when the unit ended; the certificate must hold now, when the record
@@ -58,9 +58,9 @@ def examine(signed: Signed, trust: Trust, node: Identity, at: float) -> Kept:
     except (XosError, *UNDECODABLE) as error:
         raise bad(str(error)) from error
     name = record.record_id
-    if signer.name != node.name:
-        raise bad(f"signed by {signer.name}, handed in by {node.name}")
-    if problem := foreign(record, node) or nonsense(record, at):
+    if signer.name != node:
+        raise bad(f"signed by {signer.name}, handed in by {node}")
+    if problem := foreign(record, signer) or nonsense(record, at):
         raise bad(problem)
     return Kept(record, msgspec.msgpack.encode(signed))
 
@@ -130,6 +130,14 @@ def row_of(number: int, record: UsageRecord) -> dict[str, object]:
 def record_in(payload: bytes) -> UsageRecord:
     """The record in an entry of the chain. Raises `msgspec.MsgspecError`."""
     return _record.decode(_signed.decode(payload).payload)
+
+
+def unit_in(signed: Signed) -> str:
+    """The unit that a record, not verified, is of; empty when it cannot be read."""
+    try:
+        return _record.decode(signed.payload).unit_id
+    except UNDECODABLE:
+        return ""
 
 
 def read(
