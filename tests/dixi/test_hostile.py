@@ -10,6 +10,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -78,7 +79,8 @@ async def test_a_bad_frame_is_named_and_ends_only_its_connection(serve: Serve, g
 
 async def test_a_request_id_in_use_or_not_positive_is_refused(serve: Serve, grid: Grid) -> None:
     async with serve() as server, raw(server, grid) as (reader, writer):
-        writer.write(frames.pack_request(1, "Probe.hold", (), 0) * 2 + frames.pack_request(0, "Probe.echo", (b"",), 0))
+        writer.writelines(frames.pack_request(1, "Probe.hold", (), 0) * 2)
+        writer.writelines(frames.pack_request(0, "Probe.echo", (b"",), 0))
         for number in (1, 0):
             answer = await told(reader)
             assert isinstance(answer, frames.Failure)
@@ -201,7 +203,7 @@ async def test_a_reader_that_does_not_read_costs_bounded_memory(serve: Serve, gr
         async with raw(server, grid) as (_, writer):
             big = b"x" * 500_000
             for number in range(1, 200):
-                writer.write(frames.pack_request(number, "Probe.echo", (big,), 0))
+                writer.writelines(frames.pack_request(number, "Probe.echo", (big,), 0))
             await asyncio.sleep(0.5)
             # Far fewer than were sent: the server stopped reading when its answers were not read.
             assert server.probe.calls < 100
@@ -224,3 +226,49 @@ def test_frames_are_cut_the_same_however_the_bytes_arrive(bodies: list[bytes], c
         at += cut
     assert got == bodies
     assert not splitter.partial
+
+
+sizes = st.sampled_from([0, 1, 5000, frames.LARGE - 1, frames.LARGE, frames.LARGE + 1, 3 * frames.LARGE])
+
+
+@given(st.lists(sizes, max_size=5), st.lists(st.integers(1, 2 * frames.LARGE), max_size=20), st.booleans())
+def test_large_frames_are_cut_the_same_whether_they_are_fed_or_put_in_place(
+    lengths: list[int], cuts: list[int], fed: bool
+) -> None:
+    bodies = [bytes([number + 1]) * length for number, length in enumerate(lengths)]
+    data = memoryview(b"".join(frames.framed(body) for body in bodies))
+    splitter, got = frames.Splitter(), []
+    for cut in [*cuts, *[len(data) or 1] * 20]:
+        room = None if fed else splitter.room()
+        if room is None:
+            got += [bytes(body) for body in splitter.feed(bytes(data[:cut]))]
+            data = data[cut:]
+            continue
+        count = min(len(room), cut, len(data))
+        room[:count] = data[:count]
+        room.release()
+        if (body := splitter.filled(count)) is not None:
+            got.append(bytes(body))
+        data = data[count:]
+    assert got == bodies
+    assert not splitter.partial
+
+
+def test_a_large_frame_gets_no_more_memory_than_a_few_times_what_came_of_it() -> None:
+    splitter = frames.Splitter()
+    splitter.feed(frames.HEADER.pack(frames.MAX_FRAME) + bytes(1000))
+    room = splitter.room()
+    assert room is not None
+    assert len(room) < 8 * 1000
+
+
+@pytest.mark.parametrize("size", [frames.LARGE, 1 << 20])
+def test_bulk_data_is_packed_as_msgpack_would(size: int) -> None:
+    data = bytes(range(256)) * (size // 256)
+    for args in ((data,), (1, data, "x", data), ("x", 5)):
+        packed = b"".join(frames.pack_request(7, "A.b", args, 9))
+        assert msgspec.msgpack.decode(packed[4:]) == [1, 7, "A.b", list(args), 9]
+        assert len(packed) == 4 + int.from_bytes(packed[:4])
+    assert msgspec.msgpack.decode(b"".join(frames.pack_result(7, data))[4:]) == [2, 7, data]
+    with pytest.raises(BadFrame):
+        frames.pack_result(7, bytes(frames.MAX_FRAME))

@@ -99,7 +99,7 @@ class BlockingLink:
     def _send_request(self, method: str, args: tuple[Any, ...], deadline: float | None) -> int:
         self._number += 1
         limit = 0 if deadline is None else max(1, int(deadline * 1000))
-        self._send(frames.pack_request(self._number, method, args, limit))
+        self._send(b"".join(frames.pack_request(self._number, method, args, limit)))
         return self._number
 
     def _next(self, until: float | None, method: str, number: int) -> frames.Frame:

@@ -132,14 +132,28 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes came: handle every frame that they complete."""
-        self._heard = self._loop.time()
         try:
-            bodies = self._splitter.feed(data)
-            self._partial_since = self._heard if self._splitter.partial else math.inf
-            for body in bodies:
-                self._handle(frames.unpack(body))
+            self._handle_all(self._splitter.feed(data))
         except BadFrame as error:
             self.fail(error)
+
+    def room(self) -> memoryview | None:
+        """See `xos.dixi.transports.tls.Filled`."""
+        return self._splitter.room()
+
+    def filled(self, count: int) -> None:
+        """See `xos.dixi.transports.tls.Filled`."""
+        body = self._splitter.filled(count)
+        try:
+            self._handle_all([] if body is None else [body])
+        except BadFrame as error:
+            self.fail(error)
+
+    def _handle_all(self, bodies: list[memoryview]) -> None:
+        self._heard = self._loop.time()
+        self._partial_since = self._heard if self._splitter.partial else math.inf
+        for body in bodies:
+            self._handle(frames.unpack(body))
 
     def pause_writing(self) -> None:
         """The peer does not read: stop streams, and where we accepted it, stop reading from it too."""
@@ -245,7 +259,7 @@ class Connection(asyncio.Protocol):
             # Our own requests are told from the peer's by their sign.
             self._expiry.add(-number, self._loop.time() + deadline, method)
             limit = max(1, int(deadline * 1000))
-        self._write(frames.pack_request(number, method, args, limit), alone=not self._calls)
+        self._write(*frames.pack_request(number, method, args, limit), alone=not self._calls)
         return number
 
     def _expired(self, number: int, method: str) -> None:
@@ -367,10 +381,10 @@ class Connection(asyncio.Protocol):
             return
         self._expiry.discard(number)
         try:
-            data = frames.pack_result(number, value) if error is None else frames.pack(_failure(number, error))
+            data = frames.pack_result(number, value) if error is None else [frames.pack(_failure(number, error))]
         except XosError as raised:
-            data = frames.pack(_failure(number, raised))
-        self._write(data, alone=not self._works)
+            data = [frames.pack(_failure(number, raised))]
+        self._write(*data, alone=not self._works)
 
     def _finish_stream(self, number: int, error: XosError | None) -> None:
         self._credit.pop(number, None)
@@ -390,19 +404,23 @@ class Connection(asyncio.Protocol):
     def _send_frame(self, frame: frames.Frame) -> None:
         self._write(frames.pack(frame))
 
-    def _write(self, data: bytes, *, alone: bool = False) -> None:
-        """Send *data*; unless it stands *alone*, at the end of this turn of the loop, with what else comes up in it."""
+    def _write(self, *pieces: bytes, alone: bool = False) -> None:
+        """Send *pieces*; unless *alone*, at the end of this turn of the loop, with what else comes up in it."""
         if self.closed:
             return
-        self._out.append(data)
+        first = not self._out
+        self._out += pieces
         if alone:
             self._flush()
-        elif len(self._out) == 1:
+        elif first:
             self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         if self._out and self._transport is not None and not self.closed:
-            self._transport.write(b"".join(self._out) if len(self._out) > 1 else self._out[0])
+            if len(self._out) > 1:
+                self._transport.writelines(self._out)
+            else:
+                self._transport.write(self._out[0])
         self._out.clear()
 
     # -- ending

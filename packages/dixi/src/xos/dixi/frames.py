@@ -21,6 +21,10 @@ ALPN = "xos-dixi/1"
 HEADER = struct.Struct(">I")
 MAX_FRAME = 16 * 1024 * 1024
 """Bytes; a longer frame is refused before it is read."""
+LARGE = 64 * 1024
+"""Bytes from which on data is not copied to be sent, and a frame that is not whole has a buffer of its own."""
+_ARRAY, _BIN = struct.Struct(">BI"), struct.Struct(">BI")
+"""msgpack's array 32 and bin 32."""
 
 
 class Request(msgspec.Struct, array_like=True, tag=1):
@@ -111,19 +115,40 @@ def framed(body: bytes) -> bytes:
     return HEADER.pack(len(body)) + body
 
 
-def pack_request(number: int, method: str, args: tuple[Any, ...], deadline_ms: int) -> bytes:
-    """A `Request`, encoded in one go."""
-    return framed(encode((1, number, method, args, deadline_ms)))
+def pack_request(number: int, method: str, args: tuple[Any, ...], deadline_ms: int) -> list[bytes]:
+    """A `Request`, encoded in one go but for bulk data, which is not copied: the pieces, in order."""
+    if any(type(value) is bytes and len(value) >= LARGE for value in args):
+        middle = [piece for value in args for piece in _element(value)]
+        head = b"\x95" + encode(1) + encode(number) + encode(method) + _ARRAY.pack(0xDD, len(args))
+        return _joined([head, *middle, encode(deadline_ms)])
+    return [framed(encode((1, number, method, args, deadline_ms)))]
 
 
-def pack_result(number: int, value: Any) -> bytes:
-    """A `Result`, encoded in one go."""
-    return framed(encode((2, number, value)))
+def pack_result(number: int, value: Any) -> list[bytes]:
+    """A `Result`, as `pack_request`."""
+    if type(value) is bytes and len(value) >= LARGE:
+        return _joined([b"\x93" + encode(2) + encode(number), *_element(value)])
+    return [framed(encode((2, number, value)))]
 
 
 def pack_item(number: int, value: Any) -> bytes:
     """An `Item`, encoded in one go."""
     return framed(encode((4, number, value)))
+
+
+def _element(value: Any) -> tuple[bytes, ...]:
+    """One value in msgpack; of bulk data the head and the data itself."""
+    if type(value) is bytes and len(value) >= LARGE:
+        return _BIN.pack(0xC6, len(value)), value
+    return (encode(value),)
+
+
+def _joined(pieces: list[bytes]) -> list[bytes]:
+    """The pieces of one frame, the length before them. Raises `BadFrame` when it is too long."""
+    size = sum(map(len, pieces))
+    if size > MAX_FRAME:
+        raise BadFrame(detail=f"a message of {size} bytes; the limit is {MAX_FRAME}")
+    return [HEADER.pack(size), *pieces]
 
 
 def unpack(body: bytes | memoryview) -> Frame:
@@ -136,43 +161,85 @@ def unpack(body: bytes | memoryview) -> Frame:
 
 
 class Splitter:
-    """Cuts a byte stream into frames; a frame that is not whole yet is kept, never more than *limit* bytes."""
+    """Cuts a byte stream into frames; a frame that is not whole yet is kept, never more than *limit* bytes.
 
-    __slots__ = ("_kept", "_limit", "_wanted")
+    The rest of a large frame may be put where it belongs (`room`, `filled`) instead of being fed.
+    """
+
+    __slots__ = ("_have", "_kept", "_large", "_limit", "_size", "_wanted")
 
     def __init__(self, limit: int = MAX_FRAME) -> None:
         self._limit = limit
         self._kept = bytearray()
         self._wanted = HEADER.size
+        self._large: bytearray | None = None
+        self._have = self._size = 0
 
     @property
     def partial(self) -> bool:
         """Whether the beginning of a frame waits for its rest."""
-        return bool(self._kept)
+        return bool(self._kept) or self._large is not None
+
+    def room(self) -> memoryview | None:
+        """Where the next bytes of a large frame go; None: `feed` them. To be released before any other call."""
+        large = self._large
+        if large is None:
+            return None
+        if self._have == len(large):
+            # No more than a few times what the other side has really sent.
+            large.extend(bytes(min(self._size, 8 * self._have) - self._have))
+        return memoryview(large)[self._have :]
+
+    def filled(self, count: int) -> memoryview | None:
+        """So many bytes of `room` are there; the body if the frame is whole."""
+        self._have += count
+        if self._have < self._size or self._large is None:
+            return None
+        body, self._large = memoryview(self._large), None
+        return body
 
     def feed(self, data: bytes) -> list[memoryview]:
         """The bodies of the frames that *data* completes. Raises `BadFrame` for a length over the limit."""
+        bodies: list[memoryview] = []
+        view = memoryview(data)
+        while view and (room := self.room()) is not None:
+            count = min(len(room), len(view))
+            room[:count] = view[:count]
+            room.release()
+            view = view[count:]
+            if (body := self.filled(count)) is not None:
+                bodies.append(body)
         kept = self._kept
         if kept:
-            kept += data
+            kept += view
             if len(kept) < self._wanted:
-                return []
-            data = bytes(kept)
+                return bodies
+            view = memoryview(bytes(kept))
             self._kept = bytearray()
-        view, at, end = memoryview(data), 0, len(data)
-        bodies: list[memoryview] = []
+        self._cut(view, bodies)
+        return bodies
+
+    def _cut(self, view: memoryview, bodies: list[memoryview]) -> None:
+        at, end = 0, len(view)
         while end - at >= HEADER.size:
-            (size,) = HEADER.unpack_from(data, at)
+            (size,) = HEADER.unpack_from(view, at)
             if size > self._limit:
                 raise BadFrame(detail=f"a frame of {size} bytes; the limit is {self._limit}")
             if end - at < HEADER.size + size:
-                self._wanted = HEADER.size + size
-                self._kept += view[at:]
-                return bodies
+                self._begin(size, view[at:])
+                return
             at += HEADER.size
             bodies.append(view[at : at + size])
             at += size
         if at < end:
             self._wanted = HEADER.size
             self._kept += view[at:]
-        return bodies
+
+    def _begin(self, size: int, view: memoryview) -> None:
+        """Keep the beginning of a frame."""
+        if size >= LARGE and len(view) > HEADER.size:
+            self._large = bytearray(view[HEADER.size :])
+            self._have, self._size = len(self._large), size
+        else:
+            self._wanted = HEADER.size + size
+            self._kept += view

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from xos.common.log import get_logger
 
@@ -22,7 +22,26 @@ HANDSHAKE_SECONDS = 10.0
 """A peer that has not finished its handshake by then is dropped."""
 LINGER_SECONDS = 1.0
 """How long a refused peer has to read why."""
-_CHUNK = 256 * 1024
+_RECORD = 16 * 1024
+"""Bytes that a TLS record holds at most (RFC 8446, section 5.1): what one read gives."""
+_SLICE = 256 * 1024
+"""Bytes that are encrypted at a time, so that they are in the processor's cache when they are sent."""
+
+
+class Filled(Protocol):
+    """A protocol that says where bytes are to be put, which saves it from copying them."""
+
+    def room(self) -> memoryview | None:
+        """Where the next bytes are to go; None: hand them to ``data_received``."""
+        ...
+
+    def filled(self, count: int) -> None:
+        """So many bytes are in `room`, which is released."""
+        ...
+
+
+def _filled(app: asyncio.Protocol) -> Filled | None:
+    return cast("Filled", app) if hasattr(app, "filled") else None
 
 
 class TlsLayer(asyncio.Protocol):
@@ -39,6 +58,7 @@ class TlsLayer(asyncio.Protocol):
     ) -> None:
         """*shaken*, for a client: is resolved with the outcome of the handshake. *gate*, for a server: counts."""
         self.app = app
+        self._filled = _filled(app)
         self._gate = gate
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=server)
@@ -147,35 +167,75 @@ class TlsLayer(asyncio.Protocol):
     # -- data
 
     def _read(self) -> None:
-        chunks: list[bytes] = []
         ended = False
         try:
-            while chunk := self._tls.read(_CHUNK):
-                chunks.append(chunk)
-            ended = True
+            if self._filled is None:
+                self._read_all()
+            else:
+                while not self._failed and not self._closing:
+                    self._read_some(self._filled)
         except ssl.SSLWantReadError:
             pass
-        except ssl.SSLZeroReturnError:
+        except (ssl.SSLZeroReturnError, EOFError):
             ended = True
         except ssl.SSLError as error:
             self._error, ended = error, True
-        if chunks:
-            self.app.data_received(b"".join(chunks) if len(chunks) > 1 else chunks[0])
         self._flush()  # answers to key updates and the like
         if ended:
             self.close()
 
-    def write(self, data: bytes) -> None:
+    def _read_all(self) -> None:
+        """All that is there, in one go."""
+        chunks: list[bytes] = []
+        try:
+            while chunk := self._tls.read(_RECORD):
+                chunks.append(chunk)
+        finally:
+            if chunks:
+                self.app.data_received(b"".join(chunks) if len(chunks) > 1 else chunks[0])
+        raise EOFError
+
+    def _read_some(self, app: Filled) -> None:
+        """A record, or as much as is there of what has its place already. Raises `EOFError`, `ssl.SSLError`."""
+        room = app.room()
+        if room is None:
+            chunk = self._tls.read(_RECORD)
+            if not chunk:
+                raise EOFError
+            self.app.data_received(chunk)
+            return
+        count = 0
+        try:
+            while count < len(room):
+                got = self._tls.read(len(room) - count, room[count:])  # type: ignore[arg-type]
+                if not got:
+                    raise EOFError
+                count += cast("int", got)
+        finally:
+            room.release()
+            if count:
+                app.filled(count)
+
+    def hand_over(self, app: asyncio.Protocol) -> None:
+        """To another protocol."""
+        self.app, self._filled = app, _filled(app)
+
+    def write(self, data: bytes | memoryview) -> None:
         """Encrypt and send."""
         if self._failed or self._closing or self._raw is None:
             return
         try:
-            self._tls.write(data)
+            if len(data) <= _SLICE:
+                self._tls.write(data)
+                self._raw.write(self._outgoing.read())
+                return
+            view = memoryview(data)
+            for at in range(0, len(view), _SLICE):
+                self._tls.write(view[at : at + _SLICE])
+                self._raw.write(self._outgoing.read())
         except ssl.SSLError as error:  # the peer has ended TLS: nothing more can be said to it
             self._error = error
             self._raw.abort()
-            return
-        self._raw.write(self._outgoing.read())
 
     def _flush(self) -> None:
         if self._outgoing.pending and self._raw is not None and not self._raw.is_closing():
@@ -222,8 +282,17 @@ class TlsTransport(asyncio.Transport):
         self._layer.write(bytes(data) if not isinstance(data, bytes) else data)
 
     def writelines(self, list_of_data: Any) -> None:
-        """Send all of it, in as few records as it takes."""
-        self._layer.write(b"".join(list_of_data))
+        """Send all of it, in as few records as it takes; what is large is not copied."""
+        small: list[bytes] = []
+        for data in list_of_data:
+            if len(data) < _RECORD:
+                small.append(data)
+                continue
+            self._layer.write(b"".join(small))
+            self._layer.write(data)
+            small = []
+        if small:
+            self._layer.write(b"".join(small))
 
     def close(self) -> None:
         """Close after what is written has been sent."""
@@ -269,7 +338,7 @@ class TlsTransport(asyncio.Transport):
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Hand the connection to another protocol."""
-        self._layer.app = cast("asyncio.Protocol", protocol)
+        self._layer.hand_over(cast("asyncio.Protocol", protocol))
 
     def get_protocol(self) -> asyncio.BaseProtocol:
         """The application."""

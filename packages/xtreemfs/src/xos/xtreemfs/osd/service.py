@@ -14,6 +14,7 @@ from xos.common.signing import Signed
 from xos.dixi.api import current_call
 from xos.dixi.errors import NotAllowed
 from xos.dixi.hosting import Host, Hosted
+from xos.dixi.memory import keep_freed_memory
 from xos.xtreemfs.api import MOST_BYTES, OSD, Access, Extent, Health, Presented, ShareState, Written
 from xos.xtreemfs.errors import PieceTooLarge, Refused, ShareTooLarge, UnknownFile
 from xos.xtreemfs.osd.admission import Admission, Grant, check_access
@@ -52,6 +53,7 @@ class OsdService(Hosted[OsdSettings], OSD):
 
     async def start(self) -> None:
         """Open the store; tell the DIR."""
+        keep_freed_memory()
         self._store = ShareStore(self.host.data)
         self._disk = LocalDisk(self._store)
         self.host.spawn(self.heartbeat.run(), name="osd-heartbeat")
