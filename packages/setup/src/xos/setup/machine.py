@@ -166,7 +166,7 @@ async def fetch_authority(front_door: Address) -> bytes:
         async with asyncio.timeout(CONNECT_SECONDS):
             reader, writer = await asyncio.open_connection(front_door.host, front_door.port, ssl=context)
             try:
-                writer.write(frames.pack_request(1, "CDA.ca", (), int(CONNECT_SECONDS * 1000)))
+                writer.writelines(frames.pack_request(1, "CDA.ca", (), int(CONNECT_SECONDS * 1000)))
                 return await _answer(reader)
             finally:
                 # Nothing is left to be said: no polite end of TLS that would wait for the other side.
