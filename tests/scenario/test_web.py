@@ -178,8 +178,6 @@ def test_a_vo_from_its_creation_to_its_accounts(site: Site) -> None:
     shoot(cora.page, "flow-1-create")
     cora.press("Create it")
     cora.sees("you are its manager")
-    cora.fill(Password=PASSWORD)
-    cora.press("Sign in")
     cora.sees("Anybody may ask to become a member")
     shoot(cora.page, "flow-2-settings")
     cora.press("Save")

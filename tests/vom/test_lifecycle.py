@@ -11,16 +11,26 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from xos.common.certificate import BadCertificate, BadSignature, CertificateRevoked, load_certificate, parse_identity
+from xos.common.certificate import (
+    BadCertificate,
+    BadSignature,
+    CertificateRevoked,
+    load_certificate,
+    make_csr,
+    make_key,
+    parse_identity,
+)
 from xos.common.identity import Identity, Kind
 from xos.common.tls import Credential
 from xos.vom import archives, managers
-from xos.vom.api import UserChange, UserState, VOChange
+from xos.vom.api import CertificateWish, UserChange, UserState, VOChange
+from xos.vom.backends.certificate import FOUNDING_S
 from xos.vom.errors import (
     BadCredentials,
     BadName,
     BadRequest,
     ChangedMeanwhile,
+    DelegationShown,
     Forbidden,
     IdentityTaken,
     InUse,
@@ -493,3 +503,26 @@ def test_archives_of_others_are_not_believed() -> None:
     ):
         with pytest.raises(BadSignature):
             archives.verify(content, Authority.create("other").certificate)
+
+
+async def test_who_has_just_created_a_vo_needs_no_password_for_it_and_nobody_else_gets_in_by_that(
+    machine: CoreMachine, clock: Callable[[float], None]
+) -> None:
+    carl = await creator(machine)
+    await machine.add("dora", roles=("VOManager", "VOAdmin", "VOCreator"))
+    dora = await machine.get("dora")
+    with acting(carl.identity):
+        await machine.xvoms.create_vo("physics")
+    with acting(machine.identity):
+        await machine.xvoms.add_user("physics", "dora", PASSWORD)
+    made = parse_identity((await machine.renew(carl, vo="physics")).certificate)
+    assert (str(made), made.roles) == ("carl@physics", ("VOAdmin", "VOManager"))
+    for shown, user in ((dora, "dora"), (dora, "carl"), (carl, "dora")):
+        with pytest.raises((Forbidden, BadCredentials)):
+            await machine.renew(shown, vo="physics", user=user)
+    delegated = msgspec.structs.replace(carl.identity, delegated=True)
+    with acting(delegated), pytest.raises(DelegationShown):
+        await machine.cda.issue(CertificateWish("physics", "carl", make_csr(make_key(), "carl")))
+    clock(FOUNDING_S)
+    with pytest.raises(Forbidden):
+        await machine.renew(carl, vo="physics")

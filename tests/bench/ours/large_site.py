@@ -25,11 +25,13 @@ from support import databases
 from support.large import FULL, Size, fill, fill_jobs, machine, member
 from support.site import Browser, World, configuration, found_core, running
 from xos.common.policy import JobContext, NodeAttributes
+from xos.dixi.bus import GridBus
 from xos.dixi.configuration import ServiceSettings
 from xos.dixi.directory import DirectoryService, NodeRecord
+from xos.dixi.transports import Endpoint
 from xos.volife.grid import UserGrid
 from xos.vom.api import By, JobQuestion, Period
-from xos.vom.xati import RegistrationAsync
+from xos.vom.xati import RegistrationAsync, VOPSAsync
 
 SMALL = Size(10, 1, 3, 1, 10, 10, 10, 10, 1)
 VO = "demo"
@@ -60,6 +62,8 @@ class Site:
         self.world, self._browser = world, browser
         (session,) = world.site.sessions._people.values()
         self._grid: UserGrid = session.person.grid
+        self._vops = VOPSAsync(GridBus(Endpoint(world.site.host.trust, world.daemon.credential), world.site.finder))
+        """Called as the core machine, over TLS as from another one."""
         self._certificate: bytes = session.person.credential.certificate
 
     def work(self, what: str) -> Mapping[str, Work]:
@@ -69,7 +73,7 @@ class Site:
         if what == "calls":
             return self._calls()
         question = JobQuestion(self._certificate, bytes(32), JobContext(), (NodeAttributes(machine(0)),))
-        return {"decide_job": lambda: self._grid.vops.decide_job(question)}
+        return {"decide_job": lambda: self._vops.decide_job(question)}
 
     async def _look(self, path: str) -> None:
         answer = await self._browser.get(path)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 from collections.abc import AsyncIterator, Iterable
 
@@ -30,8 +31,11 @@ async def usage(visit: Visit) -> web.StreamResponse:
     since = until - float(span) * DAY
     accounting = visit.grid.accounting
     start = visit.number("from")
-    lines = await accounting.report(visit.vo, by, since, start=start, limit=ON_A_PAGE, largest=True)
-    daily = await accounting.report(visit.vo, By.VO, since, period=Period.DAY)
+    lines, daily, quotas = await asyncio.gather(
+        accounting.report(visit.vo, by, since, start=start, limit=ON_A_PAGE, largest=True),
+        accounting.report(visit.vo, By.VO, since, period=Period.DAY),
+        accounting.quotas(visit.vo),
+    )
     return visit.show(
         "usage.html",
         lines=lines,
@@ -43,7 +47,7 @@ async def usage(visit: Visit) -> web.StreamResponse:
         spans=SPANS,
         span=span,
         by=by,
-        quotas=await accounting.quotas(visit.vo),
+        quotas=quotas,
     )
 
 

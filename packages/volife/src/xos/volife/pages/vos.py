@@ -5,9 +5,16 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from xos.common.certificate import make_csr, make_key
+from xos.common.errors import XosError
+from xos.common.log import get_logger
+from xos.common.tls import Credential
 from xos.volife.errors import BadField
+from xos.volife.pages.sign_in import enter
 from xos.volife.visit import Page, Visit
-from xos.vom.api import VO, VOChange
+from xos.vom.api import VO, CertificateWish, VOChange
+
+log = get_logger("xos.volife")
 
 
 async def new(visit: Visit) -> web.StreamResponse:
@@ -16,11 +23,21 @@ async def new(visit: Visit) -> web.StreamResponse:
 
 
 async def create(visit: Visit) -> web.StreamResponse:
-    """Create it; the reader is its manager, and signs in to it in the next step."""
+    """Create it; the reader is its manager, and signed in to it from now on."""
     fields = visit.fields
     vo = await visit.grid.xvoms.create_vo(fields.line("name"), fields.line("description", needed=False))
-    visit.tell("{vo} is there, and you are its manager. Sign in to it, with the password that you have.", vo=vo.name)
-    return visit.go(f"/sign-in?vo={vo.name}&user={visit.who.name}&next=/vo/{vo.name}/settings%3Fnew=1")
+    key, person = make_key(), visit.person
+    wish = CertificateWish(vo.name, visit.who.name, make_csr(key, "volife"), hours=visit.site.settings.session_hours)
+    try:
+        issued = await visit.grid.cda.issue(wish)
+    except XosError as error:
+        # Who signed in by a certificate in the browser: what acts for them gets no further certificate.
+        log.info("founder.not-signed-in", vo=vo.name, user=visit.who.name, code=error.code)
+        visit.tell("{vo} is there, and you are its manager. Sign in to it, as you are known there.", vo=vo.name)
+        return visit.go(f"/sign-in?vo={vo.name}&user={visit.who.name}&next=/vo/{vo.name}/settings%3Fnew=1")
+    response = enter(visit, Credential(issued.certificate, key), person.how, f"/vo/{vo.name}/settings?new=1")
+    visit.tell("{vo} is there, and you are its manager. You are signed in to it now.", vo=vo.name)
+    return response
 
 
 async def settings(visit: Visit) -> web.StreamResponse:
