@@ -20,6 +20,7 @@ import msgspec
 from xos.xtreemfs.api import MOST_BYTES, Extent, Inode
 from xos.xtreemfs.client.grants import Grant
 from xos.xtreemfs.client.runs import Bytes, Run, Runs, lay_over
+from xos.xtreemfs.osd.share import MOST_BYTES as MOST_SHARE
 from xos.xtreemfs.striping import Piece
 from xos.xtreemfs.xati import OSDAsync
 
@@ -27,7 +28,8 @@ PIECE = 1 << 20
 """Bytes of one write call at the most, and what sets out without being asked."""
 MOST_DIRTY = 64 << 20
 """Bytes of all files."""
-LARGEST_FILE = (1 << 63) - 1
+LARGEST_FILE = MOST_SHARE
+"""Bytes: what one OSD can hold of it, so that it can be laid out anew."""
 
 
 class Budget:

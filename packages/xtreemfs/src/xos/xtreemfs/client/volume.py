@@ -39,7 +39,7 @@ from xos.xtreemfs.api import (
     Session,
     Space,
 )
-from xos.xtreemfs.client.content import Budget, Content
+from xos.xtreemfs.client.content import LARGEST_FILE, Budget, Content
 from xos.xtreemfs.client.files import Handle
 from xos.xtreemfs.client.grants import Grant, Osds
 from xos.xtreemfs.client.patience import AWAY, CALL_SECONDS, PATIENCE_SECONDS, persist
@@ -325,6 +325,8 @@ class VolumeClient:
 
     async def truncate(self, inode: int, size: int, handle: Handle | None, claim: Claim | None = None) -> Inode:
         """Set the size."""
+        if size > LARGEST_FILE:
+            raise OSError(errno.EFBIG, "the file would be too large")
         content = self._contents.get(inode)
         if content is not None:
             await self._settle(content)

@@ -9,8 +9,10 @@ from __future__ import annotations
 import errno
 from struct import Struct
 
+from xos.xtreemfs.api import Inode
 from xos.xtreemfs.fuse.values import refuse
 from xos.xtreemfs.mount.identities import Identities
+from xos.xtreemfs.mrc import acl as mrc_acl
 
 ACCESS, DEFAULT = b"system.posix_acl_access", b"system.posix_acl_default"
 VERSION = 2
@@ -41,6 +43,11 @@ def to_text(value: bytes, identities: Identities) -> str:
         who = identities.owner(number) if tag == _USER else identities.group(number) if tag == _GROUP else ""
         entries.append(f"{word}:{who}:{_letters(permissions)}")
     return ",".join(entries)
+
+
+def whole(inode: Inode) -> str:
+    """The access ACL of an inode with what its mode says of it; empty: the mode says all."""
+    return mrc_acl.text(mrc_acl.join(inode.mode, inode.acl)) if inode.acl else ""
 
 
 def from_text(text: str, identities: Identities) -> bytes:

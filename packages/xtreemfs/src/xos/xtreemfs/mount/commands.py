@@ -44,7 +44,7 @@ def mount_parser() -> argparse.ArgumentParser:
 async def mount(args: argparse.Namespace, session: Session) -> int:
     """Do it."""
     from xos.xtreemfs.mount.options import parse
-    from xos.xtreemfs.mount.starting import Order, start
+    from xos.xtreemfs.mount.starting import Order, become, start
 
     wanted = parse(args.volume, ",".join(args.options), sloppy=args.sloppy)
     if args.fake:
@@ -52,13 +52,12 @@ async def mount(args: argparse.Namespace, session: Session) -> int:
     path = session.path(args.directory)
     _check(path)
     credential = session.credential.pem() if session.agent is not None else None
-    process = await start(Order(wanted, str(path), str(session.home), credential), session.env)
+    order = Order(wanted, str(path), str(session.home), credential)
+    if wanted.foreground and session.agent is None:
+        become(order)
+    await start(order, session.env)
     if args.verbose:
         session.out(f"{args.volume} mounted on {path}")
-    if wanted.foreground:
-        import asyncio
-
-        return await asyncio.to_thread(process.wait)
     return 0
 
 

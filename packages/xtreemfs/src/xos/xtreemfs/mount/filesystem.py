@@ -265,7 +265,7 @@ class VolumeNames(FileSystem):
         """See `FileSystem`."""
         if name in (acl.ACCESS, acl.DEFAULT):  # the kernel asks for it to check permissions
             inode = await self.inode(ino)
-            text = inode.acl if name == acl.ACCESS else inode.default_acl
+            text = acl.whole(inode) if name == acl.ACCESS else inode.default_acl
             if not text:
                 raise refuse(errno.ENODATA)
             return acl.from_text(text, self.identities)

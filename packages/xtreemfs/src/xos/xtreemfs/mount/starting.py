@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 import uvloop
@@ -41,10 +42,10 @@ class Order(msgspec.Struct, frozen=True):
     """PEM."""
 
 
-async def start(order: Order, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+async def start(order: Order, env: Mapping[str, str]) -> None:
     """Start it and return when the mount works. Raises what it raised, or `NotMounted`."""
     ours, theirs = os.pipe()
-    process = await asyncio.to_thread(_spawn, order, env, theirs)
+    process = await asyncio.to_thread(_spawn, env, theirs)
     try:
         async with asyncio.timeout(START_SECONDS):
             said = await asyncio.to_thread(_conversation, process, order, ours)
@@ -52,7 +53,7 @@ async def start(order: Order, env: Mapping[str, str]) -> subprocess.Popen[bytes]
         process.terminate()
         raise NotMounted(path=order.path, detail="the process that was to serve it did not come to be") from error
     if said.startswith(READY):
-        return process
+        return
     process.wait()
     try:
         raise from_fault(msgspec.msgpack.decode(said, type=Fault))
@@ -61,26 +62,26 @@ async def start(order: Order, env: Mapping[str, str]) -> subprocess.Popen[bytes]
         raise NotMounted(path=order.path, detail=detail) from error
 
 
-def _spawn(order: Order, env: Mapping[str, str], ready: int) -> subprocess.Popen[bytes]:
+def _spawn(env: Mapping[str, str], ready: int) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(
-            _command(order, ready),
+            _command(ready),
             cwd="/",
             env=dict(env),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
-            stderr=None if order.wanted.foreground else subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
             pass_fds=[ready],
-            start_new_session=not order.wanted.foreground,
+            start_new_session=True,
         )
     finally:
         os.close(ready)
 
 
-def _command(order: Order, ready: int) -> list[str]:
+def _command(ready: int) -> list[str]:
     command = [sys.executable, "-m", "xos.xtreemfs.mount", str(ready)]
     cat = shutil.which("systemd-cat")
-    if JOURNAL.exists() and cat and not order.wanted.foreground:
+    if JOURNAL.exists() and cat:
         return [cat, "--identifier=mount.xtreemfs", *command]
     return command
 
@@ -95,6 +96,16 @@ def _conversation(process: subprocess.Popen[bytes], order: Order, fd: int) -> by
         os.close(fd)
 
 
+def become(order: Order) -> NoReturn:
+    """Be that process, in the place of this one: to mount in the foreground."""
+    fd = os.memfd_create("order", 0)
+    os.write(fd, msgspec.msgpack.encode(order))
+    os.lseek(fd, 0, os.SEEK_SET)
+    os.dup2(fd, 0)
+    os.chdir("/")
+    os.execv(sys.executable, [sys.executable, "-m", "xos.xtreemfs.mount"])  # noqa: S606 -- ourselves
+
+
 def _read_all(fd: int) -> bytes:
     """What comes until READY, or the end."""
     said = bytearray()
@@ -106,8 +117,8 @@ def _read_all(fd: int) -> bytes:
 class _Starter:
     """Who waits for the mount."""
 
-    def __init__(self, fd: int) -> None:
-        self._fd: int | None = fd
+    def __init__(self, fd: int | None) -> None:
+        self._fd = fd
 
     def tell(self, said: bytes = READY) -> bool:
         """Tell once; whether anybody was still waiting."""
@@ -123,8 +134,8 @@ class _Starter:
         return True
 
 
-def child(ready: int) -> int:
-    """The process: reads its order, serves, tells *ready*."""
+def child(ready: int | None) -> int:
+    """The process: reads its order, serves, tells *ready* (None: nobody waits)."""
     order = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Order)
     configure(service="mount.xtreemfs", node=os.uname().nodename)
     starter = _Starter(ready)

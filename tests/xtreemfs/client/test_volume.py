@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The client library with real daemons: what was acknowledged is there, whoever is killed meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import random
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from support.filegrid import ROOT, FileGrid, file_grid
+from xos.xtreemfs.api import Access, Open, Policy, Striping
+from xos.xtreemfs.client.volume import VolumeClient, opened_volume
+
+pytestmark = pytest.mark.timeout(90)  # real daemons that are killed and started, on a machine that may be busy
+NEW = Open(Access.READ | Access.WRITE, create=True)
+
+
+@pytest.fixture(scope="module")
+def grid() -> Iterator[FileGrid]:
+    striped = Policy(Striping(size=64 << 10, width=3))
+    with file_grid(3, home=None, striped=striped) as made:
+        yield made
+
+
+@contextlib.asynccontextmanager
+async def client(grid: FileGrid, volume: str = "home") -> AsyncIterator[VolumeClient]:
+    bus = grid.async_bus()
+    try:
+        async with opened_volume(bus, volume, client="a test") as made:
+            yield made
+    finally:
+        bus.close()
+        await asyncio.sleep(0.05)
+
+
+@pytest.fixture(params=["home", "striped"])
+async def volume(request: pytest.FixtureRequest, grid: FileGrid) -> AsyncIterator[VolumeClient]:
+    async with client(grid, request.param) as made:
+        yield made
+
+
+async def write(volume: VolumeClient, name: bytes, content: bytes) -> int:
+    async with await volume.open_name(volume.root, name, NEW, ROOT) as file:
+        await file.write(0, content)
+        return file.content.number
+
+
+async def read(volume: VolumeClient, number: int, size: int) -> bytes:
+    async with await volume.open(number, Open(Access.READ), ROOT) as file:
+        return bytes(await file.read(0, size))
+
+
+async def test_what_is_written_is_read_here_before_and_elsewhere_after_it_is_closed(
+    grid: FileGrid, volume: VolumeClient
+) -> None:
+    content = random.Random(1).randbytes(3_000_001)
+    async with await volume.open_name(volume.root, b"big", NEW, ROOT) as file:
+        for at in range(0, len(content), 300_000):
+            await file.write(at, content[at : at + 300_000])
+        assert await file.read(123_456, 1_000_000) == content[123_456:1_123_456]
+        assert (await volume.getattr(file.content.number)).size == len(content)
+        number = file.content.number
+    async with client(grid, volume.name) as other:
+        assert (await other.getattr(number)).size == len(content)
+        assert await read(other, number, len(content) + 10) == content
+
+
+async def test_reads_and_writes_at_random_are_those_of_a_file(volume: VolumeClient) -> None:
+    pick, model = random.Random(7), bytearray()
+    async with await volume.open_name(volume.root, b"random", NEW, ROOT) as file:
+        for _ in range(150):
+            at, size = pick.randrange(700_000), pick.randrange(1, 200_000)
+            match pick.randrange(8):
+                case 0:
+                    await file.truncate(at)
+                    model = model[:at] + bytes(max(at - len(model), 0))
+                case 1:
+                    await file.sync()
+                case 2 | 3 | 4:
+                    content = pick.randbytes(size)
+                    model += bytes(max(at - len(model), 0))
+                    model[at : at + size] = content
+                    await file.write(at, content)
+                case _:
+                    assert await file.read(at, size) == model[at : at + size]
+        number = file.content.number
+    assert await read(volume, number, 1 << 20) == model
+
+
+async def test_a_file_that_is_cut_and_grows_again_has_zeros_there(volume: VolumeClient) -> None:
+    number = await write(volume, b"cut", b"secret" * 100_000)
+    await volume.truncate(number, 10, None, ROOT)
+    await volume.truncate(number, 400_000, None, ROOT)
+    assert await read(volume, number, 1 << 20) == b"secretsecr" + bytes(399_990)
+
+
+async def test_what_does_not_exist_is_refused_as_linux_does(volume: VolumeClient) -> None:
+    with pytest.raises(OSError, match="No such file") as told:
+        await volume.lookup(volume.root, b"nothing", ROOT)
+    assert told.value.errno == errno.ENOENT
+
+
+async def test_no_acknowledged_write_is_lost_when_an_osd_is_killed(grid: FileGrid, volume: VolumeClient) -> None:
+    content = random.Random(2).randbytes(6_000_000)
+    async with await volume.open_name(volume.root, b"killed", NEW, ROOT) as file:
+        for turn, at in enumerate(range(0, len(content), 500_000)):
+            await file.write(at, content[at : at + 500_000])
+            if turn in (3, 8):
+                osd = grid.osds[turn % 3]
+                await asyncio.to_thread(osd.kill)
+                await asyncio.to_thread(osd.start)
+        await file.flush()
+        number = file.content.number
+    assert await read(volume, number, len(content)) == content
+
+
+async def test_names_and_sizes_outlive_a_killed_mrc(grid: FileGrid, volume: VolumeClient) -> None:
+    async with await volume.open_name(volume.root, b"outlives", NEW, ROOT) as file:
+        await file.write(0, b"before")
+        await file.flush()
+        await asyncio.to_thread(grid.core.kill)
+        making = [
+            asyncio.create_task(volume.create(volume.root, b"d%d" % n, 0o040755, 0, None, ROOT)) for n in range(5)
+        ]
+        await file.write(6, b" and after")
+        closing = asyncio.create_task(file.flush())
+        await asyncio.to_thread(grid.core.start)
+        made = await asyncio.gather(*making)
+        await closing
+        number = file.content.number
+    assert len({inode.id for inode in made}) == 5
+    assert await read(volume, number, 100) == b"before and after"
+    for n in range(5):
+        await volume.rmdir(volume.root, b"d%d" % n, ROOT)
+
+
+async def test_a_client_whose_session_is_gone_goes_on_with_another(volume: VolumeClient) -> None:
+    async with await volume.open_name(volume.root, b"session", NEW, ROOT) as file:
+        await file.write(0, b"one")
+        await file.flush()
+        await volume.mrc.end(volume.session.id)
+        await file.write(3, b"two")
+        await file.flush()
+        number = file.content.number
+    assert await read(volume, number, 100) == b"onetwo"
