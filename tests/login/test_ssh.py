@@ -63,6 +63,12 @@ def test_a_vo_user_is_a_user_of_the_machine(node: Machine, alice: Path) -> None:
     assert ".bashrc" in said[4:]
 
 
+def test_id_of_a_user_who_never_logged_in_shows_names_for_all_numbers(node: Machine) -> None:
+    said = node.run("id", "never.demo")
+    (uid,) = {*re.findall(r"=(\d+)", said.stdout)}
+    assert said.stdout.strip() == f"uid={uid}(never.demo) gid={uid}(never@demo) groups={uid}(never@demo)"
+
+
 def test_the_session_holds_the_certificate_in_the_kernel_and_cannot_change_it(node: Machine, alice: Path) -> None:
     script = "k=$(keyctl search @s user xos:alice.demo) && keyctl pipe $k | sha256sum; keyctl update $k forged"
     said = node.ssh(alice, "alice.demo", script, check=False)

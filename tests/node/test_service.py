@@ -35,6 +35,7 @@ from xos.node.errors import (
     UnknownVo,
     WrongName,
 )
+from xos.node.promised import MOST
 from xos.node.service import Peer, Service
 from xos.node.sessions import Sessions
 
@@ -81,6 +82,30 @@ async def test_a_login_goes_by_the_number_that_was_looked_up(service: Service, v
     )
     gid = found["gids"]
     assert (await service.answer({"op": "lookup", "gid": gid}, ANYBODY))["name"] == "users.demo"
+
+
+async def test_the_number_that_a_name_was_told_leads_back_to_it_until_somebody_has_it(
+    service: Service, accounts: Accounts
+) -> None:
+    async def name_of(kind: str, number: str) -> str:
+        return (await service.answer({"op": "lookup", kind: number}, ANYBODY))["name"]
+
+    with pytest.raises(UnknownAccount):
+        await name_of("uid", "1900000033")
+    uid = await held(service, "ghost.demo")
+    assert (await name_of("uid", uid), await name_of("gid", uid)) == ("ghost.demo", "ghost@demo")
+    assert accounts.all() == []
+    # Somebody else gets that number: theirs is the name from then on.
+    taken = await accounts.commit(identity("alice"), "a" * 64)
+    accounts._by_uid[int(uid)] = msgspec.structs.replace(taken, uid=int(uid))
+    assert await name_of("uid", uid) == "alice.demo"
+    assert await held(service, "ghost.demo") != uid
+
+
+async def test_few_names_are_remembered_however_many_are_asked_for(service: Service) -> None:
+    for n in range(2 * MOST):
+        await held(service, f"u{n}.demo")
+    assert len(service._promised._names) <= MOST
 
 
 async def test_a_number_that_is_not_the_accounts_is_refused_and_nothing_is_made(

@@ -23,6 +23,7 @@ from xos.node.api import Account, State
 from xos.node.config import NodeConfig
 from xos.node.errors import BadMessage, NoCertificate, NotAllowed, TryAgain, UnknownAccount, WrongName
 from xos.node.policy import NodePolicy, this_node
+from xos.node.promised import Promised
 from xos.node.scan import not_looked_at
 from xos.node.sessions import Sessions
 from xos.node.trust import Trusts, Verified, prove, renews
@@ -62,6 +63,7 @@ class Service:
         """
         self._reload, self._withdrawn = reload, withdrawn
         self._accounts, self._sessions = accounts, sessions
+        self._promised = Promised(accounts)
         self._helpers = helpers
         self._boot = _BOOT.read_text().strip()
         self.wanted_scan = asyncio.Event()
@@ -103,15 +105,22 @@ class Service:
     async def _lookup(self, ask: Fields) -> Fields:
         accounts = self._accounts
         if "group" in ask or "gid" in ask:
-            group = (
-                accounts.group_by_name(ask["group"]) if "group" in ask else accounts.group_by_gid(_number(ask, "gid"))
-            )
+            if "group" in ask:
+                group = accounts.group_by_name(ask["group"])
+            else:
+                gid = _number(ask, "gid")
+                group = accounts.group_by_gid(gid) or self._promised.group(gid)
             if group is None:
                 raise UnknownAccount(name=ask.get("group", ask.get("gid", ""))[:80])
             return {"kind": "group", "name": group.name, "id": str(group.gid)}
-        account = accounts.by_name(ask["name"]) if "name" in ask else accounts.by_uid(_number(ask, "uid"))
+        if "name" in ask:
+            account = accounts.by_name(ask["name"])
+        else:
+            uid = _number(ask, "uid")
+            account = accounts.by_uid(uid) or self._promised.by_uid(uid)
         if account is None:
             raise UnknownAccount(name=ask.get("name", ask.get("uid", ""))[:80])
+        self._promised.told(account)
         return {"kind": "user", **self._line(account)}
 
     def _line(self, account: Account) -> Fields:
