@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import concurrent.futures
 import hashlib
+import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -67,6 +69,16 @@ def test_id_of_a_user_who_never_logged_in_shows_names_for_all_numbers(node: Mach
     said = node.run("id", "never.demo")
     (uid,) = {*re.findall(r"=(\d+)", said.stdout)}
     assert said.stdout.strip() == f"uid={uid}(never.demo) gid={uid}(never@demo) groups={uid}(never@demo)"
+
+
+@pytest.mark.skipif(shutil.which("userdbctl") is None, reason="systemd-userdbd is not installed")
+def test_systemds_user_database_knows_vo_users_and_groups(node: Machine, alice: Path) -> None:
+    uid = int(node.ssh(alice, "alice.demo", "id -u").stdout)
+    for key in ("alice.demo", str(uid)):
+        said = json.loads(node.run("userdbctl", "--output=json", "user", key).stdout)
+        assert (said["userName"], said["uid"], said["gid"]) == ("alice.demo", uid, uid)
+        assert (said["homeDirectory"], said["shell"]) == ("/var/lib/xos/home/alice.demo", "/bin/bash")
+    assert '"groupName" : "users.demo"' in node.run("userdbctl", "--output=json", "group", "users.demo").stdout
 
 
 def test_the_session_holds_the_certificate_in_the_kernel_and_cannot_change_it(node: Machine, alice: Path) -> None:
