@@ -152,8 +152,9 @@ class Machine:
 
     def start_amsd(self) -> subprocess.Popen[bytes]:
         """The real account mapping service, answering when this returns."""
-        process = self.start(sys.executable, "-P", "-m", "xos.node.amsd", log="amsd.log")
         socket = self.path("/run/xos/amsd.sock")
+        socket.unlink(missing_ok=True)  # of the one before
+        process = self.start(sys.executable, "-P", "-m", "xos.node.amsd", log="amsd.log")
         _until(lambda: socket.exists() or process.poll() is not None, "xos-amsd")
         assert process.poll() is None, self.log("amsd.log")
         self._amsd = process
