@@ -94,6 +94,25 @@ static void make_room(int fd)
     (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
 }
 
+bool xos_amsd_tell(const char *path, const struct xos_message *request, int patience_ms)
+{
+    long long deadline = now_ms() + patience_ms;
+    bool told = false;
+    int fd, error;
+
+    if (request->failed) {
+        errno = EMSGSIZE;
+        return false;
+    }
+    if ((fd = open_socket()) < 0)
+        return false;
+    told = connect_to(fd, path, deadline) && send_all(fd, request, deadline);
+    error = errno;
+    close(fd);
+    errno = error;
+    return told;
+}
+
 char *xos_amsd_ask(const char *path, const struct xos_message *request, int patience_ms, size_t *size)
 {
     long long deadline = now_ms() + patience_ms;

@@ -284,18 +284,15 @@ int xos_session_close(struct xos_login *login)
 {
     struct xos_message request = {0};
     const void *session = NULL;
-    char *answer;
-    size_t size = 0;
 
     if (pam_get_data(login->pam, XOS_DATA_SESSION, &session) != PAM_SUCCESS || session == NULL)
         return PAM_SUCCESS;
     xos_message_add(&request, "op", "close");
     xos_message_add(&request, "session", session);
-    answer = xos_amsd_ask(login->options.socket, &request, CLOSE_PATIENCE_MS, &size);
-    xos_message_free(&request);
-    if (answer == NULL)
+    /* Nobody waits for an answer: there is nothing to be done about one. */
+    if (!xos_amsd_tell(login->options.socket, &request, CLOSE_PATIENCE_MS))
         pam_syslog(login->pam, LOG_WARNING, "%s: xos-amsd was not told of the session's end: %m", login->user);
-    xos_answer_free(answer, size);
+    xos_message_free(&request);
     if (login->options.keyring)
         (void)xos_keyring_drop(login->user);
     return PAM_SUCCESS;

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from support.machine import PORT, Machine, machine, possible
 from xos.common import ssh
 from xos.common.certificate import key_pem, make_key
 
-LOGINS, STACKS = 20, 40
+LOGINS, STACKS = 20, 60
 
 
 def built(resources: Resources) -> Path:
@@ -34,6 +35,8 @@ def built(resources: Resources) -> Path:
 def ours(resources: Resources) -> Iterator[tuple[Machine, Path]]:
     """The machine with everything of ours, and alice's key; she has logged in before."""
     with _machine(resources) as made:
+        config = made.path("/etc/xos/node.toml")
+        config.write_text('shell = "/bin/sh"\n' + config.read_text())  # as bob's
         made.start_amsd()
         made.configure_pam()
         made.start_sshd()
@@ -92,22 +95,29 @@ def _user_certificate(made: Machine) -> Path:
 
 
 def logins(made: Machine, key: Path, user: str, port: int, count: int) -> Measure:
-    """Milliseconds of one ``ssh HOST true`` of *count*, one after another."""
-    options = " ".join(made.ssh_options(key))
-    return _loop(made, f"ssh {options} -p {port} {user}@127.0.0.1 true", count)
+    """Milliseconds of one ``ssh HOST true``: the median of *count*, one after another."""
+    return _median(made, ["ssh", *made.ssh_options(key), "-p", str(port), f"{user}@127.0.0.1", "true"], count)
 
 
 def stacks(made: Machine, user: str, count: int) -> Measure:
-    """Milliseconds of one pamtester that opens a session and closes it."""
-    return _loop(made, f"pamtester runuser {user} acct_mgmt open_session close_session >/dev/null", count)
+    """Milliseconds of one pamtester that opens a session and closes it: the median of *count*."""
+    return _median(made, ["pamtester", "runuser", user, "acct_mgmt", "open_session", "close_session"], count)
 
 
-def _loop(made: Machine, command: str, count: int) -> Measure:
-    script = f"set -e; i=0; while [ $i -lt {count} ]; do i=$((i+1)); {command}; done"
+TIMER = """
+import statistics, subprocess, sys, time
+took = []
+for _ in range(int(sys.argv[1])):
+    began = time.perf_counter()
+    subprocess.run(sys.argv[2:], check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    took.append(time.perf_counter() - began)
+print(statistics.median(took) * 1000)
+"""
 
+
+def _median(made: Machine, argv: list[str], count: int) -> Measure:
     def once() -> Sample:
-        began = time.monotonic()
-        made.run("sh", "-c", script, seconds=600)
-        return Sample((time.monotonic() - began) / count * 1000)
+        done = made.run(sys.executable, "-c", TIMER, str(count), *argv, seconds=600)
+        return Sample(float(done.stdout.splitlines()[-1]))
 
     return once

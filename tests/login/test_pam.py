@@ -362,6 +362,22 @@ def test_valgrind_finds_no_leak_and_no_wrong_access(node: Machine) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_the_end_of_a_session_is_put_on_record_though_nobody_waits_for_it(node: Machine) -> None:
+    node.ssh(node.identity_files(node.credential("zoe"), "zoe"), "zoe.demo", "true")
+    uid = node.run("id", "-u", "zoe.demo").stdout.strip()
+
+    def told(event: str) -> int:
+        return sum(event in line and uid in line for line in node.log("amsd.log").splitlines())
+
+    opened, closed = told("session.opened"), told("session.closed")
+    assert ask_pam(node, "runuser", "zoe.demo", "open_session", "close_session").returncode == 0
+    assert told("session.opened") == opened + 1
+    deadline = time.monotonic() + 15
+    while told("session.closed") <= closed:
+        assert time.monotonic() < deadline, node.log("amsd.log")[-2000:]
+        time.sleep(0.02)
+
+
 # --- homes
 
 
