@@ -13,6 +13,18 @@ from pathlib import Path
 from xos.dixi.commands import find
 
 COMMANDS = ("xsub", "xps", "xwait", "xkill", "xout")
+FILES = (
+    "mount.xtreemfs",
+    "umount.xtreemfs",
+    "mkfs.xtreemfs",
+    "rmfs.xtreemfs",
+    "lsfs.xtreemfs",
+    "xtfsutil",
+    "xtfs_scrub",
+    "xtfs_cleanup",
+    "xtfs_chstatus",
+    "xtfs_mrcdbtool",
+)
 HERE = Path(__file__).parent
 SURROUNDINGS = """.SH ENVIRONMENT
 .TP
@@ -38,12 +50,15 @@ def page(name: str) -> str:
     made = find(name).parser()
     made.prog = name
     summary, _, _ = (made.description or "").partition(". ")
-    lines = [f'.TH {name.upper()} 1 "" XtreemOS "Job commands"', ".SH NAME"]
+    family, title, manual = (
+        (FILES, "Files", "docs/files.md") if name in FILES else (COMMANDS, "Job commands", "docs/jobs.md")
+    )
+    lines = [f'.TH {name.upper()} 1 "" XtreemOS "{title}"', ".SH NAME"]
     lines.append(f"{name} \\- {escape(summary[:1].lower() + summary[1:].rstrip('.'))}")
     lines += [".SH SYNOPSIS", ".nf", escape(synopsis(made)), ".fi", ".SH DESCRIPTION", escape(made.description or "")]
     lines += [".SH OPTIONS", *options(made), *epilog(made.epilog or ""), SURROUNDINGS.rstrip()]
-    others = ", ".join(rf"\fB{other}\fR(1)" for other in COMMANDS if other != name)
-    return "\n".join([*lines, ".SH SEE ALSO", f"{others}; the manual, docs/jobs.md", ""])
+    others = ", ".join(rf"\fB{other}\fR(1)" for other in family if other != name)
+    return "\n".join([*lines, ".SH SEE ALSO", f"{others}; the manual, {manual}", ""])
 
 
 def synopsis(made: argparse.ArgumentParser) -> str:

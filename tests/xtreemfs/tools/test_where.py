@@ -15,7 +15,7 @@ from xos.dixi.commands import Session
 from xos.xtreemfs.api import Policy, Striping, Update
 from xos.xtreemfs.tools import _show, _where, mkfs
 from xos.xtreemfs.tools._where import Target
-from xos.xtreemfs.tools.errors import BadOption, BadTarget
+from xos.xtreemfs.tools.errors import BadArgument, BadTarget
 
 LINE = "36 35 0:50 {root} {where} rw,nosuid shared:7 - {kind} {source} rw,user_id=0\n"
 
@@ -125,5 +125,5 @@ def test_a_number_of_replicas_is_enough_to_have_a_majority_write() -> None:
     ],
 )
 def test_layouts_that_make_no_sense_are_refused(words: tuple[str, ...]) -> None:
-    with pytest.raises(BadOption):
+    with pytest.raises(BadArgument):
         policy(*words)

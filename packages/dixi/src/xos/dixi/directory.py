@@ -27,7 +27,7 @@ LEASE_SECONDS = 15.0
 """A node that has not renewed its registration for so long is taken to be down."""
 
 
-OF_A_VOS_MACHINE = frozenset({"ExecutionManager", "RCAClient", "ResourceManager"})
+OF_A_VOS_MACHINE = frozenset({"ExecutionManager", "OSD", "RCAClient", "ResourceManager"})
 """What a machine of certain VOs may offer to others."""
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import ssl
 import time
 from collections.abc import AsyncIterator
@@ -31,6 +32,9 @@ from xos.vom.founding import found as found_core
 from xos.vom.rca_client import Settings, measure
 from xos.vom.word import JoinWord, of_token
 from xos.vom.xati import RCAAsync
+from xos.xtreemfs.api import Ask, Policy
+from xos.xtreemfs.errors import Refused
+from xos.xtreemfs.xati import MRCAsync
 
 CONNECT_SECONDS = 10.0
 CORE_DAYS = 90.0
@@ -127,6 +131,24 @@ async def create_word(
     async with direct(Address.parse(directory), endpoint) as bus:
         token = await RCAAsync(bus).create_token(node, minutes, addresses)
     return of_token(token, front_door=front_door, directory=directory)
+
+
+HOMES = "home"
+"""Name of the volume for the homes of VO users."""
+STICKY = 0o1777
+"""Everybody may make a directory in it, and nobody but its owner take that away: as in ``/tmp``."""
+VOLUME_SECONDS = 30.0
+
+
+async def make_homes(core: MachineFiles, directory: str) -> None:
+    """The volume `HOMES` at the MRC of the core, asked for with its certificate; one that is there stays as it is."""
+    endpoint = Endpoint(Trust.load(core.trust), core.credential())
+    async with direct(Address.parse(directory), endpoint) as bus:
+        try:
+            await MRCAsync(bus).make_volume(HOMES, STICKY, Policy(), 0, Ask(), deadline=VOLUME_SECONDS)
+        except Refused as refused:
+            if refused.data["errno"] != errno.EEXIST:
+                raise
 
 
 async def join(files: MachineFiles, word: JoinWord) -> None:

@@ -30,15 +30,17 @@ CORE_SERVICES = (
     "Audit",
     "JobManager",
     "JobDirectory",
+    "DIR",
+    "MRC",
 )
-NODE_SERVICES = ("RCAClient", "ResourceManager", "ExecutionManager", "UsageSpool")
+NODE_SERVICES = ("RCAClient", "ResourceManager", "ExecutionManager", "UsageSpool", "OSD")
 WEB_SERVICES = (
     "RCAClient",
     "VOLife",
 )
 FRONT_SERVICES = ("CDA", "RCA", "Registration")
 
-Setting = str | int | float | bool
+Setting = str | int | float | bool | list[str]
 Settings = Mapping[str, Setting]
 
 
@@ -123,6 +125,6 @@ def _listen(transport: str, address: str, port: int) -> list[str]:
     return ["", "[[listen]]", f'transport = "{transport}"', f"address = {quoted(at(address, port))}"]
 
 
-def quoted(value: Setting | list[str]) -> str:
+def quoted(value: Setting) -> str:
     """A TOML value: for strings, numbers, truth values and lists of strings, JSON is TOML (but for DEL)."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -134,6 +134,7 @@ class LocalGrid:
             self._start(missing)
             users.make_home(self.admin, core, files(core).credential())
             asyncio.run(self._await_registered(nodes))
+            asyncio.run(machine.make_homes(files(core), roles.at(core.address, roles.DIXI_PORT)))
 
     def _keep(self, wanted: GridPlan) -> None:
         write_atomically(self._kept, msgspec.json.format(msgspec.json.encode(wanted)), 0o644)

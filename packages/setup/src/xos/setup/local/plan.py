@@ -159,7 +159,7 @@ def settings_of(node: NodePlan, plan: GridPlan, work: Path | None) -> dict[str, 
     if node.role == "web":
         return {"VOLife": {"address": at(node.address, WEB_PORT)}}
     if node.role == "core":
-        return {}
+        return {"MRC": {"superusers": [node.name]}}
     first = FIRST_UID + node.index * UIDS_OF_NODE
     execution: dict[str, Setting] = {"first_uid": first, "last_uid": first + UIDS_OF_NODE - 1}
     execution["nice"] = NODE_NICE

@@ -169,6 +169,8 @@ def _daemon(
             # Units run under the accounts that VO users log in to.
             **({"ExecutionManager": {"accounts": "mapped"}} if role == "resource" else {}),
             **({"VOLife": {"address": at(address, WEB_PORT)}} if role == "web" else {}),
+            # Root of the core has the files of all volumes at hand anyway.
+            **({"MRC": {"superusers": [node]}} if role == "core" else {}),
             **({"ResourceManager": {"slots": slots}} if slots is not None else {}),
         },
     )
@@ -201,6 +203,7 @@ def _core(answers: Answers, site: Site, say: Say, start: Start) -> Node:
     _administrators_home(site, files)
     say("starting the services of the core")
     start(site, "core")
+    asyncio.run(machine.make_homes(files, directory))
     if page:
         _web(site, name, address, say)
         start(site, "web")

@@ -34,7 +34,7 @@ class OsdSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """``[services.OSD.settings]``."""
 
     mrcs: tuple[str, ...] = ()
-    """Names (or patterns) of the machines whose MRC is believed; with none, no capability is."""
+    """Names (or patterns) of machines whose MRC is believed, besides those with the role ``core``."""
     attributes: dict[str, str] = {}
     """What placement policies may ask: ``site``, ``datacentre``, …"""
 

@@ -25,7 +25,7 @@ from xos.common.migrations import prepare
 from xos.dixi.commands import Session
 from xos.xtreemfs.mrc.schema import METADATA, MIGRATIONS
 from xos.xtreemfs.tools import _show
-from xos.xtreemfs.tools.errors import BadDump, BadOption, NotEmpty
+from xos.xtreemfs.tools.errors import BadArgument, BadDump, NotEmpty
 
 HEAD = {"xtreemfs": "mrc", "version": 1}
 BATCH = 1000
@@ -39,7 +39,7 @@ async def run(args: argparse.Namespace, session: Session) -> int:
     database: str | Path = args.database if "://" in args.database else session.path(args.database)
     if args.action == "dump":
         if isinstance(database, Path) and not database.exists():
-            raise BadOption(option="DATABASE", detail=f"{database} is not there")
+            raise BadArgument(option="DATABASE", detail=f"{database} is not there")
         descriptor = session.open_new(file, 0o600)
         with os.fdopen(descriptor, "wb") as out:
             rows = await asyncio.to_thread(dump, Place.of(database), out)

@@ -10,10 +10,10 @@ import stat
 from typing import Any
 
 from xos.dixi.commands import Session
-from xos.xtreemfs.api import Ask, Inode, Layout, Policy, Volume
+from xos.xtreemfs.api import Ask, Inode, Layout, Policy, Quota, Volume
 from xos.xtreemfs.errors import Refused
 from xos.xtreemfs.tools import _show, _where
-from xos.xtreemfs.tools.errors import BadOption
+from xos.xtreemfs.tools.errors import BadArgument
 from xos.xtreemfs.xati import MRCAsync
 
 SECONDS = 30.0
@@ -49,13 +49,14 @@ async def run(args: argparse.Namespace, session: Session) -> int:
 
 def _changes(args: argparse.Namespace) -> bool:
     others = (args.quota, args.set_acl, args.set_default_acl)
-    return _show.says_policy(args) or bool(args.without) or any(one is not None for one in others)
+    lists = args.without or args.user_quota or args.group_quota
+    return _show.says_policy(args) or bool(lists) or any(one is not None for one in others)
 
 
 async def _change(args: argparse.Namespace, mrc: MRCAsync, place: _where.Target, inode: Inode, volume: Volume) -> None:
     at_root = inode.id == volume.root
-    if args.quota is not None and not at_root:
-        raise BadOption(option="--quota", detail="a volume has a quota: name its root")
+    if (args.quota is not None or args.user_quota or args.group_quota) and not at_root:
+        raise BadArgument(option="--quota", detail="a volume has a quota: name its root")
     if at_root and (_show.says_policy(args) or args.quota is not None):
         quota = volume.quota if args.quota is None else args.quota
         await mrc.change_volume(place.volume, _show.policy(args, volume.policy), quota, Ask(), deadline=SECONDS)
@@ -64,17 +65,20 @@ async def _change(args: argparse.Namespace, mrc: MRCAsync, place: _where.Target,
     elif stat.S_ISREG(inode.mode) and (_show.says_policy(args) or args.without):
         await _change_file(args, mrc, inode)
     elif _show.says_policy(args) or args.without:
-        raise BadOption(option=args.target, detail="neither a file nor a directory")
-    for text, name in ((args.set_acl, ACCESS_ACL), (args.set_default_acl, DEFAULT_ACL)):
+        raise BadArgument(option=args.target, detail="neither a file nor a directory")
+    for kind, limits in (("user", args.user_quota), ("group", args.group_quota)):
+        for name, limit in limits:
+            await mrc.set_quota(place.volume, Quota(kind, name, limit), Ask(), deadline=SECONDS)
+    for text, attribute in ((args.set_acl, ACCESS_ACL), (args.set_default_acl, DEFAULT_ACL)):
         if text is not None:
-            await mrc.setxattr(inode.id, name, text.encode(), 0, Ask(), deadline=SECONDS)
+            await mrc.setxattr(inode.id, attribute, text.encode(), 0, Ask(), deadline=SECONDS)
 
 
 async def _change_file(args: argparse.Namespace, mrc: MRCAsync, inode: Inode) -> None:
     if args.size is not None or args.width is not None:
-        raise BadOption(option="--size, --width", detail="what is written stays striped as it is; copy the file")
+        raise BadArgument(option="--size, --width", detail="what is written stays striped as it is; copy the file")
     if args.osd_selection is not None or args.replica_selection is not None:
-        raise BadOption(option="--osd-selection", detail="of directories and volumes; a file is placed already")
+        raise BadArgument(option="--osd-selection", detail="of directories and volumes; a file is placed already")
     layout = await mrc.layout(inode.id, deadline=SECONDS)
     there = max(len(layout.replicas), 1)
     policy = _show.policy(args, Policy(layout.striping, layout.update, there))
@@ -88,14 +92,21 @@ async def _print(
 ) -> None:
     layout = await mrc.layout(inode.id, deadline=SECONDS) if stat.S_ISREG(inode.mode) else None
     acls = await _acls(mrc, inode) if args.acl else {}
+    quotas = await mrc.quotas(place.volume, deadline=SECONDS) if inode.id == volume.root else []
     if session.json:
         value: dict[str, Any] = {"volume": place.volume, "path": place.path, "inode": _show.named(inode)}
         value |= {"layout": _show.named(layout)} if layout is not None else {}
         value |= {"acl": acls} if args.acl else {}
-        value |= {"of_volume": _show.named(volume)} if inode.id == volume.root else {}
+        if inode.id == volume.root:
+            value |= {"of_volume": _show.named(volume), "quotas": [_show.named(quota) for quota in quotas]}
         _show.as_json(session, value)
         return
-    _show.fields(session, [*_common(place, inode), *_particular(inode, volume, layout), *acls.items()])
+    limits = [(f"{one.kind} quota", _limit(one)) for one in quotas if one.limit]
+    _show.fields(session, [*_common(place, inode), *_particular(inode, volume, layout), *limits, *acls.items()])
+
+
+def _limit(quota: Quota) -> str:
+    return f"{quota.name or 'each other'} may hold {_show.human(quota.limit)}, holds {_show.human(quota.used)}"
 
 
 def _common(place: _where.Target, inode: Inode) -> list[tuple[str, str]]:
@@ -139,7 +150,7 @@ async def _acls(mrc: MRCAsync, inode: Inode) -> dict[str, str]:
 
 async def _find(args: argparse.Namespace, session: Session, mrc: MRCAsync, place: _where.Target) -> int:
     if _changes(args):
-        raise BadOption(option="--find", detail="finds and changes nothing: leave the other options out")
+        raise BadArgument(option="--find", detail="finds and changes nothing: leave the other options out")
     name, _, value = args.xattr.partition("=")
     words = (args.owner, args.name, args.least, args.most, name.encode(), value.encode(), args.limit)
     found = await mrc.find(place.volume, *words, deadline=_where.SECONDS)

@@ -12,7 +12,7 @@ import msgspec
 
 from xos.dixi.commands import Painted, Session, clean, table
 from xos.xtreemfs.api import Layout, Policy, Replica, Striping, Update
-from xos.xtreemfs.tools.errors import BadOption
+from xos.xtreemfs.tools.errors import BadArgument
 
 _SIZE = re.compile(r"(\d{1,15})(?:([KMGTP])(?:i?B)?)?", re.IGNORECASE)
 _UNITS = "KMGTP"
@@ -24,6 +24,14 @@ def size(text: str) -> int:
     if match is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no size: 4096, 128K, 10G")
     return int(match[1]) << 10 * (_UNITS.index(match[2].upper()) + 1 if match[2] else 0)
+
+
+def limit(text: str) -> tuple[str, int]:
+    """``alice@demo=10G``. Raises `argparse.ArgumentTypeError`."""
+    name, equals, count = text.rpartition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is no limit: alice@demo=10G")
+    return name, size(count)
 
 
 def mode(text: str) -> int:
@@ -124,14 +132,14 @@ def add_policy(made: argparse.ArgumentParser) -> None:
 
 
 def policy(args: argparse.Namespace, before: Policy) -> Policy:
-    """What the options make of *before*. Raises `BadOption`."""
+    """What the options make of *before*. Raises `BadArgument`."""
     try:
         striping = Striping(
             before.striping.size if args.size is None else args.size,
             before.striping.width if args.width is None else args.width,
         )
     except ValueError as error:
-        raise BadOption(option="--size, --width", detail=str(error)) from error
+        raise BadArgument(option="--size, --width", detail=str(error)) from error
     replicas = before.replicas if args.replicas is None else args.replicas
     update = before.update if args.update is None else Update(args.update)
     if args.update is None and args.replicas is not None:
@@ -140,9 +148,9 @@ def policy(args: argparse.Namespace, before: Policy) -> Policy:
     if update is Update.NONE:
         replicas = replicas if args.replicas is not None else 1
     if not 1 <= replicas <= 32:
-        raise BadOption(option="--replicas", detail=f"{replicas} is not between 1 and 32")
+        raise BadArgument(option="--replicas", detail=f"{replicas} is not between 1 and 32")
     if update is Update.NONE and replicas > 1:
-        raise BadOption(option="--update", detail=f"{replicas} replicas are kept the same by wqrq, wara or ronly")
+        raise BadArgument(option="--update", detail=f"{replicas} replicas are kept the same by wqrq, wara or ronly")
     return msgspec.structs.replace(
         before,
         striping=striping,

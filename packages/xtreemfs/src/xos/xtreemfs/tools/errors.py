@@ -31,10 +31,10 @@ class BadTarget(XtreemFsError):
     exit_status = 2
 
 
-class BadOption(XtreemFsError):
+class BadArgument(XtreemFsError):
     """Raised when an option's value, or options together, make no sense."""
 
-    code = "xtreemfs.bad-option"
+    code = "xtreemfs.bad-argument"
     template = "{option}: {detail}"
     exit_status = 2
 

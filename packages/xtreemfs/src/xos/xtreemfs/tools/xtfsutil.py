@@ -22,6 +22,10 @@ def parser() -> argparse.ArgumentParser:
     _show.add_policy(made)
     made.add_argument("--without", metavar="OSD", action="append", default=[], help="no copy on this OSD (file)")
     made.add_argument("-q", "--quota", metavar="BYTES", type=_show.size, help="most that the volume may hold; 0: all")
+    text = "most that a user may hold in the volume"
+    made.add_argument("--user-quota", metavar="NAME=BYTES", type=_show.limit, action="append", default=[], help=text)
+    text = "most that a group may hold in it"
+    made.add_argument("--group-quota", metavar="NAME=BYTES", type=_show.limit, action="append", default=[], help=text)
     made.add_argument("--acl", action="store_true", help="show the access control lists, by global identities")
     made.add_argument(
         "--set-acl", metavar="LIST", help="as user::rwx,user:alice@demo:r-x,group::r-x,mask::r-x,other::---"

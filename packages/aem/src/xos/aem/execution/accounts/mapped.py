@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import os
 import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from xos.node.errors import NotReachable
 _LOWEST = 1000
 """Below are the system's own accounts, root among them."""
 _SKELETON = Path("/etc/skel")
+_VOLUME, _VOLUME_SECONDS = Path("/usr/libexec/xos/home-volume"), 15.0
 
 
 class MappedAccounts(Accounts, name="mapped"):
@@ -52,7 +54,8 @@ class MappedAccounts(Accounts, name="mapped"):
         account = Account(int(told["uid"]), int(told["gid"]), groups, told["name"], told["home"])
         if min(account.uid, account.gid, *groups) < _LOWEST:
             raise StorageBroken(path=str(self._socket), detail=f"{checked.owner} would be {account.uid}")
-        make_home(Path(account.home), account.uid, account.gid)
+        if not on_volume(account):
+            make_home(Path(account.home), account.uid, account.gid)
         return account
 
     def vos(self) -> frozenset[str]:
@@ -62,6 +65,25 @@ class MappedAccounts(Accounts, name="mapped"):
     def withdraw(self, vo: str) -> None:
         """See `Accounts.withdraw`. Raises what asking xos-amsd does."""
         ask({"op": "withdraw", "vo": vo}, path=self._socket)
+
+
+def on_volume(account: Account, helper: Path = _VOLUME) -> bool:
+    """Whether the home is on a volume, as the node's helper says, which makes it if need be (docs/login.md).
+
+    Raises `StorageBusy` when it should be there and is not: the order may come again.
+    """
+    if not helper.exists():
+        return False
+    words = [str(helper), account.name, str(account.uid), str(account.gid), account.home]
+    try:
+        status = subprocess.run(
+            words, env={}, stdin=subprocess.DEVNULL, capture_output=True, timeout=_VOLUME_SECONDS, check=False
+        ).returncode
+    except subprocess.TimeoutExpired:
+        status = 2
+    if status not in (0, 1):
+        raise StorageBusy(path=account.home, detail="the volume of homes is not mounted")
+    return status == 0
 
 
 def make_home(home: Path, uid: int, gid: int) -> None:
