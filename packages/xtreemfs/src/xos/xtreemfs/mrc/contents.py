@@ -14,6 +14,7 @@ from xos.xtreemfs.api import NOW, Access, Change, Extent, Layout, Policy
 from xos.xtreemfs.mrc import namespace, rows, usage, volumes
 from xos.xtreemfs.mrc.rows import Whole
 from xos.xtreemfs.mrc.schema import CHORES, ENTRIES, HANDLES, INODES
+from xos.xtreemfs.mrc.statements import Statement
 from xos.xtreemfs.mrc.values import Inode, Refusal, Result, Who
 from xos.xtreemfs.mrc.volumes import Volume
 from xos.xtreemfs.striping import Striping
@@ -26,15 +27,16 @@ _encode = msgspec.msgpack.encode
 decode_layout = msgspec.msgpack.Decoder(Layout).decode
 _policy = msgspec.msgpack.Decoder(Policy)
 _I, _H = INODES.c, HANDLES.c
-_LAYOUT = INODES.update().where(_I.id == sa.bindparam("i")).values(layout=sa.bindparam("l"))
-_GROWN = (
+_LAYOUT = Statement(INODES.update().where(_I.id == sa.bindparam("i")).values(layout=sa.bindparam("l")))
+_GROWN = Statement(
     INODES.update()
     .where(_I.id == sa.bindparam("i"))
     .values(size=sa.bindparam("s"), mtime=sa.bindparam("m"), ctime=sa.bindparam("c"))
 )
-_IS_OPEN = sa.select(_H.id).where(_H.inode == sa.bindparam("i")).limit(1)
+_IS_OPEN = Statement(sa.select(_H.id).where(_H.inode == sa.bindparam("i")).limit(1))
+_CHORE = Statement(CHORES.insert(), "node", "file_id", "revision")
 _AWAITING = sa.select(CHORES.c.node).where(CHORES.c.file_id == sa.bindparam("f"))
-_ABOVE = (
+_ABOVE = Statement(
     sa.select(_I.policy)
     .join_from(ENTRIES, INODES, ENTRIES.c.parent == _I.id)
     .where(ENTRIES.c.inode == sa.bindparam("i"))
@@ -73,7 +75,8 @@ def policy_in(connection: sa.Connection, directory: int) -> Policy:
 
 def policy_of(connection: sa.Connection, whole: Whole) -> Policy:
     """How a file is laid out: as a directory that it is in says, else as its volume."""
-    own = connection.execute(_ABOVE, {"i": whole.inode.id}).scalar()
+    row = _ABOVE.run(connection, {"i": whole.inode.id}).fetchone()
+    own = None if row is None else row[0]
     return _policy.decode(own if own is not None else volumes.volume(connection, whole.volume).policy)
 
 
@@ -90,7 +93,7 @@ def placed(connection: sa.Connection, whole: Whole, place: Place) -> Result[Layo
 
 def set_layout(connection: sa.Connection, number: int, layout: Layout) -> None:
     """Keep where a file is."""
-    connection.execute(_LAYOUT, {"i": number, "l": _encode(layout)})
+    _LAYOUT.run(connection, {"i": number, "l": _encode(layout)})
 
 
 def truncate(connection: sa.Connection, who: Who, whole: Whole, size: int, now: int) -> Result[Inode]:
@@ -102,14 +105,14 @@ def extend(connection: sa.Connection, volume: int, inode: Inode, extent: Extent,
     """A writer says how long the file is; what was written before it was cut counts no more."""
     size = max(inode.size, extent.size) if extent.epoch == inode.epoch else inode.size
     when = now if mtime == NOW else mtime
-    connection.execute(_GROWN, {"i": inode.id, "s": size, "m": when, "c": now})
+    _GROWN.run(connection, {"i": inode.id, "s": size, "m": when, "c": now})
     usage.charge(connection, volume, inode.owner, inode.group, size - inode.size)
 
 
 def reap(connection: sa.Connection, number: int) -> bool:
     """Forget an inode that has no name and is not open, and have its bytes deleted; whether it is gone."""
     whole = rows.whole(connection, number)
-    if whole is None or whole.inode.nlink or connection.execute(_IS_OPEN, {"i": number}).first() is not None:
+    if whole is None or whole.inode.nlink or _IS_OPEN.run(connection, {"i": number}).fetchone() is not None:
         return False
     if whole.layout is not None:
         delete_at(connection, layout_of(whole), file_id(volumes.volume(connection, whole.volume), number))
@@ -124,10 +127,8 @@ def delete_at(connection: sa.Connection, layout: Layout, file: str, *, keep: fro
 
 def tell(connection: sa.Connection, nodes: set[str], file: str, revision: int | None) -> None:
     """OSDs are to delete a file, or to refuse what is older than a revision: until each has heard it."""
-    if nodes:
-        connection.execute(
-            CHORES.insert(), [{"node": node, "file_id": file, "revision": revision} for node in sorted(nodes)]
-        )
+    for node in sorted(nodes):
+        _CHORE.run(connection, {"node": node, "file_id": file, "revision": revision})
 
 
 def _osds(layout: Layout) -> set[str]:

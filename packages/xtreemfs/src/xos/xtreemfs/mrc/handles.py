@@ -15,12 +15,13 @@ from xos.xtreemfs.mrc.access import EXECUTE, READ, WRITE, may
 from xos.xtreemfs.mrc.contents import Grant, Place
 from xos.xtreemfs.mrc.rows import Whole
 from xos.xtreemfs.mrc.schema import HANDLES
+from xos.xtreemfs.mrc.statements import Statement
 from xos.xtreemfs.mrc.values import Inode, Refusal, Result, Who
 
 _H = HANDLES.c
-_NEW = HANDLES.insert().returning(_H.id)
-_ONE = sa.select(_H.inode, _H.access).where(_H.id == sa.bindparam("h"), _H.session == sa.bindparam("s"))
-_CLOSE = HANDLES.delete().where(_H.id == sa.bindparam("h"), _H.session == sa.bindparam("s"))
+_NEW = Statement(HANDLES.insert().returning(_H.id), "session", "inode", "access")
+_ONE = Statement(sa.select(_H.inode, _H.access).where(_H.id == sa.bindparam("h"), _H.session == sa.bindparam("s")))
+_CLOSE = Statement(HANDLES.delete().where(_H.id == sa.bindparam("h"), _H.session == sa.bindparam("s")))
 _WRITING = sa.select(_H.id).where(_H.inode == sa.bindparam("i"), _H.access >= int(Access.WRITE)).limit(1)
 _OF = sa.select(_H.id, _H.inode, _H.access).where(_H.session == sa.bindparam("s"))
 
@@ -114,12 +115,12 @@ def _add(connection: sa.Connection, session: str, inode: int, access: Access) ->
     if not session:
         return 0
     values = {"session": session, "inode": inode, "access": int(access)}
-    return int(connection.execute(_NEW, values).scalar_one())
+    return int(_NEW.run(connection, values).fetchone()[0])
 
 
 def find(connection: sa.Connection, session: str, handle: int) -> tuple[int, Access] | None:
     """Inode and access of an open file of a session."""
-    row = connection.execute(_ONE, {"h": handle, "s": session}).one_or_none()
+    row = _ONE.run(connection, {"h": handle, "s": session}).fetchone()
     return None if row is None else (row[0], Access(row[1]))
 
 
@@ -200,7 +201,7 @@ def close(
         return None
     if extent is not None and found[1] & Access.WRITE and extent.size >= 0:
         update(connection, session, handle, extent, mtime, now)
-    connection.execute(_CLOSE, {"h": handle, "s": session})
+    _CLOSE.run(connection, {"h": handle, "s": session})
     contents.reap(connection, found[0])
     return found[0]
 

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from xos.xtreemfs.mrc.schema import ENTRIES, INODES, XATTRS
+from xos.xtreemfs.mrc.statements import Statement
 from xos.xtreemfs.mrc.values import Inode
 
 _I, _E = INODES.c, ENTRIES.c
@@ -28,39 +30,69 @@ _COLUMNS = (
     _I.acl,
     _I.default_acl,
 )
-_INODE = sa.select(*_COLUMNS).where(_I.id == sa.bindparam("id"))
-_WHOLE = sa.select(_I.volume_id, _I.revision, _I.policy, _I.layout, *_COLUMNS).where(_I.id == sa.bindparam("id"))
-_CHILD = (
+_INODE = Statement(sa.select(*_COLUMNS).where(_I.id == sa.bindparam("id")))
+_WHOLE = Statement(
+    sa.select(_I.volume_id, _I.revision, _I.policy, _I.layout, *_COLUMNS).where(_I.id == sa.bindparam("id"))
+)
+_CHILD = Statement(
     sa.select(*_COLUMNS)
     .join_from(ENTRIES, INODES, _E.inode == _I.id)
     .where(_E.parent == sa.bindparam("parent"), _E.name == sa.bindparam("name"))
 )
-_LISTED = (
+_LISTED = Statement(
     sa.select(_E.cookie, _E.name, *_COLUMNS)
     .join_from(ENTRIES, INODES, _E.inode == _I.id)
     .where(_E.parent == sa.bindparam("parent"), _E.cookie > sa.bindparam("after"))
     .order_by(_E.cookie)
     .limit(sa.bindparam("most"))
 )
-_ANY = sa.select(_E.cookie).where(_E.parent == sa.bindparam("parent")).limit(1)
-_HOME = sa.select(_I.volume_id, _I.policy).where(_I.id == sa.bindparam("id"))
-_VOLUME_OF = sa.select(_I.volume_id).where(_I.id == sa.bindparam("id"))
-_INSERT = INODES.insert().returning(_I.id)
-_ENTER = ENTRIES.insert()
-_LEAVE = ENTRIES.delete().where(_E.parent == sa.bindparam("p"), _E.name == sa.bindparam("n"))
-_POINT = (
+_ANY = Statement(sa.select(_E.cookie).where(_E.parent == sa.bindparam("parent")).limit(1))
+_HOME = Statement(sa.select(_I.volume_id, _I.policy).where(_I.id == sa.bindparam("id")))
+_VOLUME_OF = Statement(sa.select(_I.volume_id).where(_I.id == sa.bindparam("id")))
+_GIVEN = (
+    "volume_id",
+    "mode",
+    "nlink",
+    "owner",
+    "owner_group",
+    "size",
+    "atime",
+    "mtime",
+    "ctime",
+    "rdev",
+    "parent",
+    "target",
+    "acl",
+    "default_acl",
+    "policy",
+    "layout",
+)
+_INSERT = Statement(INODES.insert().returning(_I.id), *_GIVEN)
+_ENTER = Statement(ENTRIES.insert(), "parent", "name", "inode")
+_LEAVE = Statement(ENTRIES.delete().where(_E.parent == sa.bindparam("p"), _E.name == sa.bindparam("n")))
+_POINT = Statement(
     ENTRIES.update().where(_E.parent == sa.bindparam("p"), _E.name == sa.bindparam("n")).values(inode=sa.bindparam("i"))
 )
-_LINKS = (
+_LINKS = Statement(
     INODES.update()
     .where(_I.id == sa.bindparam("i"))
     .values(nlink=_I.nlink + sa.bindparam("by"), ctime=sa.bindparam("now"))
 )
-_TOUCH = (
+_TOUCH = Statement(
     INODES.update()
     .where(_I.id == sa.bindparam("i"))
     .values(nlink=_I.nlink + sa.bindparam("by"), mtime=sa.bindparam("now"), ctime=sa.bindparam("now"))
 )
+
+
+_FORGET_XATTRS = Statement(XATTRS.delete().where(XATTRS.c.inode == sa.bindparam("i")))
+_FORGET = Statement(INODES.delete().where(_I.id == sa.bindparam("i")))
+
+
+@functools.cache
+def _set(columns: tuple[str, ...]) -> Statement:
+    values: dict[str, Any] = {column: sa.bindparam(column) for column in columns}
+    return Statement(INODES.update().where(_I.id == sa.bindparam("i")).values(values))
 
 
 class Whole(NamedTuple):
@@ -75,37 +107,37 @@ class Whole(NamedTuple):
 
 def whole(connection: sa.Connection, number: int) -> Whole | None:
     """The inode of that number with all that there is."""
-    row = connection.execute(_WHOLE, {"id": number}).one_or_none()
+    row = _WHOLE.run(connection, {"id": number}).fetchone()
     return None if row is None else Whole(Inode(*row[4:]), row[0], row[1], row[2], row[3])
 
 
 def home(connection: sa.Connection, directory: int) -> tuple[int, bytes | None]:
     """Volume and policy of a directory that is there."""
-    volume, policy = connection.execute(_HOME, {"id": directory}).one()
+    volume, policy = _HOME.run(connection, {"id": directory}).fetchone()
     return volume, policy
 
 
 def inode(connection: sa.Connection, number: int) -> Inode | None:
     """The inode of that number; nameless ones too."""
-    row = connection.execute(_INODE, {"id": number}).one_or_none()
+    row = _INODE.run(connection, {"id": number}).fetchone()
     return None if row is None else Inode(*row)
 
 
 def child(connection: sa.Connection, parent: int, name: bytes) -> Inode | None:
     """What *name* is in *parent*."""
-    row = connection.execute(_CHILD, {"parent": parent, "name": name}).one_or_none()
+    row = _CHILD.run(connection, {"parent": parent, "name": name}).fetchone()
     return None if row is None else Inode(*row)
 
 
 def children(connection: sa.Connection, parent: int, after: int, most: int) -> list[tuple[int, bytes, Inode]]:
     """At most *most* entries behind the cookie *after*, in their order."""
-    rows = connection.execute(_LISTED, {"parent": parent, "after": after, "most": most})
-    return [(row[0], bytes(row[1]), Inode(*row[2:])) for row in rows]
+    rows = _LISTED.run(connection, {"parent": parent, "after": after, "most": most}).fetchall()
+    return [(row[0], row[1], Inode(*row[2:])) for row in rows]
 
 
 def is_empty(connection: sa.Connection, directory: int) -> bool:
     """Whether *directory* holds no name."""
-    return connection.execute(_ANY, {"parent": directory}).first() is None
+    return _ANY.run(connection, {"parent": directory}).fetchone() is None
 
 
 def add_inode(
@@ -130,46 +162,46 @@ def add_inode(
         "policy": policy,
         "layout": layout,
     }
-    number = connection.execute(_INSERT, values).scalar_one()
+    number = _INSERT.run(connection, values).fetchone()[0]
     return Inode(number, *(getattr(new, field) for field in Inode.__struct_fields__[1:]))
 
 
 def volume_of(connection: sa.Connection, number: int) -> int:
     """The volume of an inode that is there."""
-    return int(connection.execute(_VOLUME_OF, {"id": number}).scalar_one())
+    return int(_VOLUME_OF.run(connection, {"id": number}).fetchone()[0])
 
 
 def update_inode(connection: sa.Connection, number: int, **values: Any) -> None:
     """Set columns."""
-    connection.execute(INODES.update().where(_I.id == number).values(**values))
+    _set(tuple(values)).run(connection, {"i": number, **values})
 
 
 def remove_inode(connection: sa.Connection, number: int) -> None:
     """Forget an inode that has no name, and its extended attributes."""
-    connection.execute(XATTRS.delete().where(XATTRS.c.inode == number))
-    connection.execute(INODES.delete().where(_I.id == number))
+    _FORGET_XATTRS.run(connection, {"i": number})
+    _FORGET.run(connection, {"i": number})
 
 
 def add_links(connection: sa.Connection, number: int, by: int, now: int) -> None:
     """Count names of an inode."""
-    connection.execute(_LINKS, {"i": number, "by": by, "now": now})
+    _LINKS.run(connection, {"i": number, "by": by, "now": now})
 
 
 def touch_directory(connection: sa.Connection, number: int, now: int, *, links: int = 0) -> None:
     """A name came or went in a directory; *links*: so many directories more."""
-    connection.execute(_TOUCH, {"i": number, "by": links, "now": now})
+    _TOUCH.run(connection, {"i": number, "by": links, "now": now})
 
 
 def enter(connection: sa.Connection, parent: int, name: bytes, number: int) -> None:
     """Give an inode a name."""
-    connection.execute(_ENTER, {"parent": parent, "name": name, "inode": number})
+    _ENTER.run(connection, {"parent": parent, "name": name, "inode": number})
 
 
 def leave(connection: sa.Connection, parent: int, name: bytes) -> None:
     """Take a name away."""
-    connection.execute(_LEAVE, {"p": parent, "n": name})
+    _LEAVE.run(connection, {"p": parent, "n": name})
 
 
 def point(connection: sa.Connection, parent: int, name: bytes, number: int) -> None:
     """Let a name that is there lead to another inode."""
-    connection.execute(_POINT, {"p": parent, "n": name, "i": number})
+    _POINT.run(connection, {"p": parent, "n": name, "i": number})

@@ -11,15 +11,16 @@ import sqlalchemy as sa
 
 from xos.xtreemfs.mrc import handles, locks
 from xos.xtreemfs.mrc.schema import ANSWERS, HANDLES, SESSIONS
+from xos.xtreemfs.mrc.statements import Statement
 from xos.xtreemfs.mrc.values import Refusal, Result
 
 KEPT = 4096
 """Answers of a session: a client must not have more calls under way."""
 _PRUNE = 256
 _A, _S = ANSWERS.c, SESSIONS.c
-_ANSWER = sa.select(_A.answer).where(_A.session == sa.bindparam("s"), _A.number == sa.bindparam("n"))
-_FORGET = ANSWERS.delete().where(_A.session == sa.bindparam("s"), _A.number <= sa.bindparam("n"))
-_REMEMBER = ANSWERS.insert()
+_ANSWER = Statement(sa.select(_A.answer).where(_A.session == sa.bindparam("s"), _A.number == sa.bindparam("n")))
+_FORGET = Statement(ANSWERS.delete().where(_A.session == sa.bindparam("s"), _A.number <= sa.bindparam("n")))
+_REMEMBER = Statement(ANSWERS.insert(), "session", "number", "answer")
 _T = TypeVar("_T")
 
 
@@ -39,15 +40,15 @@ def once(
 
     A refusal changed nothing, so it is not kept: who asks again asks anew.
     """
-    known = connection.execute(_ANSWER, {"s": session, "n": number}).scalar_one_or_none()
+    known = _ANSWER.run(connection, {"s": session, "n": number}).fetchone()
     if known is not None:
-        answer: _T = msgspec.msgpack.decode(known, type=kind)
+        answer: _T = msgspec.msgpack.decode(known[0], type=kind)
         return answer
     result = do()
     if not isinstance(result, Refusal):
-        connection.execute(_REMEMBER, {"session": session, "number": number, "answer": msgspec.msgpack.encode(result)})
+        _REMEMBER.run(connection, {"session": session, "number": number, "answer": msgspec.msgpack.encode(result)})
         if number % _PRUNE == 0:
-            connection.execute(_FORGET, {"s": session, "n": number - KEPT})
+            _FORGET.run(connection, {"s": session, "n": number - KEPT})
     return result
 
 

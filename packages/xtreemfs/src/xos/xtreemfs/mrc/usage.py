@@ -6,17 +6,19 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from xos.xtreemfs.mrc.schema import QUOTAS, USAGE
+from xos.xtreemfs.mrc.statements import Statement
 
 _U, _Q = USAGE.c, QUOTAS.c
-_MORE = (
+_MORE = Statement(
     USAGE.update()
-    .where(
-        _U.volume_id == sa.bindparam("volume"), _U.owner == sa.bindparam("who"), _U.owner_group == sa.bindparam("with")
-    )
+    .where(_U.volume_id == sa.bindparam("volume"), _U.owner == sa.bindparam("by"), _U.owner_group == sa.bindparam("of"))
     .values(bytes=_U.bytes + sa.bindparam("more"), files=_U.files + sa.bindparam("further"))
 )
-_OF = sa.select(sa.func.coalesce(sa.func.sum(_U.bytes), 0), sa.func.coalesce(sa.func.sum(_U.files), 0)).where(
-    _U.volume_id == sa.bindparam("volume")
+_FIRST = Statement(USAGE.insert(), "volume_id", "owner", "owner_group", "bytes", "files")
+_OF = Statement(
+    sa.select(sa.func.coalesce(sa.func.sum(_U.bytes), 0), sa.func.coalesce(sa.func.sum(_U.files), 0)).where(
+        _U.volume_id == sa.bindparam("volume")
+    )
 )
 _BYTES = {
     "user": sa.select(sa.func.coalesce(sa.func.sum(_U.bytes), 0)).where(
@@ -26,22 +28,22 @@ _BYTES = {
         _U.volume_id == sa.bindparam("volume"), _U.owner_group == sa.bindparam("name")
     ),
 }
-_LIMITS = sa.select(_Q.kind, _Q.name, _Q.bytes).where(_Q.volume_id == sa.bindparam("volume"))
+_LIMITS = Statement(sa.select(_Q.kind, _Q.name, _Q.bytes).where(_Q.volume_id == sa.bindparam("volume")))
 
 
 def charge(connection: sa.Connection, volume: int, owner: str, group: str, size: int, files: int = 0) -> None:
     """So many bytes and files more."""
     if not size and not files:
         return
-    values = {"volume": volume, "who": owner, "with": group, "more": size, "further": files}
-    if not connection.execute(_MORE, values).rowcount:
+    values = {"volume": volume, "by": owner, "of": group, "more": size, "further": files}
+    if not _MORE.run(connection, values).rowcount:
         row = {"volume_id": volume, "owner": owner, "owner_group": group, "bytes": size, "files": files}
-        connection.execute(USAGE.insert(), row)
+        _FIRST.run(connection, row)
 
 
 def used(connection: sa.Connection, volume: int) -> tuple[int, int]:
     """Bytes and files of a volume."""
-    size, files = connection.execute(_OF, {"volume": volume}).one()
+    size, files = _OF.run(connection, {"volume": volume}).fetchone()
     return int(size), int(files)
 
 
@@ -52,7 +54,7 @@ def used_by(connection: sa.Connection, volume: int, kind: str, name: str) -> int
 
 def limits(connection: sa.Connection, volume: int) -> dict[tuple[str, str], int]:
     """Bytes that ``("user", "alice@demo")`` or ``("group", …)`` may have; an empty name: each that has none."""
-    return {(row[0], row[1]): row[2] for row in connection.execute(_LIMITS, {"volume": volume})}
+    return {(row[0], row[1]): row[2] for row in _LIMITS.run(connection, {"volume": volume}).fetchall()}
 
 
 def set_limit(connection: sa.Connection, volume: int, kind: str, name: str, size: int) -> None:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from xos.xtreemfs.mrc import rows, usage
 from xos.xtreemfs.mrc.schema import QUOTAS, USAGE, VOLUMES
+from xos.xtreemfs.mrc.statements import Statement
 from xos.xtreemfs.mrc.values import Inode, Refusal, Result, Who
 
 
@@ -60,7 +61,7 @@ def find_volume(connection: sa.Connection, name: str) -> Volume | None:
 
 def volume(connection: sa.Connection, number: int) -> Volume:
     """The volume of that number, which is there."""
-    return Volume(*connection.execute(_BY_ID, {"id": number}).one())
+    return Volume(*_BY_ID.run(connection, {"id": number}).fetchone())
 
 
 def list_volumes(connection: sa.Connection) -> list[Volume]:
@@ -92,4 +93,4 @@ def remove_volume(connection: sa.Connection, name: str) -> Result[None]:
 
 _C = VOLUMES.c
 _VOLUME = sa.select(_C.id, _C.name, _C.root, _C.uuid, _C.owner, _C.policy, _C.quota)
-_BY_ID = _VOLUME.where(_C.id == sa.bindparam("id"))
+_BY_ID = Statement(_VOLUME.where(_C.id == sa.bindparam("id")))
