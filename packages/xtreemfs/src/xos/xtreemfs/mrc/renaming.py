@@ -40,7 +40,8 @@ def rename(connection: sa.Connection, who: Who, old: Place, new: Place, flags: i
         return Refusal(errno.ENOENT)
     if there is not None and there.id == inode.id:
         return None
-    refusal = _forbidden(who, found) or _impossible(connection, found, exchange=bool(flags & EXCHANGE))
+    exchange = bool(flags & EXCHANGE)
+    refusal = _forbidden(who, found, exchange=exchange) or _impossible(connection, found, exchange=exchange)
     if refusal is not None:
         return refusal
     if flags & EXCHANGE and there is not None:
@@ -87,7 +88,7 @@ def _find(connection: sa.Connection, who: Who, old: Place, new: Place) -> Result
     return _Found(source, target, inode, rows.child(connection, *new))
 
 
-def _forbidden(who: Who, found: _Found) -> Refusal | None:
+def _forbidden(who: Who, found: _Found, *, exchange: bool) -> Refusal | None:
     source, target, inode, there = found
     if refusal := may_remove(source, inode, who):
         return refusal
@@ -95,8 +96,8 @@ def _forbidden(who: Who, found: _Found) -> Refusal | None:
         return Refusal(errno.EACCES)
     if there is not None and (refusal := may_remove(target, there, who)):
         return refusal
-    # Its ".." changes.
-    for each in (inode, there):
+    # The ".." of what moves changes.
+    for each in (inode, there) if exchange else (inode,):
         if each is not None and each.is_directory and source.id != target.id and not may(each, who, WRITE):
             return Refusal(errno.EACCES)
     return None
