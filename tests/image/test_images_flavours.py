@@ -29,7 +29,7 @@ def declare(directory: Path, text: str) -> Path:
 
 
 def test_the_five_flavours_are_declared() -> None:
-    assert flavours.names(OURS) == ("client", "core", "mobile", "resource", "ssi")
+    assert flavours.names(OURS) == ("client", "core", "mobile", "resource", "ssi", "web")
     assert [found.name for found in flavours.flavours(OURS)] == list(flavours.names(OURS))
 
 

@@ -20,6 +20,7 @@ from xos.setup.node.answers import (
     Network,
     Resource,
     System,
+    Web,
     from_file,
 )
 from xos.setup.node.manual import ANSWER_FILE
@@ -211,6 +212,7 @@ def test_the_manual_knows_every_key() -> None:
         "core": Core,
         "resource": Resource,
         "client": Client,
+        "web": Web,
         "install": Install,
     }
     for name, kind in tables.items():

@@ -8,7 +8,7 @@ import io
 import pytest
 
 from xos.setup.asking import Asking, NobodyThere, NotConfirmed
-from xos.setup.node.answers import Answers, Client, Core, Resource
+from xos.setup.node.answers import Answers, Client, Core, Resource, Web
 from xos.setup.node.ask import complete
 
 from .test_answers import WORD
@@ -55,6 +55,12 @@ def test_a_resource_node_is_asked_for_the_word_and_told_whose_it_is() -> None:
 def test_a_client_is_asked_for_the_core_and_its_ca() -> None:
     asker, _ = asking("core1", "xyz", "ab" * 32)
     assert complete(Answers(role="client"), asker).client == Client(core="core1", ca_fingerprint="ab" * 32)
+
+
+def test_the_page_is_asked_for_the_word_and_what_people_type() -> None:
+    asker, out = asking(WORD, "http://vo.example.org", "https://vo.example.org", "yes")
+    assert complete(Answers(role="web"), asker).web == Web(token=WORD, url="https://vo.example.org")
+    assert "That will not do: https://" in out.getvalue()
 
 
 def test_anything_but_yes_does_nothing() -> None:

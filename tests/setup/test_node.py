@@ -28,7 +28,7 @@ from xos.setup import machine, roles
 from xos.setup.local.processes import Starting, end
 from xos.setup.machine import WrongAuthority
 from xos.setup.node import firstboot, steps
-from xos.setup.node.answers import Answers, Client, Core, Instance, Network, Resource
+from xos.setup.node.answers import Answers, Client, Core, Instance, Network, Resource, Web
 from xos.setup.node.steps import RoleMissing, files_of, set_up
 from xos.setup.node.system import NoAddress, Site, is_own, network_file, own_address, set_hostname, wait_for
 from xos.vom import word
@@ -42,6 +42,9 @@ NETWORK = network()
 CORE_ADDRESS = f"{NETWORK}.1"
 READY_SECONDS = 60.0
 pytestmark = pytest.mark.timeout(120)
+
+
+PAGE = "https://vo.example.org"
 
 
 class Machines:
@@ -81,7 +84,7 @@ CORE = Answers(
     role="core",
     hostname="core1",
     address=CORE_ADDRESS,
-    core=Core(vo="demo", administrator="alice", nodes=("node1", "node2", "node3")),
+    core=Core(vo="demo", administrator="alice", nodes=("node1", "node2", "node3", "web1"), pages=(PAGE,)),
 )
 
 
@@ -117,6 +120,27 @@ def test_a_core_with_the_web_page_installed_shows_it_under_a_certificate_of_its_
     context = ssl.create_default_context(cafile=str(files_of(core, "core").trust / "ca.pem"))
     with urllib.request.urlopen(f"{made.page}/sign-in", context=context, timeout=10) as page:  # noqa: S310 -- https
         assert b"Sign in with your certificate" in page.read()
+
+
+def test_a_word_makes_a_machine_show_the_page_which_the_core_lets_ask_for_delegations(
+    core: Site, machines: Machines
+) -> None:
+    site = machines.site("web1")
+    text = core.path(f"{steps.WORDS}/web1").read_text()
+    answers = Answers(role="web", address=f"{NETWORK}.7", web=Web(token=text, url=f"{PAGE}/"))
+    made = set_up(answers, site, print, machines.start)
+    assert (made.role, made.node, made.page) == ("web", "web1", PAGE)
+    certificate = site.path("/var/lib/xos/web/machine.pem").read_bytes()
+    assert set_up(answers, site, print, machines.start) == made
+    assert site.path("/var/lib/xos/web/machine.pem").read_bytes() == certificate
+    assert not site.path("/etc/hostname").exists()  # it may be more than that
+    context = ssl.create_default_context(cafile=str(files_of(core, "core").trust / "ca.pem"))
+    context.check_hostname = False  # the word was for no address
+    address = f"https://{NETWORK}.7:{roles.WEB_PORT}/sign-in"
+    with urllib.request.urlopen(address, context=context, timeout=10) as page:  # noqa: S310 -- https
+        assert b"Sign in with your certificate" in page.read()
+    gateway = next(each for each in load_daemon(core.path("/etc/xos/core.toml")).listen if each.transport == "https")
+    assert gateway.origins == (f"https://{CORE_ADDRESS}:{roles.WEB_PORT}", PAGE)
 
 
 def test_a_core_may_keep_its_key_in_a_token_and_its_members_in_postgresql(

@@ -28,10 +28,11 @@ from xos.vom import word
 from xos.vom.errors import BadJoinWord, BadKeyUri
 from xos.vom.pkcs11.uri import parse as parse_key_uri
 
-Role = Literal["core", "resource", "client"]
+Role = Literal["core", "resource", "client", "web"]
 Instance = Literal["core", "resource", "client", "web"]
 """Of the units: a core shows the web page too, where that is installed."""
 ROLES: tuple[Role, ...] = ("core", "resource", "client")
+"""What the installer makes; the page is beside a core, or put on a machine by dnf."""
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}\Z")]
 """As XVOMS takes it: VO, user, node."""
 HostName = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*\Z")]
@@ -46,6 +47,9 @@ Password = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f]{8,200}\Z")]
 Database = Annotated[str, Meta(pattern=r"^postgresql(\+psycopg)?://[!#-\[\]-~]{1,500}\Z")]
 Device = Annotated[str, Meta(pattern=r"^/dev/[A-Za-z0-9/._:+-]{1,200}\Z")]
 FlavourName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,30}\Z")]
+Page = Annotated[str, Meta(pattern=r"^https://[A-Za-z0-9.:\[\]-]{1,253}/?\Z")]
+"""Of the web page: scheme, host and port."""
+FileName = Annotated[str, Meta(pattern=r"^/[!-~]{1,250}\Z")]
 Fingerprint = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
@@ -89,6 +93,21 @@ class Core(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     """A PostgreSQL URL; without it, an SQLite file."""
     nodes: tuple[Name, ...] = ()
     """Names of machines that may join within a week: their join words go to /root/xos-join-words/NAME."""
+    pages: tuple[Page, ...] = ()
+    """Web pages on other machines where people may sign in by the certificate in their browser."""
+
+
+class Web(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[web]``: VOLife on a machine that is no core."""
+
+    token: str | None = None
+    """The join word that ``xos-node token NAME`` prints on the core."""
+    url: Page | None = None
+    """What people type; without it, made from the address."""
+    certificate: FileName | None = None
+    """PEM file with a certificate that browsers know; without it, the machine's own is shown to them."""
+    key: FileName | None = None
+    """PEM file with the key of that."""
 
 
 class Resource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -133,6 +152,7 @@ class Answers(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     core: Core = Core()
     resource: Resource = Resource()
     client: Client | None = None
+    web: Web = Web()
     install: Install | None = None
 
 
@@ -172,7 +192,8 @@ def _mistakes(answers: Answers) -> Iterator[tuple[str, str]]:
     if len(set(core.nodes)) != len(core.nodes):
         yield "core.nodes", "a name is there twice"
     if answers.resource.token is not None:
-        yield from _word_mistakes(answers.resource.token, answers.hostname)
+        yield from _word_mistakes("resource", answers.resource.token, answers.hostname)
+    yield from _page_mistakes(answers)
     if answers.role == "resource" and answers.resource.token is None:
         yield (
             "resource.token",
@@ -182,6 +203,15 @@ def _mistakes(answers: Answers) -> Iterator[tuple[str, str]]:
         yield "client", "missing: a client needs client.core and client.ca_fingerprint"
 
 
+def _page_mistakes(answers: Answers) -> Iterator[tuple[str, str]]:
+    if answers.web.token is not None:
+        yield from _word_mistakes("web", answers.web.token, None)
+    if (answers.web.certificate is None) != (answers.web.key is None):
+        yield "web.certificate", "a certificate for browsers and its key go together: web.certificate, web.key"
+    if answers.role == "web" and answers.web.token is None:
+        yield "web.token", "missing: the page joins by the word that `xos-node token NAME` prints on the core"
+
+
 def _key_mistakes(uri: str) -> Iterator[tuple[str, str]]:
     try:
         parse_key_uri(uri)
@@ -189,11 +219,11 @@ def _key_mistakes(uri: str) -> Iterator[tuple[str, str]]:
         yield "core.ca_key", str(error.data["detail"])
 
 
-def _word_mistakes(token: str, hostname: str | None) -> Iterator[tuple[str, str]]:
+def _word_mistakes(role: str, token: str, hostname: str | None) -> Iterator[tuple[str, str]]:
     try:
         node = word.read(token).node
     except BadJoinWord as error:
-        yield "resource.token", error.message
+        yield f"{role}.token", error.message
         return
     if hostname not in (None, node):
         yield "hostname", f"the join word is for {node}; leave the name out, or get a word for {hostname}"

@@ -20,6 +20,7 @@ HOST_NAME = "small letters, digits and -, with dots between its parts"
 NAME = "small letters, digits and . _ -, at most 64"
 PASSWORD = "8 to 200 characters"  # noqa: S105 -- what one may be
 HOST = "a host name or an IP address"
+PAGE = "https://, a host, and a port unless it is 443"
 FINGERPRINT = "64 digits, 0 to 9 and a to f"
 
 
@@ -52,6 +53,8 @@ def complete(answers: Answers, asking: Asking) -> Answers:
             answers = _resource(answers, asking)
         case "client":
             answers = _client(answers, asking)
+        case "web":
+            answers = _web(answers, asking)
         case None:
             pass
     return known.check(answers, "answers")
@@ -77,6 +80,7 @@ def _core(answers: Answers, asking: Asking) -> Answers:
         ca_key=answers.core.ca_key,
         database=answers.core.database,
         nodes=answers.core.nodes,
+        pages=answers.core.pages,
     )
     asking.summary([("host name", name), ("address", address), ("VO", vo or "-"), ("administrator", person or "-")])
     asking.confirm("This machine becomes a core.")
@@ -116,6 +120,17 @@ def _client(answers: Answers, asking: Asking) -> Answers:
     core = asking.line("Name or address of the core", check=a(known.Host, HOST))
     fingerprint = asking.line("Fingerprint of its CA", check=a(known.Fingerprint, FINGERPRINT))
     return msgspec.structs.replace(answers, client=Client(core=core, ca_fingerprint=fingerprint))
+
+
+def _web(answers: Answers, asking: Asking) -> Answers:
+    if answers.web.token is not None:
+        return answers
+    asking.heading("The web page", "It joins like any machine. On the core, as root, say:  xos-node token NAME")
+    text = asking.line("The word that it printed", check=word.read)
+    url = asking.line("What people type", default=answers.web.url or "", optional=True, check=a(known.Page, PAGE))
+    asking.summary([("node", word.read(text).node), ("page", url or "made from the address")])
+    asking.confirm("This machine shows the web page.")
+    return msgspec.structs.replace(answers, web=msgspec.structs.replace(answers.web, token=text, url=url or None))
 
 
 def _own_name() -> str:

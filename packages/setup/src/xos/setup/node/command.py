@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""``xos-setup core|resource|client|check|show|firstboot``."""
+"""``xos-setup core|resource|client|web|check|show|firstboot``."""
 
 from __future__ import annotations
 
@@ -45,6 +45,13 @@ def add_parsers(what: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         metavar="NAME",
         help="make a join word for that machine; may be repeated",
     )
+    core.add_argument(
+        "--page",
+        dest="pages",
+        action="append",
+        metavar="URL",
+        help="of the web page on another machine: let people sign in there by certificate; may be repeated",
+    )
     resource = what.add_parser("resource", parents=[common, given], help="make this machine run jobs of a grid")
     resource.add_argument("--token", metavar="WORD", help="what `xos-node token NAME` printed on the core; -: read it")
     resource.add_argument("--slots", type=int, metavar="N", help="job units at once (one for each processor)")
@@ -54,7 +61,12 @@ def add_parsers(what: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     client = what.add_parser("client", parents=[common, given], help="give this machine the commands of a grid")
     client.add_argument("--core", metavar="HOST", help="name or address of the core")
     client.add_argument("--ca-fingerprint", metavar="HEX", help="of its CA, as `xos-setup show` prints it on the core")
-    for each, role in ((core, "core"), (resource, "resource"), (client, "client")):
+    web = what.add_parser("web", parents=[common, given], help="show the web page of a grid on this machine")
+    web.add_argument("--token", metavar="WORD", help="what `xos-node token NAME` printed on the core; -: read it")
+    web.add_argument("--url", metavar="URL", help="what people type (made from the address)")
+    web.add_argument("--certificate", metavar="FILE", help="PEM: one that browsers know (the machine's own)")
+    web.add_argument("--key", metavar="FILE", help="PEM: its key")
+    for each, role in ((core, "core"), (resource, "resource"), (client, "client"), (web, "web")):
         each.set_defaults(run=_set_up, role=role)
     check = what.add_parser("check", parents=[common], help="check an answer file and do nothing")
     check.add_argument("file", type=Path)
@@ -92,7 +104,8 @@ def _show(args: argparse.Namespace) -> int:
 
     made = steps.kept(Site())
     if made is None:
-        sys.stdout.write("null\n" if args.json else "this machine is not a node yet: xos-setup core|resource|client\n")
+        how = "this machine is not a node yet: xos-setup core|resource|client|web\n"
+        sys.stdout.write("null\n" if args.json else how)
         return NO_NODE
     _print(made, as_json=args.json)
     return 0
@@ -127,14 +140,15 @@ def _of_role(args: argparse.Namespace) -> dict[str, Any]:
     """What options say of the role's own table."""
     match args.role:
         case "core":
-            table = _only(args, "vo", "administrator", "ca_key", "database")
+            table = _only(args, "vo", "administrator", "ca_key", "database", "pages")
             if args.node_names:
                 table["nodes"] = args.node_names
             if args.password_file is not None:
                 table["administrator_password"] = _first_line(args.password_file)
             return table
-        case "resource":
-            table = _only(args, "token", "slots", "vos")
+        case "resource" | "web":
+            table = _only(args, *({"resource": ("slots", "vos"), "web": ("url", "certificate", "key")}[args.role]))
+            table |= _only(args, "token")
             if table.get("token") == "-":
                 table["token"] = sys.stdin.readline().strip()
             return table

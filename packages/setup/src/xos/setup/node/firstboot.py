@@ -11,7 +11,7 @@ from xos.setup.node.system import Say, Site
 
 NOTE = "/run/issue.d/50-xos.issue"
 """What agetty(8) shows above the login prompt, until the next boot."""
-NOT_YET = "This machine is not a node of XtreemOS yet: log in as root and run  xos-setup core | resource | client"
+NOT_YET = "This machine is not a node of XtreemOS yet: log in as root and run  xos-setup core | resource | client | web"
 FAILED = "This machine could not become a node of XtreemOS: see  journalctl -u xos-firstboot"
 
 

@@ -4,7 +4,7 @@
 ANSWER_FILE = """\
 answer file:
   TOML. Unknown keys and values that make no sense are refused, with their line, before anything is done.
-  role = "core"                      core, resource or client
+  role = "core"                      core, resource, client or web
   hostname = "core1"                 (resource: the join word names the machine)
   address = "10.0.0.1"               where other nodes reach it (found out)
   [network]                          a fixed address instead of DHCP
@@ -21,6 +21,7 @@ answer file:
   ca_key = "pkcs11:token=..."        the VO CA's key is in a PKCS#11 token, not in a file (xos-vom's README)
   database = "postgresql://..."      the VO database is in PostgreSQL, not in an SQLite file
   nodes = ["node1", "node2"]         make their join words, good for a week: /root/xos-join-words/NAME
+  pages = ["https://vo.example.org"] web pages elsewhere where people sign in by certificate
   [resource]
   token = "xos1-..."                 what `xos-node token NAME` printed on the core
   slots = 4                          job units at once (one for each processor)
@@ -28,6 +29,11 @@ answer file:
   [client]
   core = "core1.example.org"         name or address of the core
   ca_fingerprint = "..."             as `xos-setup show` prints it on the core
+  [web]
+  token = "xos1-..."                 what `xos-node token NAME` printed on the core
+  url = "https://vo.example.org"     what people type (made from the address)
+  certificate = "/etc/xos/web.pem"   one that browsers know (the machine's own is shown),
+  key = "/etc/xos/web.key"           and its key
   [install]                          for xos-install(8)
   disk = "/dev/vda"                  all that is on it is lost; no other disk is touched
   flavour = "core"                   core, resource or client (what the medium is)
@@ -46,7 +52,7 @@ SETUP = f"""\
 {ANSWER_FILE}
 {CHANNELS}
 files:
-  /etc/xos/core.toml, resource.toml  configuration of the daemon
+  /etc/xos/core.toml, and others     configuration of the daemon
   /etc/xos/client.toml, ca.pem       what the commands of every user begin with
   /var/lib/xos/setup.json            what this machine has become; without it the next boot looks for answers
 """

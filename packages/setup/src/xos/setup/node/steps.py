@@ -20,7 +20,7 @@ from xos.setup import machine, roles
 from xos.setup.errors import SetupError
 from xos.setup.machine import MachineFiles
 from xos.setup.node import system
-from xos.setup.node.answers import Answers, BadAnswer, Client, Core, Instance, Role
+from xos.setup.node.answers import Answers, BadAnswer, Client, Core, Instance, Role, Web
 from xos.setup.node.system import MADE_BY, Say, Site
 from xos.setup.roles import DIXI_PORT, FRONT_PORT, HTTPS_PORT, WEB_PORT, Daemon, at
 from xos.vom import word
@@ -78,14 +78,14 @@ def set_up(answers: Answers, site: Site, say: Say, start: Start = system.start) 
     if role not in roles_there(site):
         raise RoleMissing(role=role, unit=f"xos-{role}.target")
     below(answers, site, say)
-    made = {"core": _core, "resource": _resource, "client": _client}[role](answers, site, say, start)
+    made = {"core": _core, "resource": _resource, "client": _client, "web": _page}[role](answers, site, say, start)
     site.write(DONE, msgspec.json.format(msgspec.json.encode(made)).decode(), 0o644)
     return made
 
 
 def roles_there(site: Site) -> tuple[str, ...]:
     """The roles whose packages are installed."""
-    return tuple(role for role in ("core", "resource", "client") if _unit(site, role).exists())
+    return tuple(role for role in ("core", "resource", "client", "web") if _unit(site, role).exists())
 
 
 def kept(site: Site) -> Node | None:
@@ -150,6 +150,7 @@ def _daemon(
     directory: str,
     slots: int | None,
     origins: tuple[str, ...] = (),
+    web: Web | None = None,
 ) -> None:
     """The configuration of the node's dixid."""
     home = site.path(f"/var/lib/xos/{role}")
@@ -168,13 +169,22 @@ def _daemon(
         settings={
             # Units run under the accounts that VO users log in to.
             **({"ExecutionManager": {"accounts": "mapped"}} if role == "resource" else {}),
-            **({"VOLife": {"address": at(address, WEB_PORT)}} if role == "web" else {}),
             # Root of the core has the files of all volumes at hand anyway.
             **({"MRC": {"superusers": [node]}} if role == "core" else {}),
+            **({"VOLife": {"address": at(address, WEB_PORT), **_of_page(web)}} if role == "web" else {}),
             **({"ResourceManager": {"slots": slots}} if slots is not None else {}),
         },
     )
     site.write(f"/etc/xos/{role}.toml", roles.daemon_toml(daemon))
+
+
+def _of_page(web: Web | None) -> dict[str, str]:
+    """What was told of the page, as the settings of VOLife."""
+    return (
+        {}
+        if web is None
+        else {name: value for name in ("url", "certificate", "key") if (value := getattr(web, name)) is not None}
+    )
 
 
 def _commands(site: Site, ca: bytes, directory: str, front_door: str, gateway: str = "") -> None:
@@ -194,7 +204,8 @@ def _core(answers: Answers, site: Site, say: Say, start: Start) -> Node:
         _vom(site, answers.core)
         asyncio.run(machine.found(files, vom=home / "vom", node=name, address=address))
     page = f"https://{at(address, WEB_PORT)}" if _unit(site, "web").exists() else ""
-    _daemon(site, "core", name, address, "", None, (page,) if page else ())
+    pages = (*([page] if page else []), *(one.rstrip("/") for one in answers.core.pages))
+    _daemon(site, "core", name, address, "", None, pages)
     if site.live:
         system.give(site, "/var/lib/xos/core", "xos")
     ca = (files.trust / "ca.pem").read_bytes()
@@ -300,6 +311,33 @@ def _resource(answers: Answers, site: Site, say: Say, start: Start) -> Node:
     start(site, "resource")
     fingerprint = given.ca_fingerprint.hex()
     return Node(role="resource", node=given.node, address=address, core=given.directory, ca_fingerprint=fingerprint)
+
+
+def _page(answers: Answers, site: Site, say: Say, start: Start) -> Node:
+    """VOLife on a machine that is no core; what else the machine is stays."""
+    given = word.read(answers.web.token or "")
+    files = files_of(site, "web")
+    _home(site, "web")
+    address = answers.address or _found_address(answers, Address.parse(given.directory).host)
+    if not files.good_for(RENEW_BEFORE_SECONDS, given.node):
+        say(f"{given.node}: joining the grid of {given.front_door}")
+        asyncio.run(machine.join(files, given))
+    _daemon(site, "web", given.node, address, given.directory, None, web=answers.web)
+    if site.live:
+        system.give(site, "/var/lib/xos/web", "xos")
+    _commands(site, (files.trust / "ca.pem").read_bytes(), given.directory, given.front_door)
+    say("starting the web page")
+    start(site, "web")
+    page = (answers.web.url or f"https://{at(address, WEB_PORT)}").rstrip("/")
+    say(f"to let people sign in by certificate, on the core:  xos-setup core --page {page}")
+    return Node(
+        role="web",
+        node=given.node,
+        address=address,
+        core=given.directory,
+        ca_fingerprint=given.ca_fingerprint.hex(),
+        page=page,
+    )
 
 
 def _serve(vos: tuple[str, ...], site: Site, say: Say) -> None:
