@@ -69,7 +69,7 @@ def test_a_mistake_is_told_with_file_line_and_key(tmp_path: Path, mistake: str, 
 def test_an_unknown_flavour_is_told_with_those_there_are(name: str) -> None:
     with pytest.raises(UnknownFlavour) as told:
         flavours.flavour(name, OURS)
-    assert told.value.next_step == "Known: client, core, mobile, resource, ssi"
+    assert told.value.next_step == "Known: client, core, mobile, resource, ssi, web"
 
 
 def test_a_format_needs_what_its_system_has_to_be_declared(tmp_path: Path) -> None:

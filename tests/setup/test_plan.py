@@ -20,7 +20,7 @@ def test_each_daemon_has_a_name_an_address_and_accounts_of_its_own(tmp_path: Pat
     assert len({node.name for node in nodes}) == len({node.address for node in nodes}) == plan.MOST_NODES + 1
     ranges = [plan.settings_of(node, grid, None)["ExecutionManager"] for node in nodes[1:]]
     for before, after in itertools.pairwise(ranges):
-        assert int(before["last_uid"]) < int(after["first_uid"])
+        assert int(str(before["last_uid"])) < int(str(after["first_uid"]))
 
 
 @pytest.mark.parametrize("name", ["core", "node1"])
