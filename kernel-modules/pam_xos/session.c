@@ -29,34 +29,32 @@ static bool failed(const struct xos_login *login, const char *what, const char *
     return false;
 }
 
-/* Asks the helper, if there is one, to mount the user's volume. */
-static bool mount_volume(const struct xos_login *login, bool *mounted)
+/* Asks the helper, if there is one, to mount the user's volume. Where that fails the local home has to do: somebody who
+ * comes to see why must be able to log in. */
+static void mount_volume(const struct xos_login *login)
 {
     char uid[16], gid[16];
     char *argv[] = {(char *)login->options.volume, (char *)login->user, uid, gid, login->account->pw_dir, NULL};
     int status;
 
-    *mounted = false;
     snprintf(uid, sizeof uid, "%u", (unsigned)login->account->pw_uid);
     snprintf(gid, sizeof gid, "%u", (unsigned)login->account->pw_gid);
     status = xos_helper_run(argv, VOLUME_PATIENCE_MS);
-    *mounted = status == 0;
     if (status == 0 || status == NO_VOLUME || (status < 0 && errno == ENOENT))
-        return true;
+        return;
     if (status > 0)
         errno = EIO;
-    return failed(login, login->options.volume, "Your home volume cannot be mounted on this machine at the moment.");
+    (void)failed(login, login->options.volume,
+                 "Your home volume cannot be mounted at the moment: this is a home on this machine alone.");
 }
 
 static bool make_home(const struct xos_login *login)
 {
     const struct passwd *account = login->account;
-    bool mounted = false;
 
     if (!login->options.home)
         return true;
-    if (!mount_volume(login, &mounted))
-        return false;
+    mount_volume(login);
     switch (xos_home_make(account->pw_dir, login->options.skeleton, account->pw_uid, account->pw_gid)) {
     case XOS_HOME_READY:
         return true;
@@ -268,9 +266,14 @@ int xos_session_open(struct xos_login *login)
     free(certificate);
     if ((answer = xos_login_ask(login, &request, &size, &refused)) == NULL)
         return PAM_SESSION_ERR;
-    if (!same_account(login, answer, size) || !limit_slice(login, answer, size) || !make_home(login))
+    if (!same_account(login, answer, size) || !limit_slice(login, answer, size))
         goto out;
-    keep_credential(login, answer, size, &others);
+    keep_credential(login, answer, size, &others); /* the helper that mounts a volume may need it */
+    if (!make_home(login)) {
+        if (login->options.keyring)
+            (void)xos_keyring_drop(login->user);
+        goto out;
+    }
     apply(login, answer, size);
     remember_session(login, xos_message_get(answer, size, "session"));
     code = PAM_SUCCESS;

@@ -400,20 +400,28 @@ def test_a_home_is_not_made_where_others_could_put_something_in_its_way(node: Ma
     assert [path.name for path in homes.iterdir() if path.name.startswith(".")] == []
 
 
-def test_a_helper_mounts_a_home_or_leaves_it_to_us_or_refuses(node: Machine) -> None:
+def test_a_helper_mounts_a_home_or_leaves_it_to_us_and_one_that_fails_keeps_nobody_out(node: Machine) -> None:
     helper = node.path("/usr/libexec/xos/home-volume")
     key = node.identity_files(node.credential("xena"), "xena")
     told = "/var/lib/xos/told"
-    for status, comes_in in ((3, False), (1, True), (0, True)):
-        helper.write_text(f'#!/bin/sh\necho "$@" > {told}; env >> {told}; exit {status}\n')
-        helper.chmod(0o755)
-        done = node.ssh(key, "xena.demo", "true", check=False)
-        assert (done.returncode == 0) == comes_in, done.stdout
-        uid = node.run("id", "-u", "xena.demo").stdout.strip()
-        lines = node.path(told).read_text().splitlines()
-        assert lines[0] == f"xena.demo {uid} {uid} /var/lib/xos/home/xena.demo"
-        assert not any(line.startswith("SSH_") for line in lines)
-    helper.unlink()
+    try:
+        for status in (3, 1, 0):
+            helper.write_text(f'#!/bin/sh\necho "$@" >{told}; env >>{told}; keyctl show @s >>{told}; exit {status}\n')
+            helper.chmod(0o755)
+            assert node.ssh(key, "xena.demo", "pwd").stdout.strip() == "/var/lib/xos/home/xena.demo"
+            uid = node.run("id", "-u", "xena.demo").stdout.strip()
+            lines = node.path(told).read_text().splitlines()
+            assert lines[0] == f"xena.demo {uid} {uid} /var/lib/xos/home/xena.demo"
+            assert not any(line.startswith("SSH_") for line in lines)
+            assert any(line.endswith("user: xos:xena.demo") for line in lines)
+            said = ask_pam(node, "runuser", "xena.demo", "open_session")
+            assert ("cannot be mounted" in said.stdout + said.stderr) == (status == 3)
+        helper.write_text("#!/bin/sh\nexec sleep 60\n")
+        began = time.monotonic()
+        assert ask_pam(node, "runuser", "xena.demo", "open_session").returncode == 0
+        assert 14 < time.monotonic() - began < 40
+    finally:
+        helper.unlink()
 
 
 # --- the slice that all sessions of a user are in
