@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Every habit is one named target; `make help` lists them.
 # Options: PYTHON (interpreter for .venv), GRID (where `make run` keeps its grid), NETWORK (its loopback addresses, such
-# as 127.21.0), ROWS (for bench), FLAVOUR (for iso, image), FORMAT (for image: qcow2 and others), T (tests to run).
+# as 127.21.0), ROWS (for bench), FLAVOUR (for iso, image), FORMAT (for image: qcow2 and others), T (tests to run),
+# WORKERS (tests at once).
 
 SHELL := /bin/sh
 PYTHON ?= /usr/bin/python3
@@ -11,11 +12,14 @@ ROWS ?=
 FLAVOUR ?= core
 FORMAT ?= qcow2
 T ?=
+WORKERS ?= 2
 export PYTHON
 
 BIN := .venv/bin
 BOOTSTRAP := packages/setup/bootstrap
 SLOWEST := --durations=5 --durations-min=5
+# A file's tests stay together, in their order.
+PARALLEL := -n $(WORKERS) --dist loadfile
 SOURCES := xos-common/src packages/*/src iso/src
 C_FILES := $(wildcard packages/*/command/*.c kernel-modules/*/*.c)
 CHECKS := lint types imports gen-check c unit scenario conformance system vm
@@ -65,10 +69,10 @@ c: prepare ## C sources compile without a warning
 	@for file in $(C_FILES); do echo "gcc -fanalyzer $$file"; gcc -std=c17 -O2 -Wall -Wextra -Wshadow -Werror -fanalyzer -fsyntax-only $$file || exit 1; done
 
 unit: prepare ## tests without daemons (T=path or -k expression: only those)
-	@$(BIN)/pytest -q $(SLOWEST) -m "not slow" --ignore=tests/scenario --ignore=tests/conformance --ignore=tests/system --ignore=tests/vm $(T)
+	@$(BIN)/pytest -q $(SLOWEST) $(PARALLEL) -m "not slow" --ignore=tests/scenario --ignore=tests/conformance --ignore=tests/system --ignore=tests/vm $(T)
 
 scenario: prepare ## tests with real daemons, killed and restarted
-	@$(BIN)/pytest -q $(SLOWEST) tests/scenario $(T)
+	@$(BIN)/pytest -q $(SLOWEST) $(PARALLEL) tests/scenario $(T)
 
 conformance: prepare ## third-party judges: openssl, curl
 	@$(BIN)/pytest -q tests/conformance $(T)

@@ -95,6 +95,21 @@ OTHER = ssh.blob(_alice().ssh)
         login(method=b"publickey-hostbound-v00@openssh.com"),
         login()[:-1],
     ],
+    # Not by the bytes, which differ each time.
+    ids=[
+        "a job",
+        "TLS",
+        "a request",
+        "a file",
+        "nothing",
+        "no session",
+        "a longer session",
+        "another key",
+        "another method",
+        "more",
+        "hostbound",
+        "less",
+    ],
 )
 def test_it_signs_nothing_that_is_no_login(data: bytes) -> None:
     assert answer(request(data), ALICE) == b"\x05"

@@ -250,6 +250,14 @@ def test_an_image_boots_to_a_login_prompt(core: Path, form: str, firmware: str) 
     assert "xos-core.target" in boot_it(core / f"xtreemos-core-x86_64.{form}", "--firmware", firmware)
 
 
+@pytest.mark.skipif(shutil.which(boot.QEMU) is None, reason="needs QEMU")
+@pytest.mark.parametrize("name", ["client", "mobile", "ssi"])
+def test_the_other_flavours_boot_too(repo: Repository, tmp_path: Path, name: str) -> None:
+    """The resource node's boots in tests/vm."""
+    iso = repo.build(tmp_path, name, "--format", "iso") / f"xtreemos-{name}-x86_64.iso"
+    boot_it(iso, until=f"xos-{name} login: ")
+
+
 @pytest.mark.skipif(shutil.which("systemd-nspawn") is None, reason="needs systemd-container")
 def test_an_archive_boots_as_a_container(core: Path) -> None:
     before = mounts()
