@@ -42,7 +42,7 @@ HOSTILE = (
 
 
 def survives(text: bytes) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     try:
         job = parse(text)
         again = to_jsdl(job)
@@ -50,7 +50,7 @@ def survives(text: bytes) -> None:
         pass  # what a damaged document should give; any other exception fails the test
     else:
         assert parse(again) == job
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 @st.composite
@@ -168,7 +168,7 @@ def test_documents_of_the_right_shape(text: bytes) -> None:
     ids=lambda f: f.decode(),
 )
 def test_a_megabyte_of_anything_takes_bounded_time(filler: bytes) -> None:
-    """The worst document that is small enough to be looked at is done within two seconds."""
+    """The worst document that is small enough to be looked at is done within two seconds of a processor."""
     place = b"<posix:Argument>a b</posix:Argument>"
     survives(BASE.replace(place, filler * ((1024 * 1024 - len(BASE)) // len(filler))))
 
