@@ -18,8 +18,8 @@ export PYTHON
 BIN := .venv/bin
 BOOTSTRAP := packages/setup/bootstrap
 SLOWEST := --durations=5 --durations-min=5
-# A file's tests stay together, in their order.
-PARALLEL := -n $(WORKERS) --dist loadfile
+# A file's tests stay together, in their order; each may take longer than alone.
+PARALLEL := -n $(WORKERS) --dist loadfile --timeout=60
 SOURCES := xos-common/src packages/*/src iso/src
 C_FILES := $(wildcard packages/*/command/*.c kernel-modules/*/*.c)
 CHECKS := lint types imports gen-check c unit scenario conformance system vm

@@ -51,9 +51,9 @@ async def test_an_unknown_user_costs_as_much_as_a_wrong_password() -> None:
         async def cpu_seconds(kept: str | None) -> float:
             taken = []
             for _ in range(7):
-                started = time.perf_counter()
+                started = time.process_time()
                 await dear.matches(kept, "wrong password")
-                taken.append(time.perf_counter() - started)
+                taken.append(time.process_time() - started)
             return min(taken)
 
         known, unknown = await cpu_seconds(kept), await cpu_seconds(None)
