@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -267,6 +268,28 @@ async def test_nothing_acknowledged_is_lost_by_kill_9(database: str) -> None:
     assert len(acknowledged) >= 200
     assert acknowledged <= found
     assert len(found) <= len(acknowledged) + 8
+
+
+async def test_what_a_lazy_store_synced_survives_a_power_cut(tmp_path: Path) -> None:
+    path, cut = tmp_path / "store.db", tmp_path / "cut.db"
+    async with await Store.open(path, METADATA, lazy=True) as store:
+        await store.write(add("before"))
+        await asyncio.gather(*(store.sync() for _ in range(20)))
+        log = path.with_name("store.db-wal")
+        synced = log.stat().st_size
+        await store.write(add("after"))
+        shutil.copy(path, cut)
+        cut.with_name("cut.db-wal").write_bytes(log.read_bytes()[:synced] + b"\xff" * 1000)
+    async with await Store.open(cut, METADATA) as store:
+        assert await store.read(names) == ["before"]
+
+
+async def test_a_lazy_store_syncs_on_every_database(database: str) -> None:
+    async with await Store.open(database, METADATA, lazy=True) as store:
+        await store.write(add("a"))
+        await store.sync()
+        assert await store.read(names) == ["a"]
+    await store.sync()
 
 
 # --- SQLite's own troubles ---

@@ -57,13 +57,16 @@ class Place:
 
     # hide_parameters: what a failed statement was given (password hashes) must not reach the journal.
 
-    def engine(self, *, readonly: bool = False, foreign_keys: bool = True) -> sa.Engine:
-        """An engine whose connections are durable (WAL, ``synchronous=FULL``) and begin transactions explicitly."""
+    def engine(self, *, readonly: bool = False, foreign_keys: bool = True, lazy: bool = False) -> sa.Engine:
+        """An engine whose connections are durable (WAL, ``synchronous=FULL``) and begin transactions explicitly.
+
+        *lazy*: a commit outlives this process, but a power cut only after `sync`.
+        """
         if self.path is None:
-            return self._postgresql(readonly)
+            return self._postgresql(readonly, lazy)
         pragmas = [
             "journal_mode=WAL",
-            "synchronous=FULL",
+            f"synchronous={'NORMAL' if lazy else 'FULL'}",
             "journal_size_limit=67108864",
             f"foreign_keys={'ON' if foreign_keys else 'OFF'}",
             f"query_only={'ON' if readonly else 'OFF'}",
@@ -97,7 +100,41 @@ class Place:
             raise
         return connection
 
-    def _postgresql(self, readonly: bool) -> sa.Engine:
+    def sync(self) -> None:
+        """What was committed by now survives a power cut when this returns. Blocks; raises `StorageError`.
+
+        SQLite: its log is what a restart reads, so it is brought to disk. PostgreSQL: a commit that waits for the disk
+        waits for all that came before it.
+        """
+        try:
+            if self.path is None:
+                self._sync_postgresql()
+            else:
+                self._sync_file(self.path.with_name(self.path.name + "-wal"))
+        except OSError as error:
+            raise StorageBroken(path=str(self), detail=error.strerror or "cannot be synced") from error
+        except sa.exc.DBAPIError as error:
+            raise self.explain(error) or error from error
+
+    def _sync_file(self, log: Path) -> None:
+        try:
+            file = os.open(log, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return  # the last connection has closed: all is in the database itself, synced
+        try:
+            os.fdatasync(file)
+        finally:
+            os.close(file)
+
+    def _sync_postgresql(self) -> None:
+        engine = self._postgresql(readonly=False, lazy=False)
+        try:
+            with engine.begin() as connection:
+                connection.exec_driver_sql("select txid_current()")  # a transaction without a number writes nothing
+        finally:
+            engine.dispose()
+
+    def _postgresql(self, readonly: bool, lazy: bool) -> sa.Engine:
         options: dict[str, Any] = (
             {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True} if readonly else {}
         )
@@ -106,7 +143,11 @@ class Place:
                 self.url,
                 poolclass=NullPool,
                 hide_parameters=True,
-                connect_args={"connect_timeout": 10, "application_name": "xtreemos"},
+                connect_args={
+                    "connect_timeout": 10,
+                    "application_name": "xtreemos",
+                    "options": f"-c synchronous_commit={'off' if lazy else 'on'}",
+                },
             )
         except ModuleNotFoundError as error:
             raise StorageBroken(path=str(self), detail="install python3-psycopg for PostgreSQL") from error

@@ -35,9 +35,11 @@ _WAITING = 10_000
 class Store:
     """A database of one service. Belongs to the event loop that opened it."""
 
-    def __init__(self, place: Place, *, waiting: int) -> None:
-        self._place = place
-        self._writer = _Lane(_Writer(place), f"{place} writer", waiting)
+    def __init__(self, place: Place, *, waiting: int, lazy: bool = False) -> None:
+        self._place, self._lazy = place, lazy
+        self._wanted = self._synced = 0
+        self._syncing = asyncio.Lock()
+        self._writer = _Lane(_Writer(place, lazy=lazy), f"{place} writer", waiting)
         self._reader = _Lane(_Reader(place), f"{place} reader", waiting)
 
     @classmethod
@@ -48,8 +50,11 @@ class Store:
         *,
         migrations: str | None = None,
         waiting: int = _WAITING,
+        lazy: bool = False,
     ) -> Store:
         """The database at a path or URL, created or brought to this release's schema if need be.
+
+        *lazy*: a write that has returned outlives this process, but a power cut only after `sync`.
 
         *migrations* is ``package:directory`` (see `xos.common.migrations`); None creates missing tables only.
         At most *waiting* writes, and as many reads, queue up. Raises `StorageError`.
@@ -59,7 +64,7 @@ class Store:
 
         place = Place.of(url_or_path)
         await asyncio.to_thread(prepare, place, metadata, migrations)
-        return cls(place, waiting=waiting)
+        return cls(place, waiting=waiting, lazy=lazy)
 
     async def write(self, fn: Callable[[sa.Connection], T]) -> T:
         """The result of *fn*, once what it wrote is on disk.
@@ -77,6 +82,21 @@ class Store:
         Raises as `write`.
         """
         return await self._reader.submit(fn)
+
+    async def sync(self) -> None:
+        """All writes that have returned are on disk when this returns; many callers share one fsync.
+
+        Nothing is to be done unless the store is lazy. Raises `StorageBroken`.
+        """
+        if not self._lazy:
+            return
+        self._wanted += 1
+        mine = self._wanted
+        async with self._syncing:
+            if self._synced < mine:
+                upto = self._wanted
+                await asyncio.to_thread(self._place.sync)
+                self._synced = upto
 
     async def close(self) -> None:
         """Finish what is queued, then close; later calls raise `StorageBroken`. May be called twice."""
@@ -162,9 +182,9 @@ class _Lane:
 class _Worker:
     """Runs batches on a connection of its own, opened on first use and again after a failure of the storage."""
 
-    def __init__(self, place: Place, *, readonly: bool) -> None:
+    def __init__(self, place: Place, *, readonly: bool, lazy: bool = False) -> None:
         self.place = place
-        self._engine = place.engine(readonly=readonly)
+        self._engine = place.engine(readonly=readonly, lazy=lazy)
         self._open: sa.Connection | None = None
 
     def run(self, jobs: list[_Job[Any]]) -> None:
@@ -225,8 +245,8 @@ class _Writer(_Worker):
     3. The commit itself failed (a full disk, a deferred constraint): each in a transaction of its own.
     """
 
-    def __init__(self, place: Place) -> None:
-        super().__init__(place, readonly=False)
+    def __init__(self, place: Place, *, lazy: bool) -> None:
+        super().__init__(place, readonly=False, lazy=lazy)
 
     def run(self, jobs: list[_Job[Any]]) -> None:
         if len(jobs) > 1:

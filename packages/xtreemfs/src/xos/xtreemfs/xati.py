@@ -372,6 +372,10 @@ class MRCAsync(AsyncStub):
         )
         return result
 
+    async def sync(self, *, deadline: float | None = None) -> None:
+        """All that was answered before survives a power cut when this returns: for fsync(2) of directories, sync(2)."""
+        await self._caller.call("MRC.sync", (), None, deadline=deadline, retry=True)
+
     async def close(
         self, handles: list[int], extents: list[Extent | None], mtime: int, ask: Ask, *, deadline: float | None = None
     ) -> None:
@@ -656,6 +660,10 @@ class MRCXati(BlockingStub):
             "MRC.update", (handle, extent, mtime, ask), Inode, deadline=deadline, retry=True
         )
         return result
+
+    def sync(self, *, deadline: float | None = None) -> None:
+        """All that was answered before survives a power cut when this returns: for fsync(2) of directories, sync(2)."""
+        self._caller.call("MRC.sync", (), None, deadline=deadline, retry=True)
 
     def close(
         self, handles: list[int], extents: list[Extent | None], mtime: int, ask: Ask, *, deadline: float | None = None

@@ -343,6 +343,11 @@ class MRC(Protocol):
         ...
 
     @call(idempotent=True)
+    async def sync(self) -> None:
+        """All that was answered before survives a power cut when this returns: for fsync(2) of directories, sync(2)."""
+        ...
+
+    @call(idempotent=True)
     async def close(self, handles: list[int], extents: list[Extent | None], mtime: int, ask: Ask) -> None:
         """Close files, each with what was written to it. Unknown handles are closed already."""
         ...

@@ -56,6 +56,8 @@ class Desk:
         self._loop = asyncio.get_running_loop()
         self.live: dict[str, Live] = {}
         self.watchers = Watchers()
+        self.changes = 0
+        """Writes so far."""
 
     async def recover(self) -> None:
         """All sessions that there were get a whole lease anew."""
@@ -102,7 +104,7 @@ class Desk:
                 return sessions.once(db, ask.session, ask.number, kind, lambda: do(db, who, now))
             return do(db, who, now)
 
-        return await self._settled(self._store.write(work), what)
+        return await self.write(what, work)
 
     async def read(self, what: str, do: Callable[[sa.Connection], Result[_T]]) -> _T:
         """Look something up. Raises `Refused`."""
@@ -110,6 +112,7 @@ class Desk:
 
     async def write(self, what: str, do: Callable[[sa.Connection], Result[_T]]) -> _T:
         """Do something that nobody asked for by number. Raises `Refused`."""
+        self.changes += 1
         return await self._settled(self._store.write(do), what)
 
     async def _settled(self, work: Awaitable[Result[_T]], what: str) -> _T:

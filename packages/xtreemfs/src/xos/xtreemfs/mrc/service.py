@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from typing import Literal
 
 import msgspec
 import sqlalchemy as sa
@@ -30,6 +31,7 @@ from xos.xtreemfs.mrc.schema import METADATA, MIGRATIONS
 
 log = get_logger("xos.xtreemfs.mrc")
 
+SYNC_SECONDS = 0.5
 TICK_SECONDS = 2.0
 """How often the MRC looks for sessions that are not heard any more."""
 
@@ -43,6 +45,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Machines that are believed for whom they ask: patterns of names."""
     superusers: tuple[str, ...] = ()
     """Machines whose root may do everything, as with NFS's ``no_root_squash``: patterns of names."""
+    durable: Literal["second", "call"] = "second"
+    """When what was acknowledged survives a power cut: with every call, or as POSIX has it, with fsync(2) and the like
+    and after a second at the latest. The end of the MRC alone loses nothing in either case."""
     makers: tuple[str, ...] = ("*",)
     """Who may make volumes besides administrators: patterns such as ``*@demo``."""
 
@@ -56,8 +61,9 @@ class MrcService(Hosted[Settings], VolumeCalls, NameCalls, InodeCalls, FileCalls
         """Open the database; sessions that there were get a whole lease anew."""
         self.node, self.makers = self.host.node, self.settings.makers
         self._waiting, self._waits = {}, []
+        lazy = self.settings.durable == "second"
         place = self.settings.database or self.host.data / "mrc.sqlite"
-        self.store = await Store.open(place, METADATA, migrations=MIGRATIONS)
+        self.store = await Store.open(place, METADATA, migrations=MIGRATIONS, lazy=lazy)
         self.desk = Desk(self.host, self.store, speakers=self.settings.speakers, superusers=self.settings.superusers)
         await self.desk.recover()
         await self.store.write(_reap_all)
@@ -67,6 +73,8 @@ class MrcService(Hosted[Settings], VolumeCalls, NameCalls, InodeCalls, FileCalls
         self.host.spawn(self.heart.run(), name="mrc-heart")
         self.host.spawn(self.chores.run(), name="mrc-chores")
         self.host.spawn(self._tick(), name="mrc-sessions")
+        if lazy:
+            self.host.spawn(self._keep_syncing(), name="mrc-sync")
 
     async def stop(self) -> None:
         """Close the database."""
@@ -75,6 +83,14 @@ class MrcService(Hosted[Settings], VolumeCalls, NameCalls, InodeCalls, FileCalls
     async def _state(self) -> tuple[ServiceRecord, Sequence[VolumeRecord]]:
         served = await self.store.read(volumes.list_volumes)
         return ServiceRecord("MRC", self.node), [VolumeRecord(one.name, one.uuid, (self.node,)) for one in served]
+
+    async def _keep_syncing(self) -> None:
+        seen = 0
+        while True:
+            await asyncio.sleep(SYNC_SECONDS)
+            if self.desk.changes != seen:
+                seen = self.desk.changes
+                await self.store.sync()
 
     async def _tick(self) -> None:
         while True:

@@ -67,8 +67,13 @@ class FileCalls(Calls):
             return open_files.update(db, ask.session, handle, extent, mtime, now)
 
         inode = await self.desk.change(ask, Inode, f"handle {handle}", work)
+        await self.store.sync()
         self.desk.tell(ask, node(inode))
         return inode
+
+    async def sync(self) -> None:
+        """See `MRC.sync`."""
+        await self.store.sync()
 
     async def close(self, handles: list[int], extents: list[Extent | None], mtime: int, ask: Ask) -> None:
         """See `MRC.close`."""
