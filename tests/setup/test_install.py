@@ -362,6 +362,32 @@ def test_after_kill_9_nothing_runs_on_and_the_next_one_unmounts_what_is_left(tmp
     place.rmdir()
 
 
+ENTERED = """
+import pathlib, sys
+from xos.setup.install.disks import Device
+from xos.setup.install.medium import Medium
+from xos.setup.install.writing import Installer, Plan
+place = pathlib.Path(sys.argv[1])
+disk = Device(path="/dev/none", type="disk", size=1)
+installer = Installer(Plan(disk=disk, flavour="core", answers=""), Medium(place), place / "log")
+target = place / "target"
+target.mkdir()
+installer._do(["mount", "--bind", "/", str(target)])
+with installer._entered(target):
+    print(installer._in(target, ["readlink", "/proc/self"]).strip().isdigit())
+    print(installer._in(target, ["sh", "-c", "cd /run/live/medium && ls"]).split())
+installer._do(["umount", str(target)])
+print(str(target) in pathlib.Path("/proc/self/mounts").read_text())
+"""
+
+
+@as_root
+def test_programs_in_the_new_system_see_proc_and_the_medium_and_nothing_stays_mounted(tmp_path: Path) -> None:
+    words = ["unshare", "--mount", "--propagation", "private", sys.executable, "-c", ENTERED, str(tmp_path)]
+    done = subprocess.run(words, check=True, capture_output=True, text=True)
+    assert done.stdout == "True\n['log', 'target']\nFalse\n"
+
+
 def runs(seconds: str) -> bool:
     """Whether there is a process ``sleep SECONDS``."""
     for file in Path("/proc").glob("[0-9]*/cmdline"):

@@ -181,13 +181,15 @@ class Installer:
     def _entered(self, target: Path) -> Iterator[None]:
         """Kernel file systems and the medium inside the target, so that programs run in it."""
         with contextlib.ExitStack() as stack:
-            for kind, name in (("proc", "proc"), ("sysfs", "sys"), ("devtmpfs", "dev"), ("tmpfs", "run")):
+            for kind, name in (("sysfs", "sys"), ("devtmpfs", "dev"), ("tmpfs", "run")):
                 self._do(["mount", "-t", kind, kind, str(target / name)])
                 stack.callback(self._unmount, target / name)
             medium = target / "run/live/medium"
             medium.mkdir(parents=True)
-            self._do(["mount", "--bind", str(self.medium.path), str(medium)])
-            stack.callback(self._unmount, medium)
+            # /proc as it is here: a new one would show the processes of mount(8)'s own name space (`ENDS_WITH_US`).
+            for source, place in ((Path("/proc"), target / "proc"), (self.medium.path, medium)):
+                self._do(["mount", "--bind", str(source), str(place)])
+                stack.callback(self._unmount, place)
             yield
 
     def _unmount(self, place: Path) -> None:
