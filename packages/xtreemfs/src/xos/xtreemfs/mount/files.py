@@ -52,7 +52,6 @@ class VolumeFiles(VolumeNames):
     async def create(self, caller: Caller, parent: int, name: bytes, mode: int, flags: int) -> tuple[Entry, Opened]:
         """See `FileSystem`."""
         number = self.number(parent)
-        self.unlearn(number)
         wanted = Open(
             access_of(flags),
             truncate=bool(flags & os.O_TRUNC),
@@ -61,6 +60,8 @@ class VolumeFiles(VolumeNames):
             mode=stat.S_IMODE(await self.masked(caller, number, mode)),
         )
         handle = await self.volume.open_name(number, name, wanted, self.identities.claim(caller))
+        if handle.created:
+            self.touched(number, handle.inode)
         return self.entry(handle.inode), self._opened(handle, flags)
 
     def _opened(self, handle: Handle, flags: int) -> Opened:

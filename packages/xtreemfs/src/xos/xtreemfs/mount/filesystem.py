@@ -14,6 +14,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from msgspec import structs
+
 from xos.common.log import get_logger
 from xos.xtreemfs import api
 from xos.xtreemfs.api import Changed, Inode, What
@@ -81,6 +83,14 @@ class VolumeNames(FileSystem):
         """It has changed."""
         self._known.pop(number, None)
 
+    def touched(self, directory: int, inode: Inode, links: int = 0) -> None:
+        """A name of *inode* came into or went out of *directory*, which the MRC did at one time."""
+        known = self._known.get(directory)
+        if known is not None:
+            parent, when = known
+            now = inode.ctime
+            self._known[directory] = structs.replace(parent, mtime=now, ctime=now, nlink=parent.nlink + links), when
+
     def fresh(self, number: int) -> Inode | None:
         """What is known and young enough to be believed."""
         known = self._known.get(number)
@@ -147,9 +157,9 @@ class VolumeNames(FileSystem):
         number = self.number(parent)
         if target is None:
             mode = await self.masked(caller, number, mode)
-        self.unlearn(number)
-        claim = self.identities.claim(caller)
-        return self.entry(await self.volume.create(number, name, mode, rdev, target, claim))
+        inode = await self.volume.create(number, name, mode, rdev, target, self.identities.claim(caller))
+        self.touched(number, inode, int(inode.is_directory))
+        return self.entry(inode)
 
     async def masked(self, caller: Caller, directory: int, mode: int) -> int:
         """*mode* without what the program's umask forbids; a default ACL takes its place (acl(5))."""
@@ -174,14 +184,15 @@ class VolumeNames(FileSystem):
     async def link(self, caller: Caller, ino: int, parent: int, name: bytes) -> Entry:
         """See `FileSystem`."""
         to = self.number(parent)
-        self.unlearn(to)
-        return self.entry(await self.volume.link(self.number(ino), to, name, self.identities.claim(caller)))
+        inode = await self.volume.link(self.number(ino), to, name, self.identities.claim(caller))
+        self.touched(to, inode)
+        return self.entry(inode)
 
     async def unlink(self, caller: Caller, parent: int, name: bytes) -> None:
         """See `FileSystem`."""
         number = self.number(parent)
-        self.unlearn(number)
-        self.learn(await self.volume.unlink(number, name, self.identities.claim(caller)))
+        inode = self.learn(await self.volume.unlink(number, name, self.identities.claim(caller)))
+        self.touched(number, inode)
 
     async def rmdir(self, caller: Caller, parent: int, name: bytes) -> None:
         """See `FileSystem`."""
@@ -261,15 +272,23 @@ class VolumeNames(FileSystem):
 
     # --- extended attributes
 
-    async def getxattr(self, caller: Caller, ino: int, name: bytes) -> bytes:
+    def getxattr(self, caller: Caller, ino: int, name: bytes) -> Any:
         """See `FileSystem`."""
         if name in (acl.ACCESS, acl.DEFAULT):  # the kernel asks for it to check permissions
-            inode = await self.inode(ino)
-            text = acl.whole(inode) if name == acl.ACCESS else inode.default_acl
-            if not text:
-                raise refuse(errno.ENODATA)
-            return acl.from_text(text, self.identities)
-        return await self.volume.getxattr(self.number(ino), name, self.identities.claim(caller))
+            known = self.fresh(self.number(ino))
+            return self._acl_of(known, name) if known is not None else self._acl(ino, name)
+        if name.startswith(b"security."):  # the MRC keeps none, and the kernel asks before each first write
+            raise refuse(errno.EOPNOTSUPP)
+        return self.volume.getxattr(self.number(ino), name, self.identities.claim(caller))
+
+    async def _acl(self, ino: int, name: bytes) -> bytes:
+        return self._acl_of(await self.inode(ino), name)
+
+    def _acl_of(self, inode: Inode, name: bytes) -> bytes:
+        text = acl.whole(inode) if name == acl.ACCESS else inode.default_acl
+        if not text:
+            raise refuse(errno.ENODATA)
+        return acl.from_text(text, self.identities)
 
     async def listxattr(self, caller: Caller, ino: int) -> list[bytes]:
         """See `FileSystem`."""
