@@ -9,6 +9,7 @@ import stat
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from support.dixi import Grid, make_grid, until
@@ -353,3 +354,23 @@ async def test_paths_are_resolved_over_links_but_not_out_of_the_volume(mrc: Mrc,
             await service.resolve("home", "d/loop/f")
         with refused(errno.ENOTDIR):
             await service.resolve("home", "d/f/..")
+
+
+async def test_files_of_a_vo_are_kept_off_osds_of_others(grid: Grid, tmp_path: Path) -> None:
+    around = Around("node1", "node2")
+    around.records["node1"] = msgspec.structs.replace(around.records["node1"], attributes=(("vos", "other,third"),))
+    async with serving(grid, tmp_path, around=around) as mrc:
+        await mrc.volume()
+        session = await mrc.session()
+        with acting(NODE1):
+            for number in range(10):
+                made = await mrc.service.open_name(session.root.id, b"f%d" % number, WRITE, mrc.ask(session))
+                assert mrc.capability(made).layout.replicas[0].osds == ("node2",)
+            foreign = await mrc.service.open_name(session.root.id, b"g", WRITE, mrc.ask(session, "eve@other"))
+            assert mrc.capability(foreign).layout.replicas
+            around.records = {"node1": around.records["node1"]}
+            await mrc.service.osds.look()
+            with refused(errno.ENOSPC):
+                await mrc.service.open_name(session.root.id, b"h", WRITE, mrc.ask(session))
+            with refused(errno.ENOENT):
+                await mrc.service.lookup(session.root.id, b"h", mrc.ask(session).claim)

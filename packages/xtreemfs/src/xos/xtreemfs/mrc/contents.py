@@ -19,8 +19,8 @@ from xos.xtreemfs.mrc.values import Inode, Refusal, Result, Who
 from xos.xtreemfs.mrc.volumes import Volume
 from xos.xtreemfs.striping import Striping
 
-Place = Callable[[Policy], Layout | None]
-"""Where a new file goes; None: no OSD is usable."""
+Place = Callable[[Policy, str], Layout | None]
+"""Where a new file of an owner goes; None: no OSD is usable."""
 
 NOWHERE = Layout(Striping(), ())
 _encode = msgspec.msgpack.encode
@@ -84,7 +84,7 @@ def placed(connection: sa.Connection, whole: Whole, place: Place) -> Result[Layo
     """Where a file is, once it is somewhere. ENOSPC: no OSD is usable."""
     if whole.layout is not None:
         return decode_layout(whole.layout)
-    layout = place(policy_of(connection, whole))
+    layout = place(policy_of(connection, whole), whole.inode.owner)
     if layout is None:
         return Refusal(errno.ENOSPC)
     set_layout(connection, whole.inode.id, layout)

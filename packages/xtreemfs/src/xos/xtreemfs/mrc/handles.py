@@ -57,7 +57,7 @@ def open_name(
     if found.errno != errno.ENOENT or not wanted.create:
         return found
     # Placed first, so that a refusal leaves nothing behind.
-    layout = place(contents.policy_in(connection, parent))
+    layout = place(contents.policy_in(connection, parent), who.user)
     if layout is None:
         return Refusal(errno.ENOSPC)
     mode, encoded = stat.S_IFREG | wanted.mode & 0o7777, msgspec.msgpack.encode(layout)

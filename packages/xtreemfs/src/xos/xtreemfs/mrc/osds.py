@@ -55,13 +55,21 @@ class Osds:
             await self.look()
             await asyncio.sleep(LOOK_SECONDS if self.known else 1.0)
 
-    def place(self, policy: Policy, not_on: frozenset[str] = frozenset()) -> Layout | None:
-        """Where a new file goes; None: nowhere. Safe in any thread."""
-        return placement.place([osd for osd in self.known if osd.node not in not_on], policy, self._rng)
+    async def ready(self) -> None:
+        """Ask the DIR if nothing is known yet: the MRC has just started."""
+        if not self.known:
+            await self.look()
 
-    def replica(self, policy: Policy, width: int, not_on: frozenset[str]) -> Replica | None:
+    def place(self, policy: Policy, owner: str, not_on: frozenset[str] = frozenset()) -> Layout | None:
+        """Where a new file of *owner* goes; None: nowhere. Safe in any thread."""
+        return placement.place(self._may_hold(owner, not_on), policy, self._rng)
+
+    def _may_hold(self, owner: str, not_on: frozenset[str]) -> list[ServiceRecord]:
+        return [osd for osd in self.known if osd.node not in not_on and placement.may_hold(osd, owner)]
+
+    def replica(self, policy: Policy, owner: str, width: int, not_on: frozenset[str]) -> Replica | None:
         """A further replica on OSDs that are none of these. Safe in any thread."""
-        osds = [osd for osd in self.known if osd.node not in not_on]
+        osds = self._may_hold(owner, not_on)
         chosen = placement.select(osds, policy.osd_selection, self._rng)[:width]
         return Replica(tuple(osd.node for osd in chosen)) if len(chosen) == width else None
 

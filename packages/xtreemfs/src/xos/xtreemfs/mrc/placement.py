@@ -96,6 +96,16 @@ def _has(osd: ServiceRecord, argument: str) -> bool:
     return dict(osd.attributes).get(name) == value
 
 
+def may_hold(osd: ServiceRecord, owner: str) -> bool:
+    """Whether files of *owner* may be on an OSD: one whose machine belongs to certain VOs holds their users' only.
+
+    What belongs to accounts of a machine (``root@node1``) is of no VO and may be on any.
+    """
+    vos = dict(osd.attributes).get("vos", "")
+    user, _, vo = owner.rpartition("@")
+    return not vos or vo in vos.split(",") or user == "root" or user.startswith("uid.")
+
+
 def is_known(policies: Sequence[str]) -> bool:
     """Whether all have names that we know."""
     return all(policy.partition(":")[0] in POLICIES for policy in policies)

@@ -26,6 +26,7 @@ class FileCalls(Calls):
         def work(db: sa.Connection, who: Who, now: int) -> Result[Grant]:
             return open_files.open_inode(db, who, inode, wanted, ask.session, self.osds.place, now)
 
+        await self.osds.ready()
         grant = await self.desk.change(ask, Grant, f"inode {inode}", work)
         if wanted.truncate:
             self.desk.tell(ask, node(inode))
@@ -37,6 +38,7 @@ class FileCalls(Calls):
         def work(db: sa.Connection, who: Who, now: int) -> Result[Grant]:
             return open_files.open_name(db, who, parent, name, wanted, ask.session, self.osds.place, now)
 
+        await self.osds.ready()
         grant = await self.desk.change(ask, Grant, shown(name), work)
         if grant.created:
             self.desk.tell(ask, entry(parent, name), node(parent))
@@ -50,6 +52,7 @@ class FileCalls(Calls):
         def work(db: sa.Connection, who: Who, now: int) -> Result[Grant]:
             return open_files.truncate(db, who, inode, size, handle, ask.session, self.osds.place, now)
 
+        await self.osds.ready()
         return self.desk.opened(await self._change(ask, Grant, f"inode {inode}", work, node(inode)))
 
     async def renew(self, session: str, handles: list[int]) -> list[Opened | None]:

@@ -128,17 +128,21 @@ class ReplicaCalls(Calls):
         awaiting = contents.awaiting(db, seen.file_id)
 
         def more(not_on: frozenset[str]) -> Replica | None:
-            return self.osds.replica(policy, layout.striping.width, not_on | awaiting)
+            return self.osds.replica(policy, whole.inode.owner, layout.striping.width, not_on | awaiting)
 
-        step = replication.next_step(layout, goal, more) if layout.replicas else self._first(policy, goal)
+        step = (
+            replication.next_step(layout, goal, more)
+            if layout.replicas
+            else self._first(policy, whole.inode.owner, goal)
+        )
         if isinstance(step, Layout):
             self._keep(db, seen, step)
         return step
 
-    def _first(self, policy: Policy, goal: Goal) -> Layout | Stuck:
+    def _first(self, policy: Policy, owner: str, goal: Goal) -> Layout | Stuck:
         """Of a file that was never placed."""
         wished = Policy(policy.striping, goal.update, goal.replicas, policy.osd_selection)
-        layout = self.osds.place(wished, goal.without)
+        layout = self.osds.place(wished, owner, goal.without)
         return Stuck("there are too few OSDs") if layout is None else layout
 
     async def _settled(self, grant: Grant, what: str) -> bool:
