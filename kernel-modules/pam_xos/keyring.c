@@ -76,19 +76,20 @@ static long find(const char *name)
                        (unsigned long)description, 0);
 }
 
-/* keyctl_describe(3): "type;uid;gid;perm;description". */
-static bool made_by_root(long key)
+/* Whether *key* is one of ours, called *description*; keyctl_describe(3): "type;uid;gid;perm;description". */
+static bool made_by_root(long key, const char *description)
 {
     char text[DESCRIPTION + 64];
     long length = key_control(KEYCTL_DESCRIBE, (unsigned long)key, (unsigned long)text, sizeof text, 0);
     unsigned uid, permissions;
+    int at = 0;
 
     if (length <= 0 || (size_t)length > sizeof text)
         return false;
     text[sizeof text - 1] = '\0';
-    if (sscanf(text, "user;%u;%*d;%x;", &uid, &permissions) != 2)
+    if (sscanf(text, "user;%u;%*d;%x;%n", &uid, &permissions, &at) != 2 || at == 0)
         return false;
-    return uid == 0 && (permissions & ~PERMISSIONS) == 0;
+    return uid == 0 && (permissions & ~PERMISSIONS) == 0 && strcmp(text + at, description) == 0;
 }
 
 unsigned char *xos_keyring_read(int32_t key, size_t *length)
@@ -109,11 +110,12 @@ unsigned char *xos_keyring_read(int32_t key, size_t *length)
 
 unsigned char *xos_keyring_get(const char *name, size_t *length)
 {
+    char description[DESCRIPTION];
     long key = find(name);
 
-    if (key < 0)
+    if (key < 0 || !describe(name, description, sizeof description))
         return NULL;
-    if (!made_by_root(key)) {
+    if (!made_by_root(key, description)) {
         errno = EPERM;
         return NULL;
     }
@@ -148,7 +150,8 @@ size_t xos_keyring_others(const char *name, int32_t keys[XOS_KEYRING_OTHERS])
     while (count < XOS_KEYRING_OTHERS && fgets(line, sizeof line, file) != NULL) {
         int32_t key = listed(line, description);
 
-        if (key != 0 && made_by_root(key))
+        /* Descriptions are anybody's words, line ends included: the key itself must say the same. */
+        if (key != 0 && made_by_root(key, description))
             keys[count++] = key;
     }
     fclose(file);

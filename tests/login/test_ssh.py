@@ -119,6 +119,30 @@ def test_a_login_with_a_renewed_certificate_renews_the_credential_of_running_ses
     assert re.fullmatch(r"59m|1h", new_end.split()[3]), new_end
 
 
+def test_a_key_that_somebody_made_up_is_neither_shown_to_the_daemon_nor_renewed(node: Machine) -> None:
+    gina, hugo = (node.identity_files(node.credential(name), name) for name in ("gina", "hugo"))
+    victim = node.identity_files(node.credential("gina", lifetime_s=50), "gina-short")
+    forged = (  # a key of hugo's that everybody may see, and whose name goes on with a line of /proc/keys about gina's
+        "k=$(printf %08x $(keyctl add user mine own @s)); "
+        'n=$(printf "x\\n$k I--Q---     1 perm 3f010000     0     0 user      xos:gina.demo: 800"); '
+        'id=$(keyctl add user "$n" junk @u); keyctl setperm $id 0x3f3f3f3f; keyctl setperm 0x$k 0x3f3f3f3f; '
+        "touch made; n=0; until [ -e go ] || [ $n -gt 200 ]; do n=$((n+1)); sleep 0.05; done; "
+        "keyctl print 0x$k; keyctl unlink $id @u"
+    )
+    with concurrent.futures.ThreadPoolExecutor(1) as threads:
+        running = threads.submit(node.ssh, hugo, "hugo.demo", forged, check=False)
+        made = node.path("/var/lib/xos/home/hugo.demo/made")
+        deadline = time.monotonic() + 10
+        while not made.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert made.exists()
+        assert "xos:gina.demo: 800" in node.run("cat", "/proc/keys").stdout, "the line is there to be believed"
+        node.ssh(victim, "gina.demo", "true")
+        assert node.ssh(gina, "gina.demo", "true").returncode == 0
+        (made.parent / "go").touch()
+        assert running.result().stdout.strip() == "own"
+
+
 def test_a_suspended_user_is_refused_at_the_next_login(node: Machine) -> None:
     credential = node.credential("erin")
     key = node.identity_files(credential, "erin")
