@@ -57,6 +57,21 @@ def test_accounts_are_listed_shown_and_retired(amsd: Amsd, va: Va) -> None:
     assert "bob.demo is retired" in call(amsd, "retire", "--vo", "demo")
 
 
+def test_logins_are_listed_with_their_ends(amsd: Amsd, va: Va) -> None:
+    assert "Nobody is on record" in call(amsd, "logins")
+    ask = {"op": "open", "service": "sshd", "rhost": "10.0.0.7"}
+    for name in ("alice", "bob"):
+        session = amsd.ask(**ask, user=f"{name}.demo", certificate=va.xos(identity(name)))["session"]
+    amsd.ask(op="close", session=session)
+    lines = call(amsd, "logins").splitlines()
+    assert lines[0].split() == ["NAME", "BY", "FROM", "BEGAN", "ENDED"]
+    assert [line.split()[0] for line in lines[1:]] == ["bob.demo", "alice.demo"]
+    assert lines[2].endswith("goes on")
+    assert len(call(amsd, "logins", "-n", "1").splitlines()) == 2
+    (only,) = json.loads(call(amsd, "logins", "bob.demo", "--json"))
+    assert (only["rhost"], only["open"]) == ("10.0.0.7", False)
+
+
 def test_a_vo_is_served_from_then_on(amsd: Amsd, va: Va) -> None:
     told = call(amsd, "serve", "atlas", "--trust", str(va.directory), "--config", str(amsd.config))
     assert "as USER.atlas" in told

@@ -182,11 +182,11 @@ async def test_a_session_gets_its_account_credential_and_limits(
     assert answer["slice.MemoryMax"] == "4G"
     assert answer["env.XOS_USER"] == "alice"
     assert int(answer["expires"]) > time.time()
-    assert sessions.uids(service._boot) == {int(answer["uid"])}
+    assert [(each.uid, each.tty, each.open) for each in sessions.latest()] == [(int(answer["uid"]), "tty1", True)]
     await service.answer({"op": "close", "session": answer["session"]}, ROOT)
     await service.answer({"op": "close", "session": answer["session"]}, ROOT)
     await service.answer({"op": "close", "session": "never opened"}, ROOT)
-    assert sessions.uids(service._boot) == set()
+    assert [each.open for each in sessions.latest()] == [False]
 
 
 async def test_a_renewed_certificate_takes_the_place_of_the_same_holders_that_ends_earlier(

@@ -10,7 +10,6 @@ import pwd
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
@@ -25,7 +24,7 @@ from xos.node.errors import BadMessage, NoCertificate, NotAllowed, TryAgain, Unk
 from xos.node.policy import NodePolicy, this_node
 from xos.node.promised import Promised
 from xos.node.scan import not_looked_at
-from xos.node.sessions import Sessions
+from xos.node.sessions import MOST, Sessions
 from xos.node.trust import Trusts, Verified, prove, renews
 from xos.node.withdrawn import Withdrawn
 
@@ -35,7 +34,6 @@ Fields = dict[str, str]
 PAGE = 500
 """Accounts in one answer of `list`."""
 KEEP_SESSIONS_SECONDS = 90 * 86_400
-_BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Peer(NamedTuple):
@@ -65,7 +63,6 @@ class Service:
         self._accounts, self._sessions = accounts, sessions
         self._promised = Promised(accounts)
         self._helpers = helpers
-        self._boot = _BOOT.read_text().strip()
         self.wanted_scan = asyncio.Event()
         """Set when somebody wants to know now whether retired accounts still own something."""
         self.configure(accounts.config)
@@ -77,6 +74,7 @@ class Service:
             "close": (self._close, _root),
             "map": (self._map, _root),
             "list": (self._list, _root),
+            "logins": (self._logins, _root),
             "retire": (self._retire, _root),
             "withdraw": (self._withdraw, _root),
             "scan": (self._scan, _root),
@@ -154,7 +152,7 @@ class Service:
         account, verified = await self._allowed(ask)
         session = secrets.token_hex(16)
         where = (ask.get("service", "")[:64], ask.get("tty", "")[:64], ask.get("rhost", "")[:255])
-        self._sessions.opened(session, account.uid, *where, self._boot)
+        self._sessions.opened(session, account, *where)
         log.info(
             "session.opened", vo=account.vo, user=account.owner, uid=account.uid, service=where[0], remote=where[2],
             session=session,
@@ -256,6 +254,14 @@ class Service:
         answer = {"accounts": msgspec.json.encode([self._told(each) for each in page]).decode()}
         if len(found) > PAGE:
             answer["next"] = str(page[-1].uid)
+        return answer
+
+    async def _logins(self, ask: Fields) -> Fields:
+        before = _number(ask, "before") if "before" in ask else None
+        found = self._sessions.latest(before=before, name=ask.get("name", ""))
+        answer = {"logins": msgspec.json.encode(found).decode()}
+        if len(found) == MOST:
+            answer["next"] = str(found[-1].number)
         return answer
 
     def _told(self, account: Account) -> Mapping[str, object]:

@@ -14,18 +14,45 @@ import sqlite3
 import time
 from pathlib import Path
 
+import msgspec
+
 from xos.common.errors import StorageFull
 from xos.common.log import get_logger
+from xos.node.api import Account
 from xos.node.errors import StateBroken
 
 log = get_logger("xos.node.sessions")
 
 SYNC_SECONDS = 1.0
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+MOST = 500
+"""In one answer."""
 _TABLE = """
-CREATE TABLE IF NOT EXISTS sessions (
-    id TEXT PRIMARY KEY, uid INTEGER NOT NULL, service TEXT NOT NULL, tty TEXT NOT NULL, rhost TEXT NOT NULL,
-    boot TEXT NOT NULL, opened INTEGER NOT NULL, closed INTEGER) STRICT
+CREATE TABLE IF NOT EXISTS logins (
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, uid INTEGER NOT NULL, name TEXT NOT NULL,
+    service TEXT NOT NULL, tty TEXT NOT NULL, rhost TEXT NOT NULL, boot TEXT NOT NULL, opened INTEGER NOT NULL,
+    closed INTEGER) STRICT
 """
+
+
+class Login(msgspec.Struct, frozen=True, kw_only=True):
+    """A login, and its end."""
+
+    number: int
+    """The later, the larger."""
+    name: str
+    """The account's at that time; a number may have been another's since."""
+    uid: int
+    service: str
+    """PAM's: sshd, login, su."""
+    tty: str
+    rhost: str
+    opened: int
+    """Unix seconds."""
+    closed: int | None
+    """Unix seconds; None: not told of."""
+    open: bool
+    """Whether it goes on, as far as known: its end was not told of, and the machine has been up since."""
 
 
 class Sessions:
@@ -34,6 +61,7 @@ class Sessions:
     def __init__(self, directory: Path) -> None:
         """Open the file, or make it; a damaged one is put aside. Raises `StateBroken`, `StorageFull`."""
         self.path = directory / "sessions.sqlite"
+        self._boot = _BOOT.read_text().strip()
         self._written = asyncio.Event()
         try:
             self._open()
@@ -67,25 +95,33 @@ class Sessions:
         """Write everything home."""
         self._db.close()
 
-    def opened(self, session: str, uid: int, service: str, tty: str, rhost: str, boot: str) -> None:
+    def opened(self, session: str, account: Account, service: str, tty: str, rhost: str) -> None:
         """A login began. Raises `StorageFull`, `StateBroken`."""
-        row = (session, uid, service, tty, rhost, boot, int(time.time()))
-        self._write("INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?, NULL)", *row)
+        row = (session, account.uid, account.name, service, tty, rhost, self._boot, int(time.time()))
+        self._write("INSERT INTO logins VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, NULL)", *row)
 
     def closed(self, session: str) -> int | None:
         """A login ended: the uid it was of; None when there is none of that id. Raises as `opened`."""
-        statement = "UPDATE sessions SET closed = ? WHERE id = ? AND closed IS NULL RETURNING uid"
+        statement = "UPDATE logins SET closed = ? WHERE id = ? AND closed IS NULL RETURNING uid"
         rows = self._write(statement, int(time.time()), session)
         return int(rows[0]["uid"]) if rows else None
 
-    def uids(self, boot: str) -> set[int]:
-        """The accounts that are logged in, as far as known, since the boot *boot*."""
-        rows = self._write("SELECT DISTINCT uid FROM sessions WHERE closed IS NULL AND boot = ?", boot)
-        return {int(row["uid"]) for row in rows}
+    def latest(self, *, before: int | None = None, name: str = "") -> list[Login]:
+        """Logins, the latest first, `MOST` at a time: those with a number below *before*, of the account *name*."""
+        rows = self._write(
+            "SELECT * FROM logins WHERE (?1 IS NULL OR number < ?1) AND (?2 = '' OR name = ?2) "
+            "ORDER BY number DESC LIMIT ?3",
+            before, name, MOST,
+        )  # fmt: skip
+        return [self._login(row) for row in rows]
+
+    def _login(self, row: sqlite3.Row) -> Login:
+        told = {field: row[field] for field in Login.__struct_fields__ if field != "open"}
+        return Login(**told, open=row["closed"] is None and row["boot"] == self._boot)
 
     def forget(self, before: int) -> None:
         """Drop what is known of logins that began before *before* (Unix seconds)."""
-        self._write("DELETE FROM sessions WHERE opened < ?", before)
+        self._write("DELETE FROM logins WHERE opened < ?", before)
 
     async def run(self) -> None:
         """Sync what was written, until cancelled."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -17,6 +17,7 @@ from xos.node.api import Account, State
 from xos.node.cli import _policy
 from xos.node.client import ask
 from xos.node.errors import BadRequest, UnknownAccount
+from xos.node.sessions import Login
 
 
 class Told(Account, frozen=True, kw_only=True):
@@ -69,6 +70,42 @@ def _print(session: Session, accounts: Iterable[Told]) -> None:
     headings = ("UID", "NAME", "IDENTITY", "STATE", "LAST USED", "GROUPS")
     columns = session.columns if session.is_tty else None
     session.out(table(headings, cells, columns=columns, colour=session.colour, right={0}))
+
+
+async def logins(args: argparse.Namespace, session: Session) -> int:
+    """``logins``."""
+    found = [login async for login in _logins(args)]
+    if session.json:
+        as_json(session, found)
+        return 0
+    if not found:
+        session.err("Nobody is on record.")
+        return 0
+    cells = [
+        (each.name, clean(each.service), clean(each.rhost or each.tty), _when(each.opened), _end(each))
+        for each in found
+    ]
+    columns = session.columns if session.is_tty else None
+    session.out(table(("NAME", "BY", "FROM", "BEGAN", "ENDED"), cells, columns=columns, colour=session.colour))
+    return 0
+
+
+async def _logins(args: argparse.Namespace) -> AsyncIterator[Login]:
+    left, ask_for = max(args.most, 0), {"name": args.name}
+    while left > 0:
+        answer = await question(args, op="logins", **ask_for)
+        for login in msgspec.json.decode(answer["logins"], type=list[Login])[:left]:
+            left -= 1
+            yield login
+        if "next" not in answer:
+            return
+        ask_for["before"] = answer["next"]
+
+
+def _end(login: Login) -> Painted:
+    if login.open:
+        return Painted("goes on", Colour.GREEN)
+    return Painted(_when(login.closed) if login.closed is not None else "with the machine", None)
 
 
 def _state(account: Account) -> Painted:
@@ -173,6 +210,7 @@ ACTIONS: dict[str, Callable[[argparse.Namespace, Session], Awaitable[int]]] = {
     "show": show,
     "retire": retire,
     "scan": scan,
+    "logins": logins,
     "status": status,
     "serve": serve,
     "policy": policy,

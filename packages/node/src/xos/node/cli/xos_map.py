@@ -28,6 +28,9 @@ def parser() -> argparse.ArgumentParser:
     listed = action("list", "list the accounts of VO users")
     listed.add_argument("--vo", metavar="VO", help="those of one VO")
     action("show", "show an account").add_argument("name", metavar="NAME", help="such as alice.demo, or a number")
+    logins = action("logins", "list who logged in, the latest first")
+    logins.add_argument("name", metavar="NAME", nargs="?", default="", help="only of this account")
+    logins.add_argument("-n", "--most", metavar="N", type=int, default=50, help="at most so many (default: 50)")
     retire = action(
         "retire", "retire accounts: nobody has them any more, their numbers stay taken while they own something"
     )
