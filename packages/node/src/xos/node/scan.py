@@ -220,10 +220,11 @@ async def owning_files(uids: Collection[int], mounts: Collection[str] | None = N
     try:
         async for line in walk.stdout:
             found.add(int(line))
+    except BaseException:  # cancelled, mostly; not at its end, when whoever kills might also reap
+        with contextlib.suppress(ProcessLookupError):
+            walk.kill()
+        raise
     finally:
-        if walk.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                walk.kill()
         await walk.wait()
     told = (await complaints).decode(errors="replace")
     if walk.returncode:
