@@ -48,6 +48,8 @@ async def test_somebody_without_a_certificate_asks_is_approved_and_gets_one(mach
         bob = await machine.registration.approve("demo", asked.id, "builders", roles=("Operator",))
         assert await machine.registration.approve("demo", asked.id) == bob  # a repetition
         assert await machine.registration.list_requests("demo") == []
+        (act,) = await machine.audit.trail("demo", act="membership-approved")
+        assert (act.target, act.who, act.detail["request"]) == ("bob", "adam@demo", asked.id)
     assert (bob.full_name, bob.email, bob.group) == ("Bob Builder", "bob@example.org", "builders")
     with acting(ANONYMOUS):
         assert (await machine.registration.status(asked.id)).state is RequestState.APPROVED

@@ -177,6 +177,10 @@ class RegistrationService(Hosted[Settings], Registration):
 
         return await self.core.store.write(write)
 
+    async def _asker(self, vo: str, request: str) -> str:
+        """The user name that was asked for, which the trail shall tell. Raises `UnknownRequest`."""
+        return _of_vo(await self.core.store.read(lambda c: requests.find(c, request)), vo).request.name
+
     async def approve(
         self,
         vo: str,
@@ -190,7 +194,10 @@ class RegistrationService(Hosted[Settings], Registration):
         require_over(roles, caller, vo)
         _check_id(request)
         now = self.core.now()
-        noted = acting(now, "membership-approved", vo=vo, target=request, group=group, roles=",".join(roles))
+        name = await self._asker(vo, request)
+        noted = acting(
+            now, "membership-approved", vo=vo, target=name, request=request, group=group, roles=",".join(roles)
+        )
 
         def write(connection: sa.Connection) -> Member:
             kept = _of_vo(requests.find(connection, request), vo)
@@ -225,7 +232,8 @@ class RegistrationService(Hosted[Settings], Registration):
         _check_id(request)
         check_line("answer", answer)
         now = self.core.now()
-        noted = acting(now, "membership-refused", vo=vo, target=request, answer=answer)
+        name = await self._asker(vo, request)
+        noted = acting(now, "membership-refused", vo=vo, target=name, request=request, answer=answer)
 
         def write(connection: sa.Connection) -> MembershipRequest:
             asked = _as_of(_of_vo(requests.find(connection, request), vo).request, now)
