@@ -22,7 +22,7 @@ SLOWEST := --durations=5 --durations-min=5
 PARALLEL := -n $(WORKERS) --dist loadfile --timeout=60
 SOURCES := xos-common/src packages/*/src iso/src
 C_FILES := $(wildcard packages/*/command/*.c kernel-modules/*/*.c)
-CHECKS := lint types imports gen-check c unit scenario conformance system vm
+CHECKS := lint types imports gen-check c unit scenario conformance posix system vm
 
 .PHONY: help prepare run stop test check lint format types imports gen gen-check c unit scenario conformance system bench docs image-tools install-image-tools rpms repo iso image grid grid-stop image-test vm clean distclean
 
@@ -76,6 +76,9 @@ scenario: prepare ## tests with real daemons, killed and restarted
 
 conformance: prepare ## third-party judges: openssl, curl
 	@$(BIN)/pytest -q tests/conformance $(T)
+
+posix: prepare ## a POSIX test suite on a mount of XtreemFS; PJDFSTEST=DIR where pjdfstest is built (needs root)
+	@PJDFSTEST=$(abspath $(PJDFSTEST)) $(BIN)/pytest -q tests/conformance/test_posix.py
 
 system: prepare ## tests on a grid of real systems, made from our packages (needs root)
 	@if [ "$$(id -u)" -ne 0 ]; then echo "Skipped: only root can boot systems in containers."; else \
