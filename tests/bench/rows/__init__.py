@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from bench.model import Row
-from bench.rows import certs, dixi, image, jobs, large, login, names, policy, submit
+from bench.rows import catalog, certs, dixi, image, jobs, large, login, names, policy, submit
 
 REGISTRY: list[Row] = [
     *dixi.ROWS,
@@ -14,6 +14,7 @@ REGISTRY: list[Row] = [
     *names.ROWS,
     *login.ROWS,
     *policy.ROWS,
+    *catalog.ROWS,
     *large.ROWS,
     *image.ROWS,
 ]
