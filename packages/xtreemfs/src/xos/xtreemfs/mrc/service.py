@@ -32,6 +32,8 @@ from xos.xtreemfs.mrc.schema import METADATA, MIGRATIONS
 log = get_logger("xos.xtreemfs.mrc")
 
 SYNC_SECONDS = 0.5
+MOST_ASKING = 64
+"""Files about which OSDs are asked at once."""
 TICK_SECONDS = 2.0
 """How often the MRC looks for sessions that are not heard any more."""
 
@@ -61,6 +63,7 @@ class MrcService(Hosted[Settings], VolumeCalls, NameCalls, InodeCalls, FileCalls
         """Open the database; sessions that there were get a whole lease anew."""
         self.node, self.makers = self.host.node, self.settings.makers
         self._waiting, self._waits = {}, []
+        self._asking = asyncio.Semaphore(MOST_ASKING)
         lazy = self.settings.durable == "second"
         place = self.settings.database or self.host.data / "mrc.sqlite"
         self.store = await Store.open(place, METADATA, migrations=MIGRATIONS, lazy=lazy)
@@ -105,7 +108,7 @@ class MrcService(Hosted[Settings], VolumeCalls, NameCalls, InodeCalls, FileCalls
         """Close and unlock all that a session has; how long its files are, the OSDs say."""
         self.desk.live.pop(session, None)
         open_ = await self.store.read(lambda db: _written(db, session))
-        extents = [(grant, await self._extent(grant)) for grant in open_]
+        extents = list(zip(open_, await asyncio.gather(*map(self._extent, open_)), strict=True))
         now = time.time_ns()
 
         def end(db: sa.Connection) -> list[int]:
@@ -123,7 +126,8 @@ class MrcService(Hosted[Settings], VolumeCalls, NameCalls, InodeCalls, FileCalls
         """How long a file is by what its OSDs have; None: nobody knows."""
         striping, sizes = grant.layout.striping, []
         for replica in grant.layout.replicas:
-            states = await self.osds.states(replica.osds, grant.file_id)
+            async with self._asking:
+                states = await self.osds.states(replica.osds, grant.file_id)
             shares = [
                 states[osd].size if osd in states and states[osd].epoch == grant.inode.epoch else 0
                 for osd in replica.osds
