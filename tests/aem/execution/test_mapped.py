@@ -21,7 +21,8 @@ from support.node import UIDS
 from support.units import Node, shell, unit_order
 from xos.aem.api import State
 from xos.aem.errors import AccountRefused
-from xos.aem.execution.accounts.mapped import make_home
+from xos.aem.execution.accounts import Account
+from xos.aem.execution.accounts.mapped import make_home, on_volume
 from xos.common.errors import StorageBroken, StorageBusy
 from xos.common.tls import Credential
 
@@ -164,3 +165,22 @@ async def test_the_end_of_a_vo_ends_its_units_and_retires_its_accounts(
         with pytest.raises(AccountRefused, match="demo"):
             await node.start(unit_order(alice, shell("true")))
     assert amsd.ask(op="status")["active"] == "0"
+
+
+@pytest.mark.parametrize(("status", "there"), [(0, True), (1, False)])
+def test_the_nodes_helper_says_whether_a_home_is_on_a_volume(tmp_path: Path, status: int, there: bool) -> None:
+    account = Account(700_001, 700_002, (), "alice.demo", str(tmp_path / "alice.demo"))
+    assert not on_volume(account, tmp_path / "absent")
+    helper = tmp_path / "home-volume"
+    helper.write_text(f'#!/bin/sh\necho "$@" >{tmp_path}/told\nexit {status}\n')
+    helper.chmod(0o755)
+    assert on_volume(account, helper) is there
+    assert (tmp_path / "told").read_text() == f"alice.demo 700001 700002 {tmp_path}/alice.demo\n"
+
+
+def test_a_unit_waits_while_the_volume_of_its_home_is_away(tmp_path: Path) -> None:
+    helper = tmp_path / "home-volume"
+    helper.write_text("#!/bin/sh\nexit 2\n")
+    helper.chmod(0o755)
+    with pytest.raises(StorageBusy):
+        on_volume(Account(700_001, 700_002, (), "alice.demo", str(tmp_path)), helper)
