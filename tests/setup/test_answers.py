@@ -105,6 +105,8 @@ def test_a_wrong_file_is_refused_with_line_and_key(tmp_path: Path, text: str, li
         ('[core]\nca_key = "pkcs11:object=ca"', "core.ca_key"),
         ('[resource]\ntoken = "xos1-xyz"', "resource.token"),
         ('role = "resource"', "resource.token"),
+        ('[resource]\ncore = "core1"', "resource.ca_fingerprint"),
+        (f'[resource]\ntoken = "{WORD}"\ncore = "core1"\nca_fingerprint = "{"0" * 64}"', "resource.core"),
         ('role = "client"', "client"),
         (f'hostname = "other"\n[resource]\ntoken = "{WORD}"', "hostname"),
     ],

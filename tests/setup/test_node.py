@@ -10,7 +10,7 @@ import shutil
 import ssl
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import msgspec
@@ -25,6 +25,7 @@ from xos.dixi.errors import NotConnected
 from xos.dixi.transports import Address, Endpoint
 from xos.node.config import load_node
 from xos.setup import machine, roles
+from xos.setup.errors import NotApproved
 from xos.setup.local.processes import Starting, end
 from xos.setup.machine import WrongAuthority
 from xos.setup.node import firstboot, steps
@@ -33,7 +34,7 @@ from xos.setup.node.steps import RoleMissing, files_of, set_up
 from xos.setup.node.system import NoAddress, Site, is_own, network_file, own_address, set_hostname, wait_for
 from xos.vom import word
 from xos.vom.errors import TokenUsed
-from xos.vom.xati import XVOMSAsync
+from xos.vom.xati import RCAAsync, XVOMSAsync
 
 __all__ = ["postgresql", "postgresql_server", "token"]  # fixtures
 
@@ -141,6 +142,54 @@ def test_a_word_makes_a_machine_show_the_page_which_the_core_lets_ask_for_delega
         assert b"Sign in with your certificate" in page.read()
     gateway = next(each for each in load_daemon(core.path("/etc/xos/core.toml")).listen if each.transport == "https")
     assert gateway.origins == (f"https://{CORE_ADDRESS}:{roles.WEB_PORT}", PAGE)
+
+
+def test_a_machine_without_a_word_asks_waits_and_joins_once_it_is_approved(
+    core: Site, machines: Machines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "ASK_SECONDS", 0.1)
+    made = steps.kept(core)
+    assert made is not None
+    site, said = machines.site("node7"), list[str]()
+    told = Resource(core=CORE_ADDRESS, ca_fingerprint=made.ca_fingerprint, slots=1, vos=("demo",), wait_minutes=0.01)
+    answers = Answers(role="resource", hostname="node7", address=f"{NETWORK}.17", resource=told)
+    with pytest.raises(NotApproved) as waited:
+        set_up(answers, site, said.append, machines.start)
+    (line,) = [text for text in said if "xos-resource approve" in text]
+    fingerprint = str(waited.value.data["fingerprint"])
+    assert fingerprint in line
+    asyncio.run(_approve(core, "node7", fingerprint))
+    joined = set_up(answers, site, said.append, machines.start)  # the same command goes on
+    assert (joined.node, joined.core, joined.ca_fingerprint) == ("node7", made.core, made.ca_fingerprint)
+    certificate = site.path("/var/lib/xos/resource/machine.pem").read_bytes()
+    assert set_up(answers, site, said.append, machines.start) == joined
+    assert site.path("/var/lib/xos/resource/machine.pem").read_bytes() == certificate
+
+
+@contextlib.asynccontextmanager
+async def _rca(core: Site) -> AsyncIterator[RCAAsync]:
+    files = files_of(core, "core")
+    endpoint = Endpoint(Trust.load(files.trust), files.credential())
+    async with machine.direct(Address(CORE_ADDRESS, roles.DIXI_PORT), endpoint, node="core1") as bus:
+        yield RCAAsync(bus)
+
+
+async def _approve(core: Site, node: str, fingerprint: str) -> None:
+    async with _rca(core) as rca:
+        await rca.approve(node, fingerprint)
+
+
+async def _names(core: Site) -> set[str]:
+    async with _rca(core) as rca:
+        return {one.node for one in await rca.list_resources()}
+
+
+def test_a_machine_that_asks_the_wrong_core_sends_it_nothing(core: Site, machines: Machines) -> None:
+    told = Resource(core=CORE_ADDRESS, ca_fingerprint="00" * 32)
+    answers = Answers(role="resource", hostname="node8", address=f"{NETWORK}.18", resource=told)
+    with pytest.raises(WrongAuthority):
+        set_up(answers, machines.site("node8"), print, machines.start)
+    assert "node8" not in asyncio.run(_names(core))
 
 
 def test_a_core_may_keep_its_key_in_a_token_and_its_members_in_postgresql(

@@ -38,6 +38,12 @@ from xos.vom.members import Member
 from .conftest import PASSWORD, CoreMachine, acting
 
 
+@pytest.fixture
+def machine(either_machine: CoreMachine) -> CoreMachine:
+    """All of this on each kind of database."""
+    return either_machine
+
+
 async def _issue(machine: CoreMachine, csr: bytes, **wish: Any) -> Issued:
     wanted = CertificateWish(**{"vo": "demo", "user": "alice", "csr": csr, "password": PASSWORD, **wish})
     with acting(ANONYMOUS):

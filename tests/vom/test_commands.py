@@ -72,12 +72,13 @@ def founded_core(directory: Path, key: ec.EllipticCurvePrivateKey) -> tuple[Issu
 class Core:
     """A core machine with its daemon, and homes of its users."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, database: str = "") -> None:
+        """*database*: a URL; empty: a file."""
         self.root = root
         self.ports = {name: free_port() for name in ("dixi", "front", "https")}
         vom = root / "data" / "vom"
         vom.mkdir(parents=True)
-        (vom / "vom.toml").write_text(CHEAP)
+        (vom / "vom.toml").write_text((f'database = "{database}"\n' if database else "") + CHEAP)
         key = make_key()
         issued, crl = founded_core(vom, key)
         self.credential = Credential(issued.certificate, key)

@@ -40,9 +40,9 @@ SAYS = {
 }
 
 
-@pytest.fixture
-def core(tmp_path: Path) -> Iterator[Core]:
-    made = Core(tmp_path)
+@pytest.fixture(params=["sqlite", "postgresql"])
+def core(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Core]:
+    made = Core(tmp_path, "" if request.param == "sqlite" else str(request.getfixturevalue("postgresql")))
     made.home("core", made.credential)
     made.start()
     yield made

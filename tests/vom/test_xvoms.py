@@ -29,6 +29,12 @@ from xos.vom.errors import (
 from .conftest import PASSWORD, CoreMachine, acting
 
 
+@pytest.fixture
+def machine(either_machine: CoreMachine) -> CoreMachine:
+    """All of this on each kind of database."""
+    return either_machine
+
+
 async def test_a_vo_is_made_once_and_asked_for_again_is_the_same(machine: CoreMachine) -> None:
     with acting(machine.identity):
         first = await machine.xvoms.create_vo("demo", "for trying out")

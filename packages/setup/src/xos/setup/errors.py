@@ -12,6 +12,15 @@ class SetupError(XosError):
     code = "setup.error"
 
 
+class NotApproved(SetupError):
+    """Raised when nobody has let in the machine that asked, for as long as it waited; it may go on waiting."""
+
+    code = "setup.not-approved"
+    template = "{node} has asked {place}, and nobody has approved it yet"
+    hint = "On the core, as root: xos-resource approve {node} --fingerprint {fingerprint}; then the same command again."
+    exit_status = 75
+
+
 class PortTaken(SetupError):
     """Raised when an address that a daemon needs is in use; nothing has been started."""
 

@@ -11,24 +11,26 @@ import contextlib
 import errno
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
 from cryptography.hazmat.primitives import hashes
 
-from xos.common.certificate import key_pem, make_csr, make_key
-from xos.common.errors import XosError, from_fault
+from xos.common.certificate import check_csr, key_pem, make_csr, make_key
+from xos.common.errors import StorageError, XosError, from_fault
 from xos.common.files import write_atomically
 from xos.common.tls import Credential, Trust
 from xos.dixi import frames
 from xos.dixi.api import Caller
-from xos.dixi.errors import BadFrame, NotConnected
+from xos.dixi.errors import BadFrame, ConnectionLost, NotConnected
 from xos.dixi.transports import Address, Endpoint, transport
-from xos.setup.errors import SetupError
+from xos.setup.errors import NotApproved, SetupError
 from xos.vom.api import Issued
+from xos.vom.errors import MachinePending
 from xos.vom.founding import found as found_core
+from xos.vom.machines import key_digest
 from xos.vom.rca_client import Settings, measure
 from xos.vom.word import JoinWord, of_token
 from xos.vom.xati import RCAAsync
@@ -39,8 +41,13 @@ from xos.xtreemfs.xati import MRCAsync
 CONNECT_SECONDS = 10.0
 CORE_DAYS = 90.0
 TOKEN_MINUTES = 10.0
+ASK_SECONDS = 5.0
+"""Between two looks whether the machine has been let in."""
 LARGEST_ANSWER = 64 * 1024
 """Bytes of what somebody unknown may answer."""
+
+
+Say = Callable[[str], None]
 
 
 class WrongAuthority(SetupError):
@@ -165,6 +172,39 @@ async def join(files: MachineFiles, word: JoinWord) -> None:
         issued = await RCAAsync(bus).join(word.token, word.node, csr, measure(Settings()))
     files.keep(key, issued)
     files.forget_request()
+
+
+async def ask(
+    files: MachineFiles, front_door: Address, fingerprint: str, node: str, *, address: str, seconds: float, say: Say
+) -> None:
+    """Join without a word: ask to be let in, and wait until somebody on the core has approved.
+
+    The key stays the same however often this is begun again, so an approval in the meantime is found. A core that is
+    away for a while is waited for too. Raises `NotApproved` after *seconds*, `WrongAuthority`, and what `RCA.ask` does.
+    """
+    loop, told = asyncio.get_running_loop(), False
+    until = loop.time() + seconds
+    trust = Trust([await fetch_authority(front_door)])
+    check_authority(trust, fingerprint, str(front_door))
+    key, csr = files.request(node)
+    shown = key_digest(check_csr(csr))
+    while True:
+        try:
+            async with direct(front_door, Endpoint(trust, None)) as bus:
+                joining = await RCAAsync(bus).ask(node, csr, (address,) if address else (), measure(Settings()))
+            if joining.issued is not None:
+                files.keep(key, joining.issued)
+                return files.forget_request()
+            if not told:
+                say(f"{node} has asked; on the core, as root:  xos-resource approve {node} --fingerprint {shown}")
+                told = True
+        except (NotConnected, ConnectionLost, MachinePending, StorageError) as error:
+            if not told:  # it may never have been heard
+                raise
+            say(f"still waiting: {error.message}")
+        if loop.time() + ASK_SECONDS > until:
+            raise NotApproved(node=node, place=str(front_door), fingerprint=shown)
+        await asyncio.sleep(ASK_SECONDS)
 
 
 def check_authority(trust: Trust, fingerprint: str, place: str) -> None:

@@ -8,6 +8,7 @@ import ipaddress
 
 import msgspec
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
 from xos.common.attributes import Measures
 from xos.common.authority import new_serial
@@ -24,6 +25,12 @@ MOST_ADDRESSES = 16
 def digest(data: bytes) -> str:
     """SHA-256, hex."""
     return hashlib.sha256(data).hexdigest()
+
+
+def key_digest(csr: x509.CertificateSigningRequest) -> str:
+    """SHA-256 (hex) of the public key (SubjectPublicKeyInfo, DER)."""
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    return digest(csr.public_key().public_bytes(serialization.Encoding.DER, form))
 
 
 def check_addresses(addresses: tuple[str, ...]) -> tuple[str, ...]:

@@ -10,7 +10,6 @@ from typing import Annotated
 import msgspec
 import sqlalchemy as sa
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
 from msgspec import Meta
 
 from xos.common import ssh
@@ -33,7 +32,7 @@ from xos.vom.errors import (
 )
 from xos.vom.fields import check_limit, check_version
 from xos.vom.ledger import Outcome, Signed, Token
-from xos.vom.machines import check_addresses, check_attributes, digest, judge, measured, sign_machine
+from xos.vom.machines import check_addresses, check_attributes, digest, judge, key_digest, measured, sign_machine
 from xos.vom.names import check_name
 from xos.vom.policy import Act, require
 from xos.vom.records.trail import Note, acting
@@ -185,7 +184,7 @@ class RcaService(Hosted[Settings], RCA):
         check_name("node", node)
         told = ResourceAttributes() if attributes is None else check_attributes(attributes)
         checked = check_csr(csr)
-        key, request, now = _key_digest(checked), digest(csr), self.core.now()
+        key, request, now = key_digest(checked), digest(csr), self.core.now()
         resource = Resource(node, ResourceState.PENDING, JOINED_ROLES, check_addresses(addresses), (), told, now)
         wanted = Machine(resource, asked_key=key)
         machine = await self.core.store.write(lambda connection: self._enter(connection, wanted))
@@ -484,9 +483,3 @@ def _check_joins_for(connection: sa.Connection, node: str, vo: str) -> None:
         return
     if there.resource.vos != (vo,):
         raise MachineKnown(node=node, state=there.resource.state.value)
-
-
-def _key_digest(csr: x509.CertificateSigningRequest) -> str:
-    """SHA-256 (hex) of the public key (SubjectPublicKeyInfo, DER)."""
-    form = serialization.PublicFormat.SubjectPublicKeyInfo
-    return digest(csr.public_key().public_bytes(serialization.Encoding.DER, form))

@@ -115,6 +115,12 @@ class Resource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     token: str | None = None
     """The join word that ``xos-node token NAME`` prints on the core."""
+    core: Host | None = None
+    """Without a word: the core that is asked to let the machine in, where somebody must approve that."""
+    ca_fingerprint: Fingerprint | None = None
+    """SHA-256 of the VO CA's certificate; goes with *core*."""
+    wait_minutes: Annotated[float, Meta(ge=0, le=7 * 1440)] = 60.0
+    """How long it waits for that."""
     slots: Annotated[int, Meta(ge=1, le=1000)] | None = None
     """Job units at once; without it, one for each processor."""
     vos: tuple[Name, ...] = ()
@@ -194,11 +200,7 @@ def _mistakes(answers: Answers) -> Iterator[tuple[str, str]]:
     if answers.resource.token is not None:
         yield from _word_mistakes("resource", answers.resource.token, answers.hostname)
     yield from _page_mistakes(answers)
-    if answers.role == "resource" and answers.resource.token is None:
-        yield (
-            "resource.token",
-            "missing: a resource node joins by the word that `xos-node token NAME` prints on the core",
-        )
+    yield from _joining_mistakes(answers)
     if answers.role == "client" and answers.client is None:
         yield "client", "missing: a client needs client.core and client.ca_fingerprint"
 
@@ -210,6 +212,19 @@ def _page_mistakes(answers: Answers) -> Iterator[tuple[str, str]]:
         yield "web.certificate", "a certificate for browsers and its key go together: web.certificate, web.key"
     if answers.role == "web" and answers.web.token is None:
         yield "web.token", "missing: the page joins by the word that `xos-node token NAME` prints on the core"
+
+
+def _joining_mistakes(answers: Answers) -> Iterator[tuple[str, str]]:
+    resource = answers.resource
+    if resource.token is not None and resource.core is not None:
+        yield "resource.core", "either a word (resource.token) or a core to ask, not both"
+    if (resource.core is None) != (resource.ca_fingerprint is None):
+        yield "resource.ca_fingerprint", "resource.core and resource.ca_fingerprint go together"
+    if answers.role == "resource" and resource.token is None and resource.core is None:
+        yield (
+            "resource.token",
+            "missing: a resource node joins by the word that `xos-node token NAME` prints on the core, or asks a core",
+        )
 
 
 def _key_mistakes(uri: str) -> Iterator[tuple[str, str]]:

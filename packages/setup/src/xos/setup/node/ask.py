@@ -88,7 +88,7 @@ def _core(answers: Answers, asking: Asking) -> Answers:
 
 
 def _resource(answers: Answers, asking: Asking) -> Answers:
-    if answers.resource.token is not None:
+    if answers.resource.token is not None or answers.resource.core is not None:
         return answers
     asking.heading("A resource node", "It runs jobs. On the core, as root, say:  xos-node token NAME")
     text = asking.line("The word that it printed", check=word.read)

@@ -54,6 +54,15 @@ def add_parsers(what: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     )
     resource = what.add_parser("resource", parents=[common, given], help="make this machine run jobs of a grid")
     resource.add_argument("--token", metavar="WORD", help="what `xos-node token NAME` printed on the core; -: read it")
+    resource.add_argument("--core", metavar="HOST", help="without a word: ask this core, where root must approve it")
+    resource.add_argument("--ca-fingerprint", metavar="HEX", help="of its CA, as `xos-setup show` prints it there")
+    resource.add_argument(
+        "--wait",
+        dest="wait_minutes",
+        type=float,
+        metavar="MINUTES",
+        help="for the approval (60); the same command goes on",
+    )
     resource.add_argument("--slots", type=int, metavar="N", help="job units at once (one for each processor)")
     resource.add_argument(
         "--vo", dest="vos", action="append", metavar="VO", help="let this VO's users use it; may be repeated"
@@ -147,8 +156,11 @@ def _of_role(args: argparse.Namespace) -> dict[str, Any]:
                 table["administrator_password"] = _first_line(args.password_file)
             return table
         case "resource" | "web":
-            table = _only(args, *({"resource": ("slots", "vos"), "web": ("url", "certificate", "key")}[args.role]))
-            table |= _only(args, "token")
+            own = {
+                "resource": ("core", "ca_fingerprint", "wait_minutes", "slots", "vos"),
+                "web": ("url", "certificate", "key"),
+            }
+            table = _only(args, "token", *own[args.role])
             if table.get("token") == "-":
                 table["token"] = sys.stdin.readline().strip()
             return table

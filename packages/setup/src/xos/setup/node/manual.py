@@ -24,6 +24,9 @@ answer file:
   pages = ["https://vo.example.org"] web pages elsewhere where people sign in by certificate
   [resource]
   token = "xos1-..."                 what `xos-node token NAME` printed on the core
+  core = "core1.example.org"         without a word: ask this core to let the machine in;
+  ca_fingerprint = "..."             root there must approve it (xos-resource approve)
+  wait_minutes = 60                  how long to wait for that
   slots = 4                          job units at once (one for each processor)
   vos = ["demo"]                     VOs whose users may use the machine (xos-map serve VO adds others)
   [client]

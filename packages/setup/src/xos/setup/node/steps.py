@@ -295,22 +295,37 @@ def _made_password(site: Site) -> str:
 
 
 def _resource(answers: Answers, site: Site, say: Say, start: Start) -> Node:
-    given = word.read(answers.resource.token or "")
     files = files_of(site, "resource")
     _home(site, "resource")
-    core = Address.parse(given.directory).host
-    address = answers.address or _found_address(answers, core)
-    if not files.good_for(RENEW_BEFORE_SECONDS, given.node):
-        say(f"{given.node}: joining the grid of {given.front_door}")
-        asyncio.run(machine.join(files, given))
-    _daemon(site, "resource", given.node, address, given.directory, answers.resource.slots)
+    node, address, directory, front_door = _joined(answers, files, say)
+    _daemon(site, "resource", node, address, directory, answers.resource.slots)
     _serve(answers.resource.vos, site, say)
     ca = (files.trust / "ca.pem").read_bytes()
-    _commands(site, ca, given.directory, given.front_door)
+    _commands(site, ca, directory, front_door)
     say("starting the services of the resource node")
     start(site, "resource")
-    fingerprint = given.ca_fingerprint.hex()
-    return Node(role="resource", node=given.node, address=address, core=given.directory, ca_fingerprint=fingerprint)
+    return Node(role="resource", node=node, address=address, core=directory, ca_fingerprint=_fingerprint(files))
+
+
+def _joined(answers: Answers, files: MachineFiles, say: Say) -> tuple[str, str, str, str]:
+    """The node's name and address, the core's Directory and front door, once the machine has its certificate."""
+    told = answers.resource
+    if told.core is None or told.ca_fingerprint is None:
+        given = word.read(told.token or "")
+        address = answers.address or _found_address(answers, Address.parse(given.directory).host)
+        if not files.good_for(RENEW_BEFORE_SECONDS, given.node):
+            say(f"{given.node}: joining the grid of {given.front_door}")
+            asyncio.run(machine.join(files, given))
+        return given.node, address, given.directory, given.front_door
+    node, address = _name(answers), answers.address or _found_address(answers, told.core)
+    front_door = Address(told.core, FRONT_PORT)
+    if not files.good_for(RENEW_BEFORE_SECONDS, node):
+        say(f"{node}: asking {front_door} to be let in")
+        seconds = told.wait_minutes * 60
+        asyncio.run(
+            machine.ask(files, front_door, told.ca_fingerprint, node, address=address, seconds=seconds, say=say)
+        )
+    return node, address, at(told.core, DIXI_PORT), str(front_door)
 
 
 def _page(answers: Answers, site: Site, say: Say, start: Start) -> Node:
