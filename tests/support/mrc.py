@@ -93,6 +93,9 @@ class Around:
         match method:
             case "DIR.services":
                 return list(self.records.values())
+            case "DIR.suspect":
+                self.records[args[1]] = msgspec.structs.replace(self.records[args[1]], suspect=True)
+                return None
             case "DIR.register":
                 self.registered.append(args)
                 return 1
@@ -106,12 +109,21 @@ class Around:
                 osd.revoked.append(args)
             case "OSD.present":
                 osd.presented.append(args[0])
+                self._lead(msgspec.msgpack.decode(args[0].payload, type=Capability))
                 return Presented(b"t" * 16, Extent(0, 0))
             case "OSD.state":
                 if args[0] not in osd.states:
                     raise UnknownFile(file_id=args[0])
                 return osd.states[args[0]]
         return None
+
+    def _lead(self, capability: Capability) -> None:
+        """What a primary of this term brings about at those that are up."""
+        for replica in capability.layout.replicas:
+            for name in replica.osds:
+                if self.osds[name].up:
+                    state = ShareState(capability.file_id, 0, capability.epoch, capability.layout.term, 0)
+                    self.osds[name].states[capability.file_id] = state
 
 
 class _Caller:

@@ -16,7 +16,7 @@ from support.dixi import Grid, make_grid, until
 from support.mrc import ADMIN, ALICE, NODE1, Around, Mrc, acting, serving
 from xos.xtreemfs.api import Access, Ask, Layout, Open, Opened, Policy, Replica, Session, ShareState, Update
 from xos.xtreemfs.errors import Refused
-from xos.xtreemfs.mrc.replication import WRITTEN, Goal, Stuck, next_step, without_dead
+from xos.xtreemfs.mrc.replication import WRITTEN, Goal, Stuck, is_settled, next_step, without_dead
 from xos.xtreemfs.striping import Striping
 
 WRITE = Open(Access.READ | Access.WRITE, create=True, mode=0o644)
@@ -107,6 +107,20 @@ def test_write_all_goes_on_without_what_does_not_answer() -> None:
     assert without_dead(layout("n1", update=Update.NONE), "n1", {}) is None
 
 
+@given(st.lists(st.sampled_from(OSDS), min_size=1, max_size=5, unique=True), st.data())
+def test_every_majority_of_the_next_step_has_one_that_was_settled(osds: list[str], data: st.DataObject) -> None:
+    now = layout(*osds, term=7)
+    goal = Goal(data.draw(st.integers(1, 5)), Update.QUORUM, frozenset(data.draw(st.sets(st.sampled_from(OSDS)))))
+    settled = data.draw(st.sets(st.sampled_from(osds)))
+    seen = {osd: ShareState("f", 0, 0, 7 if osd in settled else 6, 0) for osd in osds}
+    assert is_settled(now, seen) == (2 * len(settled) > len(osds))
+    steps = [step for step in way(now, goal)[:1] if isinstance(step, Layout)]
+    if is_settled(now, seen) and steps:
+        following = [replica.osds[0] for replica in steps[0].replicas]
+        majority = data.draw(st.permutations(following))[: len(following) // 2 + 1]
+        assert settled & set(majority)
+
+
 @pytest.fixture(scope="module")
 def grid() -> Grid:
     return make_grid()
@@ -139,6 +153,7 @@ async def test_a_dead_primary_is_replaced_once_by_a_new_term(mrc: Mrc, session: 
         after = mrc.capability(await mrc.service.fail_over(made.handle, 1, dead, mrc.ask(session))).layout
         assert (after.term, after.version, after.replicas) == (2, before.version, before.replicas)
         assert after.replicas[after.primary].osds != (dead,)
+        await until(lambda: mrc.around.records[dead].suspect)
         late = await mrc.service.fail_over(made.handle, 1, dead, mrc.ask(session))
         assert mrc.capability(late).layout == after
         for osd in mrc.around.osds.values():

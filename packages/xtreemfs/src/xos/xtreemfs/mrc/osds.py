@@ -73,11 +73,15 @@ class Osds:
         chosen = placement.select(osds, policy.osd_selection, self._rng)[:width]
         return Replica(tuple(osd.node for osd in chosen)) if len(chosen) == width else None
 
-    def suspect(self, node: str) -> None:
-        """Place nothing there until the DIR says that it lives."""
+    async def suspect(self, node: str) -> None:
+        """Place nothing there, and have the DIR look whether it lives."""
         self.known = tuple(
             msgspec.structs.replace(osd, suspect=True) if osd.node == node else osd for osd in self.known
         )
+        try:
+            await self._dir.suspect("OSD", node, deadline=CALL_SECONDS)
+        except XosError as error:
+            log.info("dir-unreachable", code=error.code, detail=error.message)
 
     async def settle(self, node: str, capability: Signed) -> None:
         """Have a primary take its term up and bring the other replicas to its state. Raises `XosError`."""

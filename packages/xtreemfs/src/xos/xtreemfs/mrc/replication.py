@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """How replicas change: one step at a time, so that every majority of the next step has what this one's wrote. Pure.
 
-After each step the primary of the new term brings all replicas to the same state, before the next is taken. So a file
-also moves from one OSD to another: a second replica, in step, then without the first.
+Majorities of sets that differ by one have a member in common. So the primary of each step's term finds all that was
+acknowledged, and it brings most replicas to its state before the next step is taken. A file also moves from one OSD to
+another like this: a second replica, then without the first.
 """
 
 from __future__ import annotations
@@ -80,6 +81,12 @@ def _next(layout: Layout, replicas: tuple[Replica, ...], update: Update, primary
     return msgspec.structs.replace(
         layout, replicas=replicas, update=update, primary=primary, version=layout.version + 1, term=term
     )
+
+
+def is_settled(layout: Layout, states: Mapping[str, ShareState]) -> bool:
+    """Whether most replicas of each share are as this term's primary: a majority of the next step has one of them."""
+    rows = zip(*(replica.osds for replica in layout.replicas), strict=True)
+    return all(2 * sum(osd in states and states[osd].term == layout.term for osd in row) > len(row) for row in rows)
 
 
 def without_dead(layout: Layout, dead: str, states: Mapping[str, ShareState]) -> Layout | None:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from xos.common.storage import Store
+from xos.dixi.hosting import Host
 from xos.xtreemfs.api import Ask, Changed, Claim, Inode, What
 from xos.xtreemfs.heartbeat import Heart
 from xos.xtreemfs.mrc.desk import Desk
@@ -21,6 +22,7 @@ _T = TypeVar("_T")
 class Calls:
     """Base of the mixins; `MrcService.start` sets these."""
 
+    host: Host
     node: str
     store: Store
     desk: Desk

@@ -87,7 +87,7 @@ class ReplicaCalls(Calls):
         taken = await self.desk.write(what, take_over)
         log.info("failed-over", file=grant.file_id, dead=dead, term=taken.layout.term)
         self.desk.tell(ask, Changed(What.LAYOUT, taken.inode.id))
-        self.osds.suspect(dead)
+        self.host.spawn(self.osds.suspect(dead), name="mrc-suspect")
         return self.desk.opened(taken)
 
     # --- other replicas
@@ -160,10 +160,10 @@ class ReplicaCalls(Calls):
                     tasks.create_task(self.osds.settle(osd, capability))
         except* XosError as errors:
             log.info("not-settled", file=grant.file_id, errors=[str(error) for error in errors.exceptions])
-        else:
-            return True
         everywhere = [osd for replica in layout.replicas for osd in replica.osds]
         states = await self.osds.states(everywhere, grant.file_id, PROBE_SECONDS)
+        if replication.is_settled(layout, states):
+            return True
         dead = next((osd for osd in primary.osds if osd not in states), None)
         next_ = None if dead is None else replication.without_dead(layout, dead, states)
         if next_ is None:
