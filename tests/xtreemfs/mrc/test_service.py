@@ -17,6 +17,7 @@ from support.mrc import ADMIN, ALICE, BOB, EVE, NODE1, Around, Mrc, acting, serv
 from xos.common.identity import Identity, Kind
 from xos.xtreemfs.api import NOW, Access, Ask, Change, Claim, Extent, Inode, Open, Policy, Session, ShareState
 from xos.xtreemfs.errors import Refused
+from xos.xtreemfs.mrc import finding
 
 WRITE = Open(Access.READ | Access.WRITE, create=True, mode=0o644)
 READ = Open(Access.READ)
@@ -339,6 +340,18 @@ async def test_files_are_found_by_name_owner_size_and_attribute(mrc: Mrc, sessio
         assert [one.path for one in await service.find("home", "", "", -1, -1, b"user.kind", b"raw", 10)] == ["d/x.dat"]
         assert not await service.find("home", "bob@demo", "", -1, -1, b"", b"", 10)
         assert not await service.find("home", "", "*.dat", 1, -1, b"", b"", 10)
+
+
+async def test_a_large_volume_is_searched_piece_by_piece(
+    mrc: Mrc, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finding, "PIECE", 3)
+    with acting(ALICE):
+        for number in range(10):
+            await mrc.service.create(session.root.id, b"f%d" % number, stat.S_IFREG, 0, None, Ask())
+        found = [one.path for one in await mrc.service.find("home", "", "f?", -1, -1, b"", b"", 100)]
+        assert found == [f"f{number}" for number in range(10)]
+        assert len(await mrc.service.find("home", "", "f[5-9]", -1, -1, b"", b"", 2)) == 2
 
 
 async def test_paths_are_resolved_over_links_but_not_out_of_the_volume(mrc: Mrc, session: Session) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Emptying a whole volume at once: a function of one connection."""
+"""Emptying a whole volume: a function of one connection."""
 
 from __future__ import annotations
 
@@ -12,17 +12,20 @@ from xos.xtreemfs.mrc.volumes import Volume
 _I = INODES.c
 
 
-def clear(connection: sa.Connection, volume: Volume) -> None:
-    """Forget all that is in a volume, and have the bytes of its files deleted."""
-    placed = sa.select(_I.id, _I.layout).where(_I.volume_id == volume.id, _I.layout.is_not(None))
-    for number, layout in connection.execute(placed).all():
-        contents.delete_at(connection, contents.decode_layout(layout), contents.file_id(volume, number))
-    inside = sa.select(_I.id).where(_I.volume_id == volume.id)
-    for table, column in (
-        (ENTRIES, ENTRIES.c.parent),
-        (XATTRS, XATTRS.c.inode),
-        (HANDLES, HANDLES.c.inode),
-        (LOCKS, LOCKS.c.inode),
-    ):
-        connection.execute(table.delete().where(column.in_(inside)))
-    connection.execute(INODES.delete().where(_I.volume_id == volume.id, _I.id != volume.root))
+PIECE = 2000
+
+
+def clear(connection: sa.Connection, volume: Volume) -> bool:
+    """Forget some of what is in a volume, and have the bytes of its files deleted; whether there may be more.
+
+    One piece at a time, so that others are answered meanwhile.
+    """
+    some = sa.select(_I.id, _I.layout).where(_I.volume_id == volume.id, _I.id != volume.root).limit(PIECE)
+    pieces = connection.execute(some).all()
+    for number, layout in pieces:
+        if layout is not None:
+            contents.delete_at(connection, contents.decode_layout(layout), contents.file_id(volume, number))
+    numbers = [number for number, _ in pieces]
+    for column in (ENTRIES.c.parent, ENTRIES.c.inode, XATTRS.c.inode, HANDLES.c.inode, LOCKS.c.inode, _I.id):
+        connection.execute(sa.delete(column.table).where(column.in_(numbers)))
+    return bool(numbers)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import fnmatch
+from typing import NamedTuple
 
 import msgspec
 import sqlalchemy as sa
@@ -19,6 +20,10 @@ _I, _E, _X = INODES.c, ENTRIES.c, XATTRS.c
 _ABOVE = sa.select(_E.parent, _E.name).where(_E.inode == sa.bindparam("i"))
 
 
+PIECE = 2000
+"""Entries looked at at a time."""
+
+
 class Query(msgspec.Struct, frozen=True):
     """What is looked for; what is empty or -1 is not asked."""
 
@@ -32,11 +37,24 @@ class Query(msgspec.Struct, frozen=True):
     value: bytes = b""
 
 
-def find(connection: sa.Connection, who: Who, volume: Volume, query: Query, limit: int) -> list[Found]:
-    """At most *limit* entries that fit, of directories that *who* may read and come to."""
+class Page(NamedTuple):
+    """What a piece of the volume gave."""
+
+    found: list[Found]
+    last: int
+    """Cookie of the last entry that was looked at."""
+    more: bool
+
+
+def find(connection: sa.Connection, who: Who, volume: Volume, query: Query, after: int, limit: int) -> Page:
+    """At most *limit* entries that fit, of directories that *who* may read and come to, among the next `PIECE`.
+
+    One piece at a time, so that others are answered meanwhile.
+    """
     ways: dict[int, bytes | None] = {volume.root: b""}
     found: list[Found] = []
-    for parent, name, number in connection.execute(_statement(volume, query)).all():
+    entries = connection.execute(_statement(volume, query, after)).all()
+    for cookie, parent, name, number in entries:
         if query.name and not fnmatch.fnmatchcase(_text(name), query.name):
             continue
         way = _way(connection, who, parent, ways)
@@ -44,16 +62,17 @@ def find(connection: sa.Connection, who: Who, volume: Volume, query: Query, limi
         if way is not None and inode is not None:
             found.append(Found(_text(way + name), inode))
             if len(found) == limit:
-                break
-    return found
+                return Page(found, cookie, more=True)
+    return Page(found, entries[-1][0] if entries else after, more=len(entries) == PIECE)
 
 
-def _statement(volume: Volume, query: Query) -> sa.Select[tuple[int, bytes, int]]:
+def _statement(volume: Volume, query: Query, after: int) -> sa.Select[tuple[int, int, bytes, int]]:
     statement = (
-        sa.select(_E.parent, _E.name, _E.inode)
+        sa.select(_E.cookie, _E.parent, _E.name, _E.inode)
         .join_from(ENTRIES, INODES, _E.inode == _I.id)
-        .where(_I.volume_id == volume.id)
-        .order_by(_E.inode)
+        .where(_I.volume_id == volume.id, _E.cookie > after)
+        .order_by(_E.cookie)
+        .limit(PIECE)
     )
     if query.owner:
         statement = statement.where(_I.owner == query.owner)

@@ -57,11 +57,16 @@ class ReplicaCalls(Calls):
             raise Refused.of(errno.EINVAL, f"limit {limit}")
         query = finding.Query(owner, name, least, most, xattr, value)
 
-        def look(db: sa.Connection, who: Who) -> Result[list[Found]]:
+        def look(db: sa.Connection, who: Who, after: int, limit: int) -> Result[finding.Page]:
             found = volumes.find_volume(db, volume)
-            return Refusal(errno.ENOENT) if found is None else finding.find(db, who, found, query, limit)
+            return Refusal(errno.ENOENT) if found is None else finding.find(db, who, found, query, after, limit)
 
-        return await self._read(f"volume {volume[:64]}", claim, look)
+        page, found = finding.Page([], 0, more=True), list[Found]()
+        while page.more and len(found) < limit:
+            step = partial(look, after=page.last, limit=limit - len(found))
+            page = await self._read(f"volume {volume[:64]}", claim, step)
+            found += page.found
+        return found
 
     # --- another primary
 

@@ -56,18 +56,22 @@ class VolumeCalls(Calls):
     async def remove_volume(self, name: str, force: bool, ask: Ask) -> None:
         """See `MRC.remove_volume`."""
 
-        def remove(db: sa.Connection, who: Who, now: int) -> Result[None]:  # noqa: ARG001
+        what, who = f"volume {name[:64]}", self.desk.who(ask.claim, f"volume {name[:64]}")
+
+        def look(db: sa.Connection) -> Result[Kept]:
             found = volumes.find_volume(db, name)
             if found is None:
                 return Refusal(errno.ENOENT)
-            if not who.superuser and who.user != found.owner:
-                return Refusal(errno.EACCES)
-            if force:
-                clearing.clear(db, found)
-            return volumes.remove_volume(db, name)
+            return found if who.superuser or who.user == found.owner else Refusal(errno.EACCES)
 
-        found = await self.desk.read(name[:64], lambda db: volumes.find_volume(db, name) or Refusal(errno.ENOENT))
-        await self.desk.change(ask, None, f"volume {name[:64]}", remove)
+        def remove(db: sa.Connection, who: Who, now: int) -> Result[None]:  # noqa: ARG001 -- `look` has checked
+            found = look(db)
+            return found if isinstance(found, Refusal) else volumes.remove_volume(db, name)
+
+        found = await self.desk.read(what, look)
+        while force and await self.desk.write(what, lambda db: clearing.clear(db, found)):
+            self.chores.look()
+        await self.desk.change(ask, None, what, remove)
         for session in [one for one, live in self.desk.live.items() if live.kept.volume == found.id]:
             await self._give_up(session)
         self.heart.beat()
