@@ -221,7 +221,7 @@ def test_a_home_is_made_on_the_volume_by_its_users_own_right_and_is_the_same_on_
     with mounted(grid, "home", "node1") as one:
         uid = "4711"
         home = one / "alice.demo"
-        words = [HELPER, "alice.demo", uid, uid, home]
+        words: list[str | Path] = [HELPER, "alice.demo", uid, uid, home]
         at_once = [subprocess.Popen(words, env={}) for _ in range(4)]
         assert [helper.wait(30) for helper in at_once] == [0, 0, 0, 0]
         assert sorted(path.name for path in one.iterdir()) == ["alice.demo"], "no draft is left"
@@ -239,7 +239,7 @@ def test_a_home_is_made_on_the_volume_by_its_users_own_right_and_is_the_same_on_
 
 
 def test_where_no_volume_is_mounted_nor_wanted_a_home_is_local(tmp_path: Path) -> None:
-    words = [HELPER, "alice.demo", "4711", "4711", tmp_path / "alice.demo"]
+    words: list[str | Path] = [HELPER, "alice.demo", "4711", "4711", tmp_path / "alice.demo"]
     assert subprocess.run(words, env={}, check=False, timeout=30).returncode == 1
     assert list(tmp_path.iterdir()) == []
 
