@@ -104,6 +104,8 @@ def test_the_disk_boots_by_uefi_and_is_a_core_that_runs(story: Story) -> None:
     settle(core)
     assert core.run("systemctl is-active xos-core.target dixid@core.service") == "active\nactive"
     assert core.run("hostname") == "core1"
+    # A serial line that is found late still gets its login prompt.
+    assert core.run("systemctl show --property=DefaultDeviceTimeoutUSec --value") == "5min"
     story.core = core
 
 
