@@ -364,11 +364,14 @@ class MRCAsync(AsyncStub):
         return result
 
     async def update(
-        self, handle: int, extent: Extent, mtime: int, ask: Ask, *, deadline: float | None = None
+        self, handle: int, extent: Extent, mtime: int, ask: Ask, durable: bool = True, *, deadline: float | None = None
     ) -> Inode:
-        """What was written so far: on fsync(2), and now and then. Durable when it returns. Raises `Refused`."""
+        """What was written so far: on fsync(2), close(2), and now and then. Raises `Refused`.
+
+        *durable*: it survives a power cut when this returns; else a second later.
+        """
         result: Inode = await self._caller.call(
-            "MRC.update", (handle, extent, mtime, ask), Inode, deadline=deadline, retry=True
+            "MRC.update", (handle, extent, mtime, ask, durable), Inode, deadline=deadline, retry=True
         )
         return result
 
@@ -654,10 +657,15 @@ class MRCXati(BlockingStub):
         )
         return result
 
-    def update(self, handle: int, extent: Extent, mtime: int, ask: Ask, *, deadline: float | None = None) -> Inode:
-        """What was written so far: on fsync(2), and now and then. Durable when it returns. Raises `Refused`."""
+    def update(
+        self, handle: int, extent: Extent, mtime: int, ask: Ask, durable: bool = True, *, deadline: float | None = None
+    ) -> Inode:
+        """What was written so far: on fsync(2), close(2), and now and then. Raises `Refused`.
+
+        *durable*: it survives a power cut when this returns; else a second later.
+        """
         result: Inode = self._caller.call(
-            "MRC.update", (handle, extent, mtime, ask), Inode, deadline=deadline, retry=True
+            "MRC.update", (handle, extent, mtime, ask, durable), Inode, deadline=deadline, retry=True
         )
         return result
 

@@ -338,8 +338,11 @@ class MRC(Protocol):
         ...
 
     @call(idempotent=True)
-    async def update(self, handle: int, extent: Extent, mtime: int, ask: Ask) -> Inode:
-        """What was written so far: on fsync(2), and now and then. Durable when it returns. Raises `Refused`."""
+    async def update(self, handle: int, extent: Extent, mtime: int, ask: Ask, durable: bool = True) -> Inode:
+        """What was written so far: on fsync(2), close(2), and now and then. Raises `Refused`.
+
+        *durable*: it survives a power cut when this returns; else a second later.
+        """
         ...
 
     @call(idempotent=True)

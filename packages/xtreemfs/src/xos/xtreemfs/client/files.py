@@ -48,7 +48,7 @@ class Handle:
 
     async def sync(self) -> Inode | None:
         """What fsync(2) waits for: and on disk. Raises `OSError`."""
-        return await self._volume.tell(self.content, await self.content.sync())
+        return await self._volume.tell(self.content, await self.content.sync(), durable=True)
 
     async def truncate(self, size: int) -> Inode:
         """Set the size. Raises `OSError`."""

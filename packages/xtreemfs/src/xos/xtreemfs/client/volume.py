@@ -347,19 +347,27 @@ class VolumeClient:
     async def _settle(self, content: Content) -> None:
         await self.tell(content, await content.settle())
 
-    async def tell(self, content: Content, extent: Extent) -> Inode | None:
-        """Tell the MRC what was written, if it does not know; then the inode with it."""
-        if not content.unreported:
-            return None
+    async def tell(self, content: Content, extent: Extent, *, durable: bool = False) -> Inode | None:
+        """Tell the MRC what was written, if it does not know; then the inode with it.
+
+        *durable*: and all that it was told before survives a power cut.
+        """
         handle = next((h for h in self._handles.get(content.number, ()) if h.access & Access.WRITE), None)
-        if handle is None:
+        if handle is None or not content.unreported:
+            if durable:
+                await self.sync()
             return None
         mtime = content.mtime
         inode = await self.change(
-            handle.claim, lambda mrc, ask: mrc.update(handle.number, extent, mtime, ask, deadline=CALL_SECONDS)
+            handle.claim,
+            lambda mrc, ask: mrc.update(handle.number, extent, mtime, ask, durable, deadline=CALL_SECONDS),
         )
         content.reported(extent)
         return content.view(inode)
+
+    async def sync(self) -> None:
+        """All that the MRC has acknowledged survives a power cut when this returns."""
+        await self.call(lambda mrc: mrc.sync(deadline=CALL_SECONDS))
 
     def seen(self, inode: Inode) -> Inode:
         """As programs here are to see it: with what they wrote and the MRC does not know yet."""

@@ -127,6 +127,10 @@ class VolumeFiles(VolumeNames):
         if inode is not None:
             self.learn(inode)
 
+    async def fsyncdir(self, caller: Caller, ino: int, fh: int, *, datasync: bool) -> None:  # noqa: ARG002
+        """See `FileSystem`."""
+        await self.volume.sync()
+
     # --- bytes
 
     async def read(self, caller: Caller, ino: int, fh: int, offset: int, size: int) -> Any:  # noqa: ARG002

@@ -63,14 +63,15 @@ class FileCalls(Calls):
         grants = await self.desk.read("renew", lambda db: open_files.renew(db, live.kept.id, handles))
         return [None if grant is None else self.desk.opened(grant) for grant in grants]
 
-    async def update(self, handle: int, extent: Extent, mtime: int, ask: Ask) -> Inode:
+    async def update(self, handle: int, extent: Extent, mtime: int, ask: Ask, durable: bool = True) -> Inode:
         """See `MRC.update`."""
 
         def work(db: sa.Connection, who: Who, now: int) -> Result[Inode]:  # noqa: ARG001 -- the handle says it
             return open_files.update(db, ask.session, handle, extent, mtime, now)
 
         inode = await self.desk.change(ask, Inode, f"handle {handle}", work)
-        await self.store.sync()
+        if durable:
+            await self.store.sync()
         self.desk.tell(ask, node(inode))
         return inode
 
