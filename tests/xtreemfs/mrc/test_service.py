@@ -18,6 +18,7 @@ from xos.common.identity import Identity, Kind
 from xos.xtreemfs.api import NOW, Access, Ask, Change, Claim, Extent, Inode, Open, Policy, Session, ShareState
 from xos.xtreemfs.errors import Refused
 from xos.xtreemfs.mrc import finding
+from xos.xtreemfs.mrc.calls import volumes as volume_calls
 
 WRITE = Open(Access.READ | Access.WRITE, create=True, mode=0o644)
 READ = Open(Access.READ)
@@ -179,6 +180,17 @@ async def _within() -> AsyncIterator[None]:
 
     async with asyncio.timeout(5):
         yield
+
+
+async def test_nobody_has_more_sessions_than_a_thousand(mrc: Mrc, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(volume_calls, "MOST_SESSIONS", 2)
+    first, _ = await mrc.session(by=ALICE), await mrc.session(by=ALICE)
+    with refused(errno.EUSERS):
+        await mrc.session(by=ALICE)
+    await mrc.session(by=BOB)
+    with acting(ALICE):
+        await mrc.service.end(first.id)
+    await mrc.session(by=ALICE)
 
 
 async def test_who_may_speak_for_whom(mrc: Mrc, session: Session) -> None:

@@ -14,6 +14,7 @@ import msgspec
 import sqlalchemy as sa
 
 from xos.common.identity import Identity
+from xos.common.log import get_logger
 from xos.common.signing import Signed, sign
 from xos.common.storage import Store
 from xos.dixi.api import current_call
@@ -34,6 +35,8 @@ from xos.xtreemfs.mrc import asking, sessions
 from xos.xtreemfs.mrc.contents import Grant
 from xos.xtreemfs.mrc.values import Refusal, Result, Who
 from xos.xtreemfs.mrc.watching import Watchers
+
+log = get_logger("xos.xtreemfs.mrc")
 
 _T = TypeVar("_T")
 _MOST_NUMBER = (1 << 63) - 1
@@ -83,6 +86,10 @@ class Desk:
         live.heard = self._loop.time()
         return live
 
+    def count(self, holder: str) -> int:
+        """How many sessions somebody has."""
+        return sum(live.kept.holder == holder for live in self.live.values())
+
     def expired(self) -> list[str]:
         """Sessions that were not heard for a lease."""
         oldest = self._loop.time() - LEASE_SECONDS
@@ -120,6 +127,7 @@ class Desk:
             result = await work
         except (OverflowError, UnicodeError, ValueError, sa.exc.DataError) as error:
             # A number, time or name that no column can hold.
+            log.info("not-kept", what=what, error=repr(error))
             raise Refused.of(errno.EINVAL, what) from error
         if isinstance(result, Refusal):
             raise Refused.of(result.errno, what)

@@ -25,6 +25,8 @@ from xos.xtreemfs.mrc.values import Inode, Refusal, Result, Who
 from xos.xtreemfs.mrc.volumes import Volume as Kept
 
 MOST_CLIENT = 200
+MOST_SESSIONS = 1000
+"""Of one machine or user; those that are not kept end after a minute."""
 MOST_BYTES = 1 << 62
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _decode_policy = msgspec.msgpack.Decoder(Policy).decode
@@ -170,6 +172,8 @@ class VolumeCalls(Calls):
         if len(client) > MOST_CLIENT:
             raise Refused.of(errno.EINVAL, "client")
         holder, new = str(current_call().caller), secrets.token_hex(16)
+        if self.desk.count(holder) >= MOST_SESSIONS:
+            raise Refused.of(errno.EUSERS, f"sessions of {holder}")
 
         def begin(db: sa.Connection) -> Result[tuple[sessions.Kept, Inode, Volume]]:
             found = volumes.find_volume(db, volume)
