@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from bench.model import Row
-from bench.rows import catalog, certs, dixi, image, jobs, large, login, names, policy, submit
+from bench.rows import catalog, certs, dixi, files, image, jobs, large, login, names, policy, submit
 
 REGISTRY: list[Row] = [
     *dixi.ROWS,
@@ -15,6 +15,7 @@ REGISTRY: list[Row] = [
     *login.ROWS,
     *policy.ROWS,
     *catalog.ROWS,
+    *files.ROWS,
     *large.ROWS,
     *image.ROWS,
 ]
