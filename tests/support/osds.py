@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ class Connected:
 
 
 @contextlib.contextmanager
-def connected(address: str, grid: Grid, credential: Credential | None = None) -> Any:
+def connected(address: str, grid: Grid, credential: Credential | None = None) -> Iterator[OSDAsync]:
     """A client of an OSD; as alice unless another *credential* is given."""
     endpoint = Endpoint(grid.trust, credential or grid.user, Dispatcher())
     channel = Channel(Address.parse(address), endpoint, node=None, kind="dixi")
@@ -61,7 +61,7 @@ def connected(address: str, grid: Grid, credential: Credential | None = None) ->
 
 
 def configured(
-    grid: Grid, name: str, place: Path, *, directory: str = "", https: bool = False, **settings: Any
+    grid: Grid, name: str, place: Path, *, directory: str = "", osd: bool = True, https: bool = False, **settings: Any
 ) -> DaemonConfig:
     """An OSD's daemon; with the Directory in it unless one is given."""
     place.mkdir(parents=True, exist_ok=True)
@@ -71,7 +71,7 @@ def configured(
     (place / "node.pem").write_bytes(credential.certificate_pem())
     (place / "node.key").touch(mode=0o600)
     (place / "node.key").write_bytes(credential.key_pem(None))
-    services = {"OSD": ServiceSettings(settings={"mrcs": ["mrc*"], **settings})}
+    services = {"OSD": ServiceSettings(settings={"mrcs": ["mrc*"], **settings})} if osd else {}
     if not directory:
         services = {"Directory": ServiceSettings(), **services}
     listen = (Listen(address="127.0.0.1:0"), *([Listen(transport="https", address="127.0.0.1:0")] if https else []))

@@ -838,22 +838,33 @@ class OSDAsync(AsyncStub):
         """The next step of the term, and `hold`. Raises `StaleTerm`, `Gap` (this replica must be patched first)."""
         await self._caller.call("OSD.replicate", (token, step), None, deadline=deadline, retry=True)
 
-    async def harden(self, token: bytes, *, deadline: float | None = None) -> None:
-        """Make what was replicated durable, and `hold`. Raises `StaleTerm`."""
-        await self._caller.call("OSD.harden", (token,), None, deadline=deadline, retry=True)
+    async def harden(self, token: bytes, version: int, *, deadline: float | None = None) -> None:
+        """All steps up to *version* survive a power cut when this returns. Raises `StaleTerm`, `Gap`."""
+        await self._caller.call("OSD.harden", (token, version), None, deadline=deadline, retry=True)
 
     async def sums(self, token: bytes, first: int, count: int, *, deadline: float | None = None) -> bytes:
         """The kept sums of *count* (at most 65,536) blocks, four bytes each."""
         result: bytes = await self._caller.call("OSD.sums", (token, first, count), bytes, deadline=deadline, retry=True)
         return result
 
-    async def patch(self, token: bytes, offset: int, content: bytes, *, deadline: float | None = None) -> None:
-        """Bytes as the primary has them, outside the order of steps. Raises `StaleTerm`."""
-        await self._caller.call("OSD.patch", (token, offset, content), None, deadline=deadline, retry=True)
+    async def fetch(self, token: bytes, offset: int, length: int, *, deadline: float | None = None) -> bytes:
+        """Bytes of this replica as it is, checked. Raises `CorruptShare`."""
+        result: bytes = await self._caller.call(
+            "OSD.fetch", (token, offset, length), bytes, deadline=deadline, retry=True
+        )
+        return result
 
-    async def adopt(self, token: bytes, size: int, epoch: int, version: int, *, deadline: float | None = None) -> None:
+    async def patch(
+        self, token: bytes, join: int, offset: int, content: bytes, *, deadline: float | None = None
+    ) -> None:
+        """Bytes as the primary has them, outside the order of steps. Raises `StaleTerm`."""
+        await self._caller.call("OSD.patch", (token, join, offset, content), None, deadline=deadline, retry=True)
+
+    async def adopt(
+        self, token: bytes, join: int, size: int, epoch: int, version: int, *, deadline: float | None = None
+    ) -> None:
         """This replica is now as the primary's after step *version* of its term. Raises `StaleTerm`."""
-        await self._caller.call("OSD.adopt", (token, size, epoch, version), None, deadline=deadline, retry=True)
+        await self._caller.call("OSD.adopt", (token, join, size, epoch, version), None, deadline=deadline, retry=True)
 
 
 class OSDXati(BlockingStub):
@@ -937,19 +948,26 @@ class OSDXati(BlockingStub):
         """The next step of the term, and `hold`. Raises `StaleTerm`, `Gap` (this replica must be patched first)."""
         self._caller.call("OSD.replicate", (token, step), None, deadline=deadline, retry=True)
 
-    def harden(self, token: bytes, *, deadline: float | None = None) -> None:
-        """Make what was replicated durable, and `hold`. Raises `StaleTerm`."""
-        self._caller.call("OSD.harden", (token,), None, deadline=deadline, retry=True)
+    def harden(self, token: bytes, version: int, *, deadline: float | None = None) -> None:
+        """All steps up to *version* survive a power cut when this returns. Raises `StaleTerm`, `Gap`."""
+        self._caller.call("OSD.harden", (token, version), None, deadline=deadline, retry=True)
 
     def sums(self, token: bytes, first: int, count: int, *, deadline: float | None = None) -> bytes:
         """The kept sums of *count* (at most 65,536) blocks, four bytes each."""
         result: bytes = self._caller.call("OSD.sums", (token, first, count), bytes, deadline=deadline, retry=True)
         return result
 
-    def patch(self, token: bytes, offset: int, content: bytes, *, deadline: float | None = None) -> None:
-        """Bytes as the primary has them, outside the order of steps. Raises `StaleTerm`."""
-        self._caller.call("OSD.patch", (token, offset, content), None, deadline=deadline, retry=True)
+    def fetch(self, token: bytes, offset: int, length: int, *, deadline: float | None = None) -> bytes:
+        """Bytes of this replica as it is, checked. Raises `CorruptShare`."""
+        result: bytes = self._caller.call("OSD.fetch", (token, offset, length), bytes, deadline=deadline, retry=True)
+        return result
 
-    def adopt(self, token: bytes, size: int, epoch: int, version: int, *, deadline: float | None = None) -> None:
+    def patch(self, token: bytes, join: int, offset: int, content: bytes, *, deadline: float | None = None) -> None:
+        """Bytes as the primary has them, outside the order of steps. Raises `StaleTerm`."""
+        self._caller.call("OSD.patch", (token, join, offset, content), None, deadline=deadline, retry=True)
+
+    def adopt(
+        self, token: bytes, join: int, size: int, epoch: int, version: int, *, deadline: float | None = None
+    ) -> None:
         """This replica is now as the primary's after step *version* of its term. Raises `StaleTerm`."""
-        self._caller.call("OSD.adopt", (token, size, epoch, version), None, deadline=deadline, retry=True)
+        self._caller.call("OSD.adopt", (token, join, size, epoch, version), None, deadline=deadline, retry=True)

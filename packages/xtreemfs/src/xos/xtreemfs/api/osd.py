@@ -68,8 +68,8 @@ class Following(msgspec.Struct, array_like=True, frozen=True):
     token: bytes
     """For the primary's further calls."""
     state: ShareState
-    promise: float
-    """Seconds, from when the call was sent, for which no other primary is followed."""
+    join: int
+    """For `OSD.patch` and `OSD.adopt`: what is late from an earlier attempt is refused."""
 
 
 class Step(msgspec.Struct, array_like=True, frozen=True):
@@ -165,8 +165,8 @@ class OSD(Protocol):
         ...
 
     @call(idempotent=True, allow=MACHINES)
-    async def harden(self, token: bytes) -> None:
-        """Make what was replicated durable, and `hold`. Raises `StaleTerm`."""
+    async def harden(self, token: bytes, version: int) -> None:
+        """All steps up to *version* survive a power cut when this returns. Raises `StaleTerm`, `Gap`."""
         ...
 
     @call(reads=True, allow=MACHINES)
@@ -174,12 +174,17 @@ class OSD(Protocol):
         """The kept sums of *count* (at most 65,536) blocks, four bytes each."""
         ...
 
+    @call(reads=True, allow=MACHINES)
+    async def fetch(self, token: bytes, offset: int, length: int) -> bytes:
+        """Bytes of this replica as it is, checked. Raises `CorruptShare`."""
+        ...
+
     @call(idempotent=True, allow=MACHINES)
-    async def patch(self, token: bytes, offset: int, content: bytes) -> None:
+    async def patch(self, token: bytes, join: int, offset: int, content: bytes) -> None:
         """Bytes as the primary has them, outside the order of steps. Raises `StaleTerm`."""
         ...
 
     @call(idempotent=True, allow=MACHINES)
-    async def adopt(self, token: bytes, size: int, epoch: int, version: int) -> None:
+    async def adopt(self, token: bytes, join: int, size: int, epoch: int, version: int) -> None:
         """This replica is now as the primary's after step *version* of its term. Raises `StaleTerm`."""
         ...

@@ -36,7 +36,9 @@ class Grant:
     caller: str
     """``str(Identity)`` of who may use it."""
     peer: bool
-    """Whether it is another OSD of the file, not the holder."""
+    """Whether it is another OSD of the file."""
+    holds: bool
+    """Whether it is the one that the capability is for."""
     place: int
     """Of this OSD in the row of its replica."""
     replica: int
@@ -53,6 +55,11 @@ class Grant:
     def row(self) -> tuple[str, ...]:
         """The OSDs that keep copies of the same share, by replica."""
         return tuple(replica.osds[self.place] for replica in self.capability.layout.replicas)
+
+    @property
+    def term(self) -> int:
+        """Of the primary, as OSDs count: from 1, since 0 is that nobody has been promised anything."""
+        return self.capability.layout.term + 1
 
     @property
     def is_primary(self) -> bool:
@@ -88,11 +95,11 @@ class Admission:
         holds = capability.holder == str(caller)
         place = self._place(capability)
         named = {osd for replica in capability.layout.replicas for osd in replica.osds}
-        peer = not holds and caller.kind is Kind.MACHINE and caller.name in named
+        peer = caller.kind is Kind.MACHINE and caller.name in named
         if not holds and not peer:
             raise BadCapability(file_id=capability.file_id, detail=f"it is not for {caller}")
         token = secrets.token_bytes(TOKEN_BYTES)
-        grant = Grant(token, capability, signed, str(caller), peer, place[1], place[0])
+        grant = Grant(token, capability, signed, str(caller), peer, holds, place[1], place[0])
         self._grants[token] = grant
         self._tokens[signed.signature, grant.caller] = token
         while len(self._grants) > self._most:
@@ -161,5 +168,7 @@ class Admission:
 
 def check_access(grant: Grant, wanted: Access) -> None:
     """Raises `BadCapability` unless it allows one of *wanted*."""
+    if not grant.holds:
+        raise BadCapability(file_id=grant.file_id, detail=f"it is not for {grant.caller}")
     if not wanted & grant.capability.access:
         raise BadCapability(file_id=grant.file_id, detail=f"it does not allow to {wanted.name}".lower())

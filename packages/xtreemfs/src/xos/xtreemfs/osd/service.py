@@ -15,17 +15,20 @@ from xos.dixi.api import current_call
 from xos.dixi.errors import NotAllowed
 from xos.dixi.hosting import Host, Hosted
 from xos.dixi.memory import keep_freed_memory
-from xos.xtreemfs.api import MOST_BYTES, OSD, Access, Extent, Health, Presented, ShareState, Written
+from xos.xtreemfs.api import MOST_BYTES, OSD, Access, Extent, Following, Health, Presented, ShareState, Step, Written
 from xos.xtreemfs.errors import PieceTooLarge, Refused, ShareTooLarge, UnknownFile
 from xos.xtreemfs.osd.admission import Admission, Grant, check_access
 from xos.xtreemfs.osd.disk import LocalDisk
-from xos.xtreemfs.osd.fences import fence, revoked
+from xos.xtreemfs.osd.fences import check, fence, revoked
 from xos.xtreemfs.osd.heartbeat import Heartbeat
+from xos.xtreemfs.osd.replication import Replication, is_written, told
 from xos.xtreemfs.osd.share import MOST_BYTES as MOST_SHARE
-from xos.xtreemfs.osd.share import State
+from xos.xtreemfs.osd.share import State, unchanged
 from xos.xtreemfs.osd.store import ShareStore
 
 log = get_logger("xos.xtreemfs.osd")
+MOST_SUMS = 65_536
+"""Of one call of `OSD.sums`."""
 MOST_STATES = 4096
 """Of one call of `OSD.shares`."""
 
@@ -48,6 +51,7 @@ class OsdService(Hosted[OsdSettings], OSD):
         super().__init__(host, settings)
         self._disk: LocalDisk
         self._store: ShareStore
+        self._replication: Replication
         self.heartbeat = Heartbeat(host, settings.attributes)
         self._admission = Admission(host.node, host.trust, settings.mrcs, self.heartbeat.now)
 
@@ -56,10 +60,13 @@ class OsdService(Hosted[OsdSettings], OSD):
         keep_freed_memory()
         self._store = ShareStore(self.host.data)
         self._disk = LocalDisk(self._store)
+        self._replication = Replication(self.host, self._disk)
         self.host.spawn(self.heartbeat.run(), name="osd-heartbeat")
+        self.host.spawn(self._replication.tend(), name="osd-replication")
 
     async def stop(self) -> None:
         """Sync and close."""
+        await self._replication.close()
         self._disk.close()
 
     # --- for holders of capabilities
@@ -67,8 +74,9 @@ class OsdService(Hosted[OsdSettings], OSD):
     async def present(self, capability: Signed) -> Presented:
         """See `OSD`."""
         grant = self._admission.present(capability, current_call().caller)
-        state = await self._disk.state(grant.file_id)
-        fence(grant.capability)(state.mark)
+        check(grant.capability, (state := await self._disk.state(grant.file_id)).mark)
+        if is_written(grant) and grant.is_primary and grant.holds:
+            state = await (await self._replication.lead(grant)).start()
         extent = self._extent(grant, state)
         if grant.base is None:
             grant.base = extent.size
@@ -78,6 +86,8 @@ class OsdService(Hosted[OsdSettings], OSD):
         """See `OSD`."""
         async with self._granted(token, Access.READ) as grant:
             _check_piece(length)
+            if is_written(grant):
+                return await (await self._replication.lead(grant)).read(offset, length, fence(grant.capability))
             return await self._disk.read(grant.file_id, offset, length, fence(grant.capability))
 
     async def write(self, token: bytes, offset: int, content: bytes, number: int) -> Written:  # noqa: ARG002 -- twice is as once
@@ -85,7 +95,11 @@ class OsdService(Hosted[OsdSettings], OSD):
         async with self._granted(token, Access.WRITE) as grant:
             _check_piece(len(content))
             _check_room(grant, offset + len(content))
-            state = await self._disk.write(grant.file_id, offset, content, fence(grant.capability))
+            admit = fence(grant.capability)
+            if is_written(grant):
+                state = await (await self._replication.lead(grant)).write(offset, content, admit)
+            else:
+                state = await self._disk.write(grant.file_id, offset, content, admit)
             return Written(self._extent(grant, state))
 
     async def truncate(self, token: bytes, size: int) -> Written:
@@ -94,12 +108,18 @@ class OsdService(Hosted[OsdSettings], OSD):
             if size < 0:
                 raise ShareTooLarge(start=size, end=size, most=MOST_SHARE)
             share = grant.capability.layout.striping.share_size(size, grant.place)
-            await self._disk.truncate(grant.file_id, share, fence(grant.capability))
+            admit = fence(grant.capability)
+            if is_written(grant):
+                await (await self._replication.lead(grant)).truncate(share, admit)
+            else:
+                await self._disk.truncate(grant.file_id, share, admit)
             return Written(Extent(size, grant.capability.epoch))
 
     async def sync(self, token: bytes) -> Written:
         """See `OSD`."""
         async with self._granted(token, Access.READ | Access.WRITE) as grant:
+            if is_written(grant):
+                return Written(self._extent(grant, await (await self._replication.lead(grant)).sync()))
             return Written(self._extent(grant, await self._disk.sync(grant.file_id)))
 
     # --- for MRCs and tools
@@ -114,23 +134,75 @@ class OsdService(Hosted[OsdSettings], OSD):
         self._only_mrcs()
         for file_id in file_ids:
             self._admission.bury(file_id)
+            await self._replication.forget(file_id)
             await self._disk.delete(file_id)
 
     async def shares(self, after: str, most: int) -> list[ShareState]:
         """See `OSD`."""
         most = max(1, min(most, MOST_STATES))
         names = await self._disk.run(lambda: sorted(name for name in self._store.file_ids() if name > after)[:most])
-        return [_told(name, await self._disk.state(name)) for name in names]
+        return [told(name, await self._disk.state(name)) for name in names]
 
     async def state(self, file_id: str) -> ShareState:
         """See `OSD`."""
         if not await self._disk.run(lambda: self._store.has(file_id)):
             raise UnknownFile(file_id=file_id)
-        return _told(file_id, await self._disk.state(file_id))
+        return told(file_id, await self._disk.state(file_id))
 
     async def health(self) -> Health:
         """See `OSD`."""
         return await self._disk.run(self.heartbeat.health)
+
+    # --- for primaries of files that are replicated here
+
+    async def follow(self, capability: Signed) -> Following:
+        """See `OSD`."""
+        grant = self._admission.present(capability, current_call().caller)
+        check(grant.capability, (await self._disk.state(grant.file_id)).mark)
+        return await self._replication.follow(grant)
+
+    async def hold(self, token: bytes) -> None:
+        """See `OSD`."""
+        grant, term = self._from_primary(token)
+        await self._replication.follower.hold(grant.file_id, term)
+
+    async def replicate(self, token: bytes, step: Step) -> None:
+        """See `OSD`."""
+        grant, term = self._from_primary(token)
+        with self.heartbeat.busy():
+            await self._replication.follower.replicate(grant.file_id, term, step)
+
+    async def harden(self, token: bytes, version: int) -> None:
+        """See `OSD`."""
+        grant, term = self._from_primary(token)
+        await self._replication.follower.harden(grant.file_id, term, version)
+
+    async def sums(self, token: bytes, first: int, count: int) -> bytes:
+        """See `OSD`."""
+        grant, _ = self._from_primary(token)
+        if first < 0 or not 0 <= count <= MOST_SUMS:
+            raise PieceTooLarge(length=count, most=MOST_SUMS)
+        return await self._disk.sums(grant.file_id, first, count)
+
+    async def fetch(self, token: bytes, offset: int, length: int) -> bytes:
+        """See `OSD`."""
+        grant, _ = self._from_primary(token)
+        _check_piece(length)
+        return await self._disk.read(grant.file_id, offset, length, unchanged)
+
+    async def patch(self, token: bytes, join: int, offset: int, content: bytes) -> None:
+        """See `OSD`."""
+        grant, term = self._from_primary(token)
+        await self._replication.follower.patch(grant.file_id, term, join, offset, content)
+
+    async def adopt(self, token: bytes, join: int, size: int, epoch: int, version: int) -> None:
+        """See `OSD`."""
+        grant, term = self._from_primary(token)
+        await self._replication.follower.adopt(grant.file_id, term, join, size, epoch, version)
+
+    def _from_primary(self, token: bytes) -> tuple[Grant, int]:
+        grant = self._admission.grant(token, current_call().caller)
+        return grant, self._replication.term(grant)
 
     # --- common
 
@@ -162,8 +234,3 @@ def _check_room(grant: Grant, end: int) -> None:
     room = grant.capability.room
     if room >= 0 and grant.capability.layout.striping.end_of(end, grant.place) > (grant.base or 0) + room:
         raise Refused.of(errno.EDQUOT, grant.file_id)
-
-
-def _told(file_id: str, state: State) -> ShareState:
-    mark = state.mark
-    return ShareState(file_id, state.size, mark.epoch, mark.term, mark.version)
