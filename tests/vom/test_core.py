@@ -23,9 +23,9 @@ from xos.common.certificate import CertificateRevoked, parse_identity
 from xos.common.config import ConfigError
 from xos.common.errors import StorageFull
 from xos.common.tls import Trust
+from xos.vom import chains, ledger, members, sharing
 from xos.vom import core as cores
-from xos.vom import ledger, members, sharing
-from xos.vom.api import CrlPublished, UserState
+from xos.vom.api import CrlPublished, Log, UserState
 from xos.vom.core import MIGRATIONS, VomCore
 from xos.vom.errors import UnknownUser, VomInUse
 from xos.vom.records import store as records
@@ -192,6 +192,71 @@ async def test_what_was_acknowledged_before_a_kill_is_there_after_it(tmp_path: P
     assert set(issued.values()) <= recorded
     crl = {entry.serial_number for entry in x509.load_der_x509_crl(await machine.cda.revocations())}
     assert {issued[name] for name in suspended} <= crl
+    await machine.stop()
+
+
+NEWER = """
+import asyncio, sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from tests_vom_conftest import acting, founded
+import msgspec
+from xos.common.signing import sign
+from xos.vom.api import USAGE_PURPOSE, UsageRecord
+async def main():
+    machine = await founded(Path({directory!r}))
+    await machine.start()
+    node = await machine.join("node1")
+    for i in range(100000):
+        vo = f"vo{{i}}"
+        with acting(machine.identity):
+            await machine.xvoms.create_vo(vo)
+        lines = "".join(f"user{{n}},users\\n" for n in range(30))
+        with acting(machine.identity):
+            await machine.xvoms.import_users(vo, "name,groups\\n" + lines)
+        print("imported", vo, flush=True)
+        run = 'action == Action::"runJob"'
+        rule = f'@id("r") forbid(principal, {{run}}, resource) when {{{{ resource.cores > {{i + 900}} }}}};'
+        with acting(machine.identity):
+            await machine.vops.put_policy(vo, "p", rule, 0)
+        print("policy", vo, flush=True)
+        record = UsageRecord(f"node1:{{vo}}.0", vo, "user1", "users", vo, f"{{vo}}.0", node="node1",
+                             exit_code=0, started=1.0, ended=2.0, wall_seconds=1.0, cpu_seconds=1.0)
+        with acting(node.identity):
+            await machine.accounting.record([sign(msgspec.msgpack.encode(record), node, purpose=USAGE_PURPOSE)])
+        print("used", vo, flush=True)
+        if i % 2:
+            with acting(machine.identity):
+                await machine.xvoms.dissolve_vo(vo)
+            print("dissolved", vo, flush=True)
+asyncio.run(main())
+"""
+
+
+@pytest.mark.timeout(90)
+@pytest.mark.parametrize("lines", [4, 9, 15])
+async def test_imports_policies_usage_and_dissolutions_are_whole_after_a_kill(tmp_path: Path, lines: int) -> None:
+    library = tmp_path / "library"
+    library.mkdir()
+    (library / "tests_vom_conftest.py").symlink_to(Path(__file__).with_name("conftest.py"))
+    (library / "support").symlink_to(Path(__file__).parents[1] / "support")
+    printed = _killed_after(lines, NEWER.format(tests=str(library), directory=str(tmp_path / "core")))
+    done = {what: [vo for word, vo in printed if word == what] for what in ("imported", "policy", "used", "dissolved")}
+    machine = await founded(tmp_path / "core")
+    await machine.start()
+    with acting(machine.identity):
+        there = {vo.name for vo in await machine.xvoms.list_vos()}
+        archived = {archive.vo for archive in await machine.xvoms.list_archives()}
+        assert set(done["dissolved"]) <= archived
+        assert not archived & there
+        for vo in there:  # all of an import or none of it
+            users = await machine.xvoms.list_users(vo)
+            assert len(users) in ((30,) if vo in done["imported"] else (0, 30))
+        for vo in set(done["policy"]) & there:
+            assert "p" in {policy.name for policy in await machine.vops.policies(vo)}
+        links = await machine.audit.links(Log.USAGE)
+    assert len(links) >= len(done["used"])
+    assert list(chains.check(Log.USAGE, links, [])) == []
     await machine.stop()
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from xos.common.certificate import Authority, make_csr, make_key
 from xos.common.errors import CertificateExpired, PolicyInvalid, WrongKind, WrongPurpose
-from xos.common.policy import Action, JobContext, LoginContext, NodeAttributes
+from xos.common.policy import Action, JobContext, NodeAttributes
 from xos.common.signing import Signed, sign
 from xos.common.tls import Credential, Trust
 from xos.vom import rulings
@@ -240,18 +240,6 @@ async def test_what_counts_is_what_the_user_is_now(machine: CoreMachine) -> None
     await machine.suspend("alice")
     with pytest.raises((Suspended, CertificateRefused)):
         await ask(machine, alice)
-
-
-async def test_logins_are_decided_too(machine: CoreMachine) -> None:
-    boss, alice = await people(machine)
-    rule = '@id("no-ssh") forbid(principal, action == Action::"login", resource) when { context.service == "sshd" };'
-    with acting(boss.identity):
-        await machine.vops.put_policy("demo", "l", rule, 0)
-    with acting(machine.identity):
-        denied = await machine.vops.decide_login(alice.certificate, NODE1, LoginContext(service="sshd"))
-        allowed = await machine.vops.decide_login(alice.certificate, NODE1, LoginContext(service="login"))
-    assert (denied.allowed, denied.reason) == (False, "denied by rule l/no-ssh")
-    assert allowed.allowed
 
 
 async def test_a_question_that_makes_no_sense_is_refused(machine: CoreMachine) -> None:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from xos.common.policy import JobContext, LoginContext, NodeAttributes
+from xos.common.policy import JobContext, NodeAttributes
 from xos.common.signing import Signed
 from xos.dixi.stubs import AsyncStub, BlockingStub
 from xos.vom.api import (
@@ -1037,15 +1037,6 @@ class VOPSAsync(AsyncStub):
         )
         return result
 
-    async def decide_login(
-        self, certificate: bytes, node: NodeAttributes, login: LoginContext, *, deadline: float | None = None
-    ) -> Verdict:
-        """Whether a user may log in to a node."""
-        result: Verdict = await self._caller.call(
-            "VOPS.decide_login", (certificate, node, login), Verdict, deadline=deadline, retry=True
-        )
-        return result
-
 
 class VOPSXati(BlockingStub):
     """VO Policy Service: administration, information and decision point for the policies of VOs.
@@ -1134,15 +1125,6 @@ class VOPSXati(BlockingStub):
     def decide_job(self, question: JobQuestion, *, deadline: float | None = None) -> JobAnswer:
         """Decide for each node, and sign the result. Raises what is wrong with the user's certificate."""
         result: JobAnswer = self._caller.call("VOPS.decide_job", (question,), JobAnswer, deadline=deadline, retry=True)
-        return result
-
-    def decide_login(
-        self, certificate: bytes, node: NodeAttributes, login: LoginContext, *, deadline: float | None = None
-    ) -> Verdict:
-        """Whether a user may log in to a node."""
-        result: Verdict = self._caller.call(
-            "VOPS.decide_login", (certificate, node, login), Verdict, deadline=deadline, retry=True
-        )
         return result
 
 

@@ -8,7 +8,7 @@ from typing import Protocol
 import msgspec
 
 from xos.common.identity import Kind
-from xos.common.policy.request import Action, JobContext, LoginContext, NodeAttributes, Time, Used
+from xos.common.policy.request import Action, JobContext, NodeAttributes, Time, Used
 from xos.common.signing import Signed
 from xos.dixi.api import call, service
 
@@ -213,9 +213,4 @@ class VOPS(Protocol):
     @call(reads=True, allow={Kind.MACHINE})
     async def decide_job(self, question: JobQuestion) -> JobAnswer:
         """Decide for each node, and sign the result. Raises what is wrong with the user's certificate."""
-        ...
-
-    @call(reads=True, allow={Kind.MACHINE})
-    async def decide_login(self, certificate: bytes, node: NodeAttributes, login: LoginContext) -> Verdict:
-        """Whether a user may log in to a node."""
         ...

@@ -18,7 +18,6 @@ from xos.common.policy import (
     AdministrationContext,
     Decision,
     JobContext,
-    LoginContext,
     NodeAttributes,
     PolicySet,
     Request,
@@ -278,18 +277,6 @@ class VopsService(Hosted[Settings], VOPS):
         except CertificateError as error:
             raise CertificateRefused(detail=error.message) from error
         return await information.look_up(self.core, self._memory, shown, nodes)
-
-    async def decide_login(self, certificate: bytes, node: NodeAttributes, login: LoginContext) -> Verdict:
-        """See `VOPS.decide_login`. Raises as `decide_job`."""
-        now = self.core.now()
-        known = await self._known(certificate, (node,), now)
-        who, (node,) = known.who, known.nodes
-        if node.name in known.closed:
-            return Verdict(False, known.closed[node.name], time=Time.at(now))
-        context = msgspec.structs.replace(login, time=Time.at(now))
-        decision = (await self.sets.of(who.vo)).rules.decide(Request(who, Action.LOGIN, node, context))
-        self.past.note(past.Asked(who, Action.LOGIN, node, None, context), decision, now)
-        return _verdict(decision, context.time)
 
 
 def _verdict(decision: Decision, time: Time, job: JobContext | None = None) -> Verdict:
