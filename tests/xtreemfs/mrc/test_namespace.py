@@ -352,8 +352,10 @@ def test_moving_a_directory_elsewhere_changes_it_and_so_needs_leave_to_write_in_
 def test_a_directory_that_is_replaced_need_not_be_writable(space: Space) -> None:
     there = space.new(b"t", DIR | 0o777)
     moved = space.new(b"d", DIR | 0o755)
-    space.new(b"d", DIR | 0o555, parent=there.id)
-    assert space.move(At(space.root, b"d"), At(there.id, b"d")) is None
+    replaced = space.new(b"d", DIR | 0o555, parent=there.id)
+    lost = space.move(At(space.root, b"d"), At(there.id, b"d"))
+    assert isinstance(lost, Inode)
+    assert lost.id == replaced.id
     assert space.at(b"d", there.id).id == moved.id
 
 
