@@ -190,7 +190,7 @@ async def test_a_session_gets_its_account_credential_and_limits(
 
 
 async def test_a_renewed_certificate_takes_the_place_of_the_same_holders_that_ends_earlier(
-    service: Service, va: Va
+    service: Service, va: Va, tmp_path: Path
 ) -> None:
     held = [
         va.xos(identity("alice"), lifetime_s=100),
@@ -200,6 +200,7 @@ async def test_a_renewed_certificate_takes_the_place_of_the_same_holders_that_en
         va.xos(identity("alice", roles=("VOAdmin",)), lifetime_s=100),
         va.xos(identity("bob"), lifetime_s=100),
         encoded(b"junk"),
+        Va(tmp_path / "namesake").xos(identity("alice"), lifetime_s=100),
     ]
     ask = {"op": "open", "service": "login", "user": "alice.demo", "certificate": va.xos(identity("alice"))}
     assert (await service.answer(ask, ROOT))["renews"] == ""

@@ -25,7 +25,7 @@ from xos.node.policy import NodePolicy, this_node
 from xos.node.promised import Promised
 from xos.node.scan import not_looked_at
 from xos.node.sessions import MOST, Sessions
-from xos.node.trust import Trusts, Verified, prove, renews
+from xos.node.trust import Trusts, Verified, prove
 from xos.node.withdrawn import Withdrawn
 
 log = get_logger("xos.node.service")
@@ -170,7 +170,7 @@ class Service:
             answer["env.XOS_USER"] = verified.identity.name
             answer["expires"] = str(verified.identity.not_after)
             answer["keyring"] = base64.b64encode(verified.certificate).decode()
-            answer["renews"] = ",".join(place for place, der in _held(ask) if renews(verified.identity, der))
+            answer["renews"] = ",".join(place for place, der in _held(ask) if self._trusts.renews(verified, der))
         return answer
 
     async def _close(self, ask: Fields) -> Fields:

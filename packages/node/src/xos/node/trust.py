@@ -90,24 +90,25 @@ class Trusts:
         identity, der = ssh.verify_user(text, trust, at=at)
         return Verified(identity, _authority(der, trust), der)
 
+    def renews(self, new: Verified, held: bytes) -> bool:
+        """Whether *new* takes the place of *held* (DER): the same CA says the same of its holder, for longer.
+
+        *held* was verified when it was shown; it may have expired since. False for what is no certificate, and for one
+        of another CA: containers of one kernel see each other's keys.
+        """
+        try:
+            old = parse_identity(held)
+            same = _authority(held, self._trust_for(held)) == new.authority
+        except XosError:
+            return False
+        return same and new.identity.not_after > old.not_after and _holder(new.identity) == _holder(old)
+
     def _trust_for(self, der: bytes) -> Trust:
         """The trust of the VO that a certificate claims to be of. Not verified: it says whom to ask."""
         vo = parse_identity(der).vo
         if vo not in self._vos:
             raise UnknownVo(vo=vo or "(none)")
         return self._vos[vo].current()
-
-
-def renews(new: Identity, held: bytes) -> bool:
-    """Whether a certificate of *new* takes the place of *held* (DER): it says the same of its holder, and ends later.
-
-    *held* was verified when it was shown; it may have expired since. False for what is no certificate.
-    """
-    try:
-        old = parse_identity(held)
-    except XosError:
-        return False
-    return new.not_after > old.not_after and _holder(new) == _holder(old)
 
 
 def _holder(identity: Identity) -> Identity:
