@@ -26,7 +26,7 @@ def logs_in(grid: Grid, node: Machine) -> bool:
     """Whether the user gets in by stock ssh, without a question."""
     config = "-F $(get-xos-cert --ssh-config) -o BatchMode=yes -o StrictHostKeyChecking=yes"
     said = grid.core.run(f"ssh {config} {node.name} id -un 2>&1", as_user=USER, check=False)
-    return said.strip() == ACCOUNT
+    return ACCOUNT in said.splitlines()
 
 
 def runs(node: Machine) -> bool:
