@@ -7,12 +7,14 @@ import asyncio
 import contextlib
 import errno
 import random
+import signal
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from support.filegrid import ROOT, FileGrid, file_grid
-from xos.xtreemfs.api import Access, Open, Policy, Striping
+from xos.xtreemfs.api import Access, Open, Policy, Striping, Update
+from xos.xtreemfs.client.files import Handle
 from xos.xtreemfs.client.volume import VolumeClient, opened_volume
 
 pytestmark = pytest.mark.timeout(90)  # real daemons that are killed and started, on a machine that may be busy
@@ -147,3 +149,51 @@ async def test_a_client_whose_session_is_gone_goes_on_with_another(volume: Volum
         await file.flush()
         number = file.content.number
     assert await read(volume, number, 100) == b"onetwo"
+
+
+async def placed(volume: VolumeClient, name: bytes) -> Handle:
+    """A new file, once the MRC has heard of enough OSDs."""
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                return await volume.open_name(volume.root, name, NEW, ROOT)
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+                await asyncio.sleep(0.2)
+
+
+@pytest.mark.parametrize(
+    ("update", "blow"),
+    [(Update.QUORUM, signal.SIGKILL), (Update.ALL, signal.SIGKILL), (Update.QUORUM, signal.SIGSTOP)],
+    ids=["quorum, killed", "all, killed", "quorum, paused"],
+)
+async def test_a_primary_that_is_gone_stalls_a_writer_but_loses_nothing(update: Update, blow: signal.Signals) -> None:
+    policy = Policy(update=update, replicas=3)
+    with file_grid(3, safe=policy) as grid:
+        content = random.Random(3).randbytes(3_000_000)
+        async with client(grid, "safe") as volume:
+            async with await placed(volume, b"safe") as file:
+                stall, dead = 0.0, None
+                for turn, at in enumerate(range(0, len(content), 200_000)):
+                    started = asyncio.get_running_loop().time()
+                    await file.write(at, content[at : at + 200_000])
+                    await file.flush()
+                    stall = max(stall, asyncio.get_running_loop().time() - started)
+                    if turn == 5:
+                        layout = file.grant.layout
+                        name = layout.replicas[layout.primary].osds[0]
+                        dead = next(osd for osd in grid.osds if osd.name == name)
+                        assert dead.process is not None
+                        dead.process.send_signal(blow)
+                number = file.content.number
+            assert stall < 10.0  # five, on a machine that has nothing else to do
+            assert await read(volume, number, len(content)) == content
+            assert dead is not None
+            assert dead.process is not None
+            if blow is signal.SIGSTOP:
+                dead.process.send_signal(signal.SIGCONT)
+            else:
+                dead.process.wait()
+                await asyncio.to_thread(dead.start)
+            assert await read(volume, number, len(content)) == content
