@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -60,6 +61,18 @@ class FileGrid:
     def _client(self) -> ClientConfig:
         return ClientConfig(directory=ClientDirectory(address=self.core.address))
 
+    def home_of(self, name: str) -> Path:
+        """``$XOS_HOME`` of a user with a certificate."""
+        home = self.place / name
+        home.mkdir(exist_ok=True)
+        credential = self.grid.make_user(name)
+        (home / "client.toml").write_text(f'[directory]\naddress = "{self.core.address}"\n')
+        (home / "ca.pem").write_bytes(self.grid.trust.ca_pem())
+        (home / "user.pem").write_bytes(credential.certificate_pem())
+        (home / "user.key").touch(mode=0o600)
+        (home / "user.key").write_bytes(credential.key_pem(None))
+        return home
+
     def make_volume(self, name: str = "home", policy: Policy | None = None, mode: int = 0o755) -> None:
         with self.bus() as bus:
             MRCXati(bus).make_volume(name, mode, policy or Policy(), 0, Ask(claim=ROOT))
@@ -79,9 +92,8 @@ class FileGrid:
         for node in self.nodes:
             node.remove()
         for mount in self.mounts:
-            mount.path.rmdir()
-            mount.said.unlink()
-        self.place.rmdir()
+            mount.path.rmdir()  # and not with what is in it: it may still be mounted
+        shutil.rmtree(self.place)
 
 
 class Mount:

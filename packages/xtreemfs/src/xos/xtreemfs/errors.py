@@ -56,6 +56,15 @@ class BadVolumeName(XtreemFsError):
     exit_status = 2
 
 
+class UnknownVolume(XtreemFsError):
+    """Raised when there is no volume of a name."""
+
+    code = "xtreemfs.unknown-volume"
+    template = "there is no volume {volume}"
+    hint = "lsfs.xtreemfs lists the volumes; mkfs.xtreemfs makes one."
+    http_status = 404
+
+
 class BadMountOption(XtreemFsError):
     """Raised when mount.xtreemfs is given an option that it does not know, or a value that makes no sense."""
 

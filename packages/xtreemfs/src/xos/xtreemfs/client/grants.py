@@ -22,6 +22,7 @@ from xos.xtreemfs.errors import (
     Gap,
     NotPrimary,
     OsdFull,
+    Refused,
     StaleTerm,
     UnknownToken,
 )
@@ -134,7 +135,9 @@ class Grant:
 
     def _given_up(self, failure: XosError, node: str) -> OSError:
         log.warning("client.gave-up", node=node, file=self.capability.file_id, detail=str(failure))
-        return OSError(errno.ENOSPC if isinstance(failure, OsdFull) else errno.EIO, str(failure))
+        number = failure.data.get("errno") if isinstance(failure, Refused) else None
+        told = errno.ENOSPC if isinstance(failure, OsdFull) else number
+        return OSError(told if isinstance(told, int) else errno.EIO, str(failure))
 
     async def everywhere(self, work: Callable[[OSDAsync, bytes, float], Awaitable[_T]]) -> list[_T]:
         """*work* at every OSD of the row."""

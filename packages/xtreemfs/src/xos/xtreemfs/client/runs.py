@@ -69,12 +69,6 @@ class Runs:
         taken, self._runs, self.size = self._runs, [], 0
         return taken
 
-    def cut(self, size: int) -> None:
-        """Drop what lies behind the first *size* bytes of the file."""
-        kept = [run if run.end <= size else Run(run.offset, run.content[: size - run.offset]) for run in self._runs]
-        self._runs = [run for run in kept if run.content]
-        self.size = sum(len(run.content) for run in self._runs)
-
     def overlapping(self, offset: int, end: int) -> Iterator[Run]:
         """Runs that have bytes between *offset* and *end*."""
         return (run for run in self._runs if run.offset < end and offset < run.end)

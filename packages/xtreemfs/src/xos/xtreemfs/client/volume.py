@@ -43,13 +43,15 @@ from xos.xtreemfs.client.content import LARGEST_FILE, Budget, Content
 from xos.xtreemfs.client.files import Handle
 from xos.xtreemfs.client.grants import Grant, Osds
 from xos.xtreemfs.client.patience import AWAY, CALL_SECONDS, PATIENCE_SECONDS, persist
-from xos.xtreemfs.errors import Refused
+from xos.xtreemfs.errors import Refused, UnknownVolume
 from xos.xtreemfs.xati import DIRAsync, MRCAsync
 
 log = get_logger("xos.xtreemfs.client")
 
 REPORT_SECONDS = 3.0
 """How often sizes of files that are being written go to the MRC, and what was written sets out at the latest."""
+START_SECONDS = 30.0
+"""How long the first answer is waited for: a machine that boots may be ahead of its servers."""
 CLOSE_SECONDS = 0.02
 """For how long files that were closed gather before the MRC hears of them."""
 MOST_CLOSED = 256
@@ -82,8 +84,16 @@ class VolumeClient:
     # --- life
 
     async def start(self) -> None:
-        """Find the volume and begin a session. Raises `Refused` (ENOENT) and what says that nobody answers."""
-        record = await DIRAsync(self._bus).volume(self.name, deadline=CALL_SECONDS)
+        """Find the volume and begin a session. Raises `UnknownVolume`, `Refused`, and what says that nobody answers."""
+        registry = DIRAsync(self._bus)
+        try:
+            record = await persist(
+                lambda: registry.volume(self.name, deadline=CALL_SECONDS), seconds=min(self.patience, START_SECONDS)
+            )
+        except Refused as error:
+            if error.data.get("errno") == errno.ENOENT:
+                raise UnknownVolume(volume=self.name) from error
+            raise
         self._mrcs = [MRCAsync(self._bus, node) for node in record.mrc] or [MRCAsync(self._bus)]
         self._take(await self._first(self.name))
         works = (self._keep(), self._watch(), self._report(), self._renew(), self._send_closed())
