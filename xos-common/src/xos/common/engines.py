@@ -71,6 +71,8 @@ class Place:
             f"foreign_keys={'ON' if foreign_keys else 'OFF'}",
             f"query_only={'ON' if readonly else 'OFF'}",
         ]
+        if lazy:  # copying the log into the database is the only time that a commit waits for the disk: seldom
+            pragmas.append("wal_autocheckpoint=8000")
         engine = sa.create_engine(
             "sqlite://", creator=lambda: self._connect_sqlite(pragmas), poolclass=NullPool, hide_parameters=True
         )

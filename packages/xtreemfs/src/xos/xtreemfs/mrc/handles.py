@@ -194,16 +194,15 @@ def update(connection: sa.Connection, session: str, handle: int, extent: Extent,
 
 def close(
     connection: sa.Connection, session: str, handle: int, extent: Extent | None, mtime: int, now: int
-) -> int | None:
-    """Close one; the inode, if it was open."""
+) -> tuple[int, bool] | None:
+    """Close one; the inode, if it was open, and whether it is gone with that."""
     found = find(connection, session, handle)
     if found is None:
         return None
     if extent is not None and found[1] & Access.WRITE and extent.size >= 0:
         update(connection, session, handle, extent, mtime, now)
     _CLOSE.run(connection, {"h": handle, "s": session})
-    contents.reap(connection, found[0])
-    return found[0]
+    return found[0], contents.reap(connection, found[0])
 
 
 def open_in(connection: sa.Connection, session: str) -> list[tuple[int, int, Access]]:

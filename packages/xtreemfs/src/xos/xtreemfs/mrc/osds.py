@@ -29,6 +29,8 @@ LOOK_SECONDS = 5.0
 CALL_SECONDS = 5.0
 SETTLE_SECONDS = 60.0
 """How long replicas have to come into step within one call; who asks again goes on from there."""
+GATHER_SECONDS = 0.05
+"""For how long chores gather, so that many go to an OSD in one call."""
 _MOST = 2000
 """Chores taken up at a time."""
 _LONGEST_PAUSE = 60.0
@@ -128,6 +130,7 @@ class Chores:
     async def run(self) -> None:
         """Work until cancelled."""
         while True:
+            await asyncio.sleep(GATHER_SECONDS)
             self._more.clear()
             busy = await self._round()
             if not busy:

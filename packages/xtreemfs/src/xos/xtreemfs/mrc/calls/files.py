@@ -69,7 +69,7 @@ class FileCalls(Calls):
         def work(db: sa.Connection, who: Who, now: int) -> Result[Inode]:  # noqa: ARG001 -- the handle says it
             return open_files.update(db, ask.session, handle, extent, mtime, now)
 
-        inode = await self.desk.change(ask, Inode, f"handle {handle}", work)
+        inode = await self.desk.change(_unnumbered(ask), Inode, f"handle {handle}", work)
         if durable:
             await self.store.sync()
         self.desk.tell(ask, node(inode))
@@ -84,14 +84,20 @@ class FileCalls(Calls):
         if len(handles) != len(extents) or len(handles) > MOST_HANDLES:
             raise Refused.of(errno.EINVAL, "close")
 
-        def work(db: sa.Connection, who: Who, now: int) -> Result[list[int]]:  # noqa: ARG001 -- handles say it
-            return [
-                inode
+        def work(db: sa.Connection, who: Who, now: int) -> Result[list[tuple[int, bool]]]:  # noqa: ARG001
+            closed = (
+                open_files.close(db, ask.session, handle, extent, mtime, now)
                 for handle, extent in zip(handles, extents, strict=True)
-                if (inode := open_files.close(db, ask.session, handle, extent, mtime, now)) is not None
-                and extent is not None
-            ]
+            )
+            return [one for one in closed if one is not None]
 
-        for inode in await self.desk.change(ask, list[int], "close", work):
-            self.desk.tell(ask, node(inode))
-        self.chores.look()
+        closed = await self.desk.change(_unnumbered(ask), list[tuple[int, bool]], "close", work)
+        if any(extents):
+            self.desk.tell(ask, *(node(inode) for inode, _ in closed))
+        if any(gone for _, gone in closed):
+            self.chores.look()
+
+
+def _unnumbered(ask: Ask) -> Ask:
+    """For what is the same when done twice: its answer need not be kept."""
+    return Ask(ask.session, 0, ask.claim)
