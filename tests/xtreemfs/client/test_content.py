@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The bytes of an open file, with an OSD in memory that is slow or fails when a test wants it."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from xos.xtreemfs.api import Access, Capability, Inode, Layout, Replica, Striping
+from xos.xtreemfs.client.content import PIECE, Budget, Content
+from xos.xtreemfs.client.grants import Grant
+
+
+class MemoryOsd(Grant):
+    """A grant whose OSD is a bytearray."""
+
+    def __init__(self) -> None:
+        self.capability = Capability("f", Access.WRITE, "me", 0, 0, Layout(Striping(), (Replica(("osd1",)),)))
+        self.share = bytearray()
+        self.open = asyncio.Event()
+        self.open.set()
+        self.full = False
+        self.writes = 0
+
+    async def at(self, place: int, work: Callable[..., Awaitable[Any]], *, reads: bool) -> Any:  # noqa: ARG002
+        return await work(self, b"", 1.0)
+
+    async def write(self, token: bytes, offset: int, content: bytes, number: int, *, deadline: float) -> None:  # noqa: ARG002
+        await self.open.wait()
+        if self.full:
+            raise OSError(errno.ENOSPC, "the OSD has no room left")
+        self.writes += 1
+        self.share += bytes(max(offset + len(content) - len(self.share), 0))
+        self.share[offset : offset + len(content)] = content
+
+    async def read(self, token: bytes, offset: int, length: int, *, deadline: float) -> bytes:  # noqa: ARG002
+        return bytes(self.share[offset : offset + length])
+
+
+def opened(budget: Budget | None = None) -> tuple[Content, MemoryOsd]:
+    content = Content(Inode(1, 0o100644, 1, "a@b", "c@b", 0, 0, 0, 0, 0), budget or Budget(), lambda: 1)
+    osd = MemoryOsd()
+    content.reader = content.writer = osd
+    return content, osd
+
+
+async def test_an_error_is_told_once_by_who_waits_for_the_bytes() -> None:
+    content, osd = opened()
+    osd.full = True
+    await content.write(0, b"lost")
+    await content.landed()  # what goes on behind the program's back swallows nothing
+    with pytest.raises(OSError, match="no room") as told:
+        await content.settle()
+    assert told.value.errno == errno.ENOSPC
+    osd.full = False
+    await content.write(4, b"kept")
+    assert (await content.settle()).size == 8
+    assert osd.share == bytes(4) + b"kept"
+
+
+async def test_small_writes_go_out_as_one() -> None:
+    content, osd = opened()
+    for at in range(0, PIECE - 4096, 4096):
+        await content.write(at, bytes(4096))
+    assert osd.writes == 0
+    await content.settle()
+    assert osd.writes == 1
+
+
+async def test_a_later_write_of_the_same_bytes_comes_later() -> None:
+    content, osd = opened()
+    osd.open.clear()
+    await content.write(0, b"a" * PIECE)  # sets out, and waits
+    await content.write(10, b"b" * PIECE)
+    assert await content.read(5, 10) == b"a" * 5 + b"b" * 5
+    osd.open.set()
+    await content.settle()
+    assert osd.share == b"a" * 10 + b"b" * PIECE
+
+
+async def test_writers_wait_when_too_much_is_unsent() -> None:
+    content, osd = opened(Budget(4 * PIECE))
+    osd.open.clear()
+    for at in range(4):
+        await content.write(at * PIECE, bytes(PIECE))
+    waiting = asyncio.ensure_future(content.write(4 * PIECE, b"one more"))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    osd.open.set()
+    await asyncio.wait_for(waiting, 5.0)
+    assert (await content.settle()).size == 4 * PIECE + 8
+
+
+async def test_a_sync_ends_though_others_go_on_writing() -> None:
+    content, osd = opened()
+    ended = asyncio.Event()
+
+    async def go_on() -> None:
+        at = 0
+        while not ended.is_set():
+            await content.write(at, bytes(PIECE))
+            at += PIECE
+            await asyncio.sleep(0)
+
+    async with asyncio.TaskGroup() as group, asyncio.timeout(10):
+        group.create_task(go_on())
+        await asyncio.sleep(0)
+        await content.settle()
+        ended.set()
+    await content.settle()
+    assert len(osd.share) == content.size
