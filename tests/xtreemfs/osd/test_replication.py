@@ -172,6 +172,35 @@ async def test_a_machine_that_mounts_and_is_a_replica_too_reads_from_the_primary
         await osd.read(token, 0, 1)
 
 
+def damage(three: Three, name: str, offset: int) -> None:
+    """Bytes on its disk that nobody wrote."""
+    (data,) = (three.place / name).glob("data/OSD/shares/*/*.data")
+    with data.open("r+b") as file:
+        file.seek(offset)
+        file.write(b"damage")
+
+
+async def test_what_is_damaged_on_the_primary_is_taken_from_another_replica(three: Three) -> None:
+    osd, token = await three.open("osd1", replicated(*NAMES))
+    content = os.urandom(3 * BLOCK)
+    await osd.write(token, 0, content, 1)
+    await osd.sync(token)
+    damage(three, "osd1", BLOCK + 7)
+    assert await osd.read(token, 0, 3 * BLOCK) == content
+    damage(three, "osd1", 2 * BLOCK + 7)
+    await osd.write(token, 2 * BLOCK, b"new", 2)
+    assert three.content("osd1") == content[: 2 * BLOCK] + b"new" + content[2 * BLOCK + 3 :]
+
+
+async def test_what_is_damaged_on_another_replica_is_taken_from_the_primary(three: Three) -> None:
+    osd, token = await three.open("osd1", replicated(*NAMES))
+    await osd.write(token, 0, os.urandom(3 * BLOCK), 1)
+    await osd.sync(token)
+    damage(three, "osd3", BLOCK + 7)
+    await osd.write(token, BLOCK + 100, b"new", 2)
+    await until(lambda: three.content("osd3") == three.content("osd1"), 10.0)
+
+
 async def test_deleted_everywhere_it_is_gone(three: Three) -> None:
     osd, token = await three.open("osd1", replicated(*NAMES))
     await osd.write(token, 0, b"x", 1)

@@ -3,15 +3,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
+import signal
+import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from support.daemons import Node
 from support.dixi import Grid, make_grid
 from support.osds import FILE, SINGLE, address_of, capability, configured, connected, running
 from xos.common.signing import sign
@@ -22,12 +27,15 @@ from xos.xtreemfs.errors import (
     BadCapability,
     BadFileId,
     CorruptShare,
+    DiskFailed,
+    OsdFull,
     PieceTooLarge,
     Refused,
     ShareTooLarge,
     UnknownFile,
     UnknownToken,
 )
+from xos.xtreemfs.osd.checksums import BLOCK
 
 from .conftest import One
 
@@ -226,6 +234,90 @@ async def test_damage_on_disk_is_told_and_the_rest_is_served(osd: One) -> None:
     assert len(await osd.user.read(token, 0, 65536)) == 65536
     with pytest.raises(CorruptShare):
         await osd.user.read(token, 65536, 10)
+
+
+async def test_the_scrubber_finds_damage_that_nobody_reads(grid: Grid, mrc: Credential, tmp_path: Path) -> None:
+    config = configured(grid, "osd1", tmp_path)
+    async with running(config) as daemon:
+        with connected(address_of(daemon), grid) as user:
+            token = (await user.present(capability(mrc, "alice@demo"))).token
+            await user.write(token, 0, os.urandom(5 * BLOCK), 1)
+            await user.sync(token)
+    (data,) = (tmp_path / "data/OSD").glob("shares/*/*.data")
+    with data.open("r+b") as file:
+        file.seek(2 * BLOCK + 5)
+        file.write(b"damage")
+    async with running(config) as daemon:
+        with connected(address_of(daemon), grid) as user:
+            async with asyncio.timeout(10):
+                while (await user.health()).damaged == 0:
+                    pass
+            assert (await user.health()).shares == 1
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 4 MiB."""
+    place = tmp_path / "small"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(place)], check=True)
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+async def test_a_full_disk_is_told(grid: Grid, mrc: Credential, small_disk: Path) -> None:
+    async with running(configured(grid, "osd1", small_disk)) as daemon:
+        with connected(address_of(daemon), grid) as user:
+            token = (await user.present(capability(mrc, "alice@demo"))).token
+            await user.write(token, 0, b"x" * BLOCK, 1)
+            with pytest.raises(OsdFull):
+                await user.write(token, BLOCK, bytes(MOST_BYTES), 2)
+            assert (await user.health()).full
+            assert await user.read(token, 0, BLOCK) == b"x" * BLOCK
+            await user.truncate(token, BLOCK)
+            await user.write(token, BLOCK, b"y", 3)
+            assert await user.read(token, BLOCK, 1) == b"y"
+
+
+async def test_a_disk_that_is_read_only_is_told_and_read(grid: Grid, mrc: Credential, small_disk: Path) -> None:
+    config = configured(grid, "osd1", small_disk)
+    async with running(config) as daemon:
+        with connected(address_of(daemon), grid) as user:
+            token = (await user.present(capability(mrc, "alice@demo"))).token
+            await user.write(token, 0, b"x" * BLOCK, 1)
+    await asyncio.to_thread(subprocess.run, ["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    async with running(config) as daemon:
+        with connected(address_of(daemon), grid) as user:
+            token = (await user.present(capability(mrc, "alice@demo"))).token
+            with pytest.raises(DiskFailed, match="read-only"):
+                await user.write(token, 0, b"z", 4)
+            assert await user.read(token, 0, BLOCK) == b"x" * BLOCK
+            assert (await user.health()).read_only
+
+
+@pytest.mark.timeout(60)
+async def test_what_was_acknowledged_survives_the_end_of_the_osd(grid: Grid, mrc: Credential) -> None:
+    node = Node(grid, "osd1", '[services.Directory]\n[services.OSD]\n[services.OSD.settings]\nmrcs = ["mrc*"]\n')
+    node.start()
+    try:
+        with connected(node.address, grid) as user:
+            token = (await user.present(capability(mrc, "alice@demo"))).token
+            for number in range(100):
+                await user.write(token, number * 1000, b"%03d" % number, number)
+        assert node.process is not None
+        node.process.send_signal(signal.SIGKILL)
+        node.process.wait()
+        node.start()
+        with connected(node.address, grid) as user:
+            with pytest.raises(UnknownToken):
+                await user.read(token, 0, 3)
+            token = (await user.present(capability(mrc, "alice@demo"))).token
+            for number in range(100):
+                assert await user.read(token, number * 1000, 3) == b"%03d" % number
+    finally:
+        node.kill()
 
 
 async def test_it_says_how_it_is(osd: One) -> None:

@@ -130,4 +130,5 @@ class LocalDisk:
 
 
 def _plain(error: OSError) -> str:
-    return "it is read-only" if error.errno == errno.EROFS else os.strerror(error.errno or errno.EIO)
+    # EBADF: the share was opened to read only, since the disk allows no more (`xos.xtreemfs.osd.share`).
+    return "it is read-only" if error.errno in (errno.EROFS, errno.EBADF) else os.strerror(error.errno or errno.EIO)

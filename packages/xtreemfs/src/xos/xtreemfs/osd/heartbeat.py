@@ -31,7 +31,6 @@ class Heartbeat:
         self._dir = DIRAsync(host.bus)
         self._ahead = 0.0
         self._busy, self._load, self._since = 0, 0.0, time.monotonic()
-        self.shares = self.damaged = 0
 
     def now(self) -> float:
         """Unix seconds by the clock of the DIR, as far as it has been heard; else by our own."""
@@ -58,7 +57,7 @@ class Heartbeat:
         room = os.statvfs(self._host.data)
         total, free = room.f_blocks * room.f_frsize, room.f_bavail * room.f_frsize
         read_only = bool(room.f_flag & os.ST_RDONLY)
-        return Health(total, free, self.shares, self._load, read_only, free < FULL * total, self.damaged)
+        return Health(total, free, 0, self._load, read_only, free < FULL * total, 0)
 
     async def run(self) -> None:
         """Tell the DIR every `HEARTBEAT_SECONDS`; one that is not there is told when it comes."""

@@ -22,7 +22,7 @@ from xos.common.errors import XosError
 from xos.common.log import get_logger
 from xos.dixi.errors import ConnectionLost, DeadlineExceeded, NotConnected
 from xos.xtreemfs.api import PROMISE_SECONDS, ShareState, Step
-from xos.xtreemfs.errors import Gap, NotPrimary, StaleTerm, TooFewReplicas
+from xos.xtreemfs.errors import CorruptShare, Gap, NotPrimary, StaleTerm, TooFewReplicas
 from xos.xtreemfs.osd.checksums import BLOCK, Mark
 from xos.xtreemfs.osd.copying import differing, pull, push
 from xos.xtreemfs.osd.disk import Disk
@@ -53,6 +53,8 @@ class _Member:
         """Loop time until which it follows nobody else."""
         self.changed: set[int] = set()
         """Blocks that have changed since it was compared."""
+        self.damaged: set[int] = set()
+        """Blocks that it has found damaged, whatever their sums say."""
         self.joining: asyncio.Task[None] | None = None
 
 
@@ -112,7 +114,7 @@ class Lead:
         while True:
             if self._loop.time() >= self._sure_until():
                 await self._renew()
-            content = await self._disk.read(self.file_id, offset, length, admit)
+            content = await self._mending(lambda: self._disk.read(self.file_id, offset, length, admit))
             version = self._state.mark.version
             self._check()
             if self._loop.time() < self._sure_until():
@@ -139,6 +141,44 @@ class Lead:
         if tasks:
             await asyncio.wait(tasks)
 
+    # --- damage
+
+    async def _mending(self, work: Callable[[], Awaitable[T]], *, ordered: bool = False) -> T:
+        """*work* on the disk; damage is mended from another replica. Raises `CorruptShare` if none has the bytes."""
+        while True:
+            try:
+                return await work()
+            except CorruptShare as damage:
+                if ordered:
+                    await self._mend(damage)
+                else:
+                    async with self._order:
+                        await self._mend(damage)
+
+    async def _mend(self, damage: CorruptShare) -> None:
+        """Take the damaged bytes from a replica that is like this one. Called with the order held."""
+        start, end = int(damage.data["start"] or 0), int(damage.data["end"] or 0)
+        for member in self._members:
+            if not member.joined:
+                continue
+            try:
+                content = await self._like_this(member, start, end)
+            except (XosError, TimeoutError, OSError) as error:
+                log.info("replica.not-mending", file=self.file_id, peer_node=member.name, detail=str(error))
+                continue
+            await self._disk.write(self.file_id, start, content, self._numbered(unchanged))
+            log.warning("share.mended", file=self.file_id, start=start, end=end, peer_node=member.name)
+            return
+        raise damage
+
+    async def _like_this(self, member: _Member, start: int, end: int) -> bytes:
+        """Bytes of a replica that has every step. Raises `Gap`."""
+        await member.peer.harden(self._state.mark.version)
+        content = await member.peer.fetch(start, end - start)
+        if len(content) != end - start:
+            raise Gap(file_id=self.file_id, version=member.version)
+        return content
+
     # --- steps
 
     async def _step(self, offset: int, content: bytes | None, admit: Admit) -> State:
@@ -156,10 +196,12 @@ class Lead:
             numbered = self._numbered(lambda mark: admit(mark)._replace(term=self.term, version=version))
             before = self._state.size
             if content is None:
-                state = await self._disk.truncate(self.file_id, offset, numbered)
+                state = await self._mending(lambda: self._disk.truncate(self.file_id, offset, numbered), ordered=True)
                 first, end = sorted((offset, before))
             else:
-                state = await self._disk.write(self.file_id, offset, content, numbered)
+                state = await self._mending(
+                    lambda: self._disk.write(self.file_id, offset, content, numbered), ordered=True
+                )
                 first, end = min(offset, before), offset + len(content)
             self._state = state
             step = Step(version, state.mark.epoch, offset, content)
@@ -325,6 +367,9 @@ class Lead:
     def _leave_behind(self, member: _Member, error: Exception) -> None:
         if member.joined:
             log.info("replica.left-behind", file=self.file_id, peer_node=member.name, detail=str(error))
+        if isinstance(error, CorruptShare):
+            start, end = int(error.data["start"] or 0), int(error.data["end"] or 0)
+            member.damaged.update(range(start // BLOCK, -(-end // BLOCK)))
         member.joined = False
         self._join(member)
 
@@ -351,6 +396,7 @@ class Lead:
         await member.peer.follow()
         member.until = began + PROMISE_SECONDS
         blocks = await differing(self.file_id, self._disk, member.peer, self._state.size)
+        blocks |= member.damaged
         while len(blocks) > FEW_BLOCKS:
             await push(self.file_id, self._disk, member.peer, blocks)
             blocks, member.changed = member.changed, set()
@@ -359,7 +405,7 @@ class Lead:
             await push(self.file_id, self._disk, member.peer, blocks | member.changed)
             mark = self._state.mark
             await member.peer.adopt(self._state.size, mark.epoch, mark.version)
-            member.joined = True
+            member.joined, member.damaged = True, set()
             await self._heard(member, began, mark.version)
 
     async def _joined_by_most(self) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Annotated
 
 import msgspec
 
@@ -22,6 +23,7 @@ from xos.xtreemfs.osd.disk import LocalDisk
 from xos.xtreemfs.osd.fences import check, fence, revoked
 from xos.xtreemfs.osd.heartbeat import Heartbeat
 from xos.xtreemfs.osd.replication import Replication, is_written, told
+from xos.xtreemfs.osd.scrubbing import Scrubber
 from xos.xtreemfs.osd.share import MOST_BYTES as MOST_SHARE
 from xos.xtreemfs.osd.share import State, unchanged
 from xos.xtreemfs.osd.store import ShareStore
@@ -40,6 +42,8 @@ class OsdSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """Names (or patterns) of machines whose MRC is believed, besides those with the role ``core``."""
     attributes: dict[str, str] = {}
     """What placement policies may ask: ``site``, ``datacentre``, …"""
+    scrub_mib_per_second: Annotated[float, msgspec.Meta(gt=0, le=10_000)] = 8.0
+    """How fast shares are read to find damage."""
 
 
 class OsdService(Hosted[OsdSettings], OSD):
@@ -61,7 +65,9 @@ class OsdService(Hosted[OsdSettings], OSD):
         self._store = ShareStore(self.host.data)
         self._disk = LocalDisk(self._store)
         self._replication = Replication(self.host, self._disk)
+        self.scrubber = Scrubber(self._store, self._disk, self.settings.scrub_mib_per_second)
         self.host.spawn(self.heartbeat.run(), name="osd-heartbeat")
+        self.host.spawn(self.scrubber.run(), name="osd-scrubber")
         self.host.spawn(self._replication.tend(), name="osd-replication")
 
     async def stop(self) -> None:
@@ -151,7 +157,8 @@ class OsdService(Hosted[OsdSettings], OSD):
 
     async def health(self) -> Health:
         """See `OSD`."""
-        return await self._disk.run(self.heartbeat.health)
+        health = await self._disk.run(self.heartbeat.health)
+        return msgspec.structs.replace(health, shares=self.scrubber.shares, damaged=len(self.scrubber.damaged))
 
     # --- for primaries of files that are replicated here
 

@@ -63,11 +63,10 @@ class Share:
         self.file_id = file_id
         self._lock = threading.Lock()
         self._place = data.parent
-        flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
-        self._data = os.open(data, flags | os.O_CREAT if create else flags, 0o600)
+        self._data = _open(data, create=create)
         try:
             # After the data: a crash between the two leaves a share without sums, which is DIRTY.
-            self._sums = os.open(sums, flags | os.O_CREAT, 0o600)
+            self._sums = _open(sums, create=True)
         except BaseException:
             os.close(self._data)
             raise
@@ -342,3 +341,14 @@ class Share:
 def boot_id() -> bytes:
     """Of the running kernel: what was written since it began is there still, unless the power went."""
     return bytes.fromhex(_BOOT_ID.read_text().strip().replace("-", ""))[:8]
+
+
+def _open(path: Path, *, create: bool) -> int:
+    """To read and write; on a disk that has become read-only, to read."""
+    flags = os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        return os.open(path, flags | os.O_RDWR | (os.O_CREAT if create else 0), 0o600)
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise
+        return os.open(path, flags | os.O_RDONLY)
