@@ -288,6 +288,23 @@ def test_several_builds_with_one_directory_of_keys_make_one_key_and_sign_at_once
     assert stat.S_IMODE((keys / "gnupg/private-keys-v1.d").stat().st_mode) == 0o700
 
 
+def test_the_same_packages_and_key_make_the_same_repository_elsewhere(world: World, tmp_path: Path) -> None:
+    def sums(repo: Path) -> dict[str, str]:
+        files = (path for path in repo.rglob("*") if path.is_file() and path.name != "xtreemos.repo")
+        return {str(path.relative_to(repo)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+    made = []
+    for name in ("one", "another-with-a-longer-name"):
+        cache, repo = tmp_path / name / "cache", tmp_path / name / "repo"
+        cache.mkdir(parents=True)
+        (cache / "roots").symlink_to(world.cache / "roots")
+        options = repository.Options(rpms=world.options.rpms, out=repo, cache=cache, keys=world.keys)
+        with caches.opened(cache):
+            asyncio.run(repository.make_repository(options, quiet))
+        made.append(sums(repo))
+    assert made[0] == made[1]
+
+
 def test_the_urpmi_media_pass_our_reader(world: World) -> None:
     for medium in repository.MEDIA:
         entries = urpmi.read_media_info(world.repo / "x86_64/media" / medium.directory)

@@ -146,3 +146,10 @@ def test_every_kernel_of_an_image_has_every_module_of_ours(
     done = subprocess.run([tree.BOOT / "check-modules", tmp_path], input=files, text=True, capture_output=True)
     assert done.returncode == (1 if lacking else 0)
     assert [line.split()[1] for line in done.stderr.splitlines() if line.startswith("kernel ")] == list(lacking)
+
+
+def test_where_a_repository_lies_on_this_machine_makes_no_difference_to_an_image() -> None:
+    here = "[xtreemos]\nbaseurl=file:///home/me/build/repo/x86_64/media/main\n"
+    assert tree.served(here) == tree.served(here.replace("me", "you")) == ""
+    there = here.replace("file:///home/me", "https://example.org")
+    assert tree.served(there) == there

@@ -105,6 +105,11 @@ async def _ground(flavour: Flavour, kind: Kind, cache: Path, say: Say) -> Ground
     return await base.ground(flavour, kind, cache, say)
 
 
+def served(repo: str) -> str:
+    """What of a .repo file shows in systems: nothing if the repository is in a directory of this machine."""
+    return repo if re.search(r"^baseurl=https?:", repo, re.MULTILINE) else ""
+
+
 def _key(flavour: Flavour, ground: Ground, repo: Path, when: int, kind: Kind) -> str:
     """Names all that the file system is made from."""
     declared, system = flavour.declared, flavour.system(kind)
@@ -120,7 +125,7 @@ def _key(flavour: Flavour, ground: Ground, repo: Path, when: int, kind: Kind) ->
         ground.script.read_text(),
         *(path.read_text() for path in sorted(BOOT.iterdir())),
         (repo / INDEX).read_text(),
-        (repo / "xtreemos.repo").read_text(),
+        served((repo / "xtreemos.repo").read_text()),
         (repo / "RPM-GPG-KEY-xtreemos").read_text(),
     )
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]

@@ -29,6 +29,8 @@ from xos.image.rpms.make import open_roots
 from xos.image.sandbox import Bind, Sandbox
 
 ARCH = "x86_64"
+SIGNING = "2"
+"""Changes with how packages are signed, so that what was signed otherwise is not taken."""
 KEY_FILE = "RPM-GPG-KEY-xtreemos"
 MEDIA = (
     Medium(directory="main", name="XtreemOS"),
@@ -102,7 +104,7 @@ async def _sign(
     built: Sequence[Path], key: Signer, sandbox: Sandbox, cache: Path, log: Path, say: Say
 ) -> dict[Path, Path]:
     """The signed RPM for each that was built; signed ones are kept in the cache."""
-    home = cache / "signed" / key.fingerprint
+    home = cache / "signed" / f"{key.fingerprint}-{SIGNING}"
     home.mkdir(parents=True, exist_ok=True)
     signed = {path: home / f"{hashlib.sha256(path.read_bytes()).hexdigest()}.rpm" for path in built}
     fresh = [path for path in built if not signed[path].exists()]
