@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from cryptography import x509
 
 from support.databases import Cluster, cluster, empty_database
+from xos.common import storage
 from xos.common.errors import StorageError, XosError
 from xos.vom import core as cores
 from xos.vom.api import CrlPublished, Log
@@ -144,6 +145,18 @@ async def test_a_core_whose_database_is_away_does_not_start_and_does_once_it_is_
         again = await _started(tmp_path, core)
         await again.add("alice")
         await again.stop()
+
+
+async def test_after_a_pause_in_which_the_server_was_restarted_nobody_sees_an_error(
+    machine: CoreMachine, server: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await machine.add("alice")
+    await asyncio.to_thread(server.stop)
+    await asyncio.to_thread(server.start)
+    monkeypatch.setattr(storage, "_IDLE_SECONDS", 0.0)
+    await machine.add("bob")
+    with acting(machine.identity):
+        assert {user.name for user in await machine.xvoms.list_users("demo")} == {"alice", "bob"}
 
 
 async def _started(directory: Path, founded_before: CoreMachine) -> CoreMachine:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +31,8 @@ T = TypeVar("T")
 
 _BATCH = 512
 _WAITING = 10_000
+_IDLE_SECONDS = 1.0
+"""A connection to a server that was not used for so long is looked at before it is."""
 
 
 class Store:
@@ -186,15 +189,28 @@ class _Worker:
         self.place = place
         self._engine = place.engine(readonly=readonly, lazy=lazy)
         self._open: sa.Connection | None = None
+        self._used = 0.0
 
     def run(self, jobs: list[_Job[Any]]) -> None:
         """Set `value` or `error` of each job; never raises."""
         raise NotImplementedError
 
     def connection(self) -> sa.Connection:
+        if self._open is not None and time.monotonic() - self._used > _IDLE_SECONDS:
+            self._look(self._open)
         if self._open is None:
             self._open = self._engine.connect()
+        self._used = time.monotonic()
         return self._open
+
+    def _look(self, connection: sa.Connection) -> None:
+        """Give up a connection to a server that was restarted meanwhile: nothing is lost before anything is begun."""
+        if self.place.path is None:
+            try:
+                with connection.begin():
+                    connection.exec_driver_sql("select 1")
+            except sa.exc.DBAPIError:
+                self.close()
 
     def close(self) -> None:
         if self._open is not None:
