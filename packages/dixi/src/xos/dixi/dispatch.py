@@ -124,8 +124,8 @@ class Method:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise BadArguments(method=self.name, service=self.service, detail=str(error)) from error
 
-    def decode_query(self, query: Mapping[str, str]) -> tuple[Any, ...]:
-        """The arguments in a URL's query, all of them text. Raises `BadArguments`."""
+    def decode_query(self, query: Mapping[str, str | bytes]) -> tuple[Any, ...]:
+        """The arguments in a URL's query, all of them text but a raw body. Raises `BadArguments`."""
         try:
             return self._from_named(msgspec.convert(dict(query), self.named, strict=False))
         except (msgspec.ValidationError, RecursionError) as error:

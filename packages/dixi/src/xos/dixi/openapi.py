@@ -12,6 +12,8 @@ from xos.common.errors import Fault
 from xos.dixi.dispatch import Method
 from xos.dixi.named import twin
 
+RAW = "application/octet-stream"
+_BYTES = {"schema": {"type": "string", "format": "binary"}}
 _REF = "#/components/schemas/{name}"
 
 
@@ -40,7 +42,7 @@ def openapi(methods: Iterable[Method], *, title: str, version: str) -> dict[str,
 
 def _path(method: Method, arguments: Any, result: Any) -> dict[str, Any]:
     summary, _, description = method.signature.doc.partition("\n")
-    answer = {
+    answer: dict[str, Any] = {
         "description": "One JSON value a line, as they come." if method.streams else "The result.",
         "content": {("application/x-ndjson" if method.streams else "application/json"): {"schema": result}},
     }
@@ -48,13 +50,17 @@ def _path(method: Method, arguments: Any, result: Any) -> dict[str, Any]:
         "description": "What went wrong",
         "content": {"application/json": {"schema": {"$ref": _REF.format(name="Fault")}}},
     }
+    if method.signature.result is bytes:
+        answer["content"][RAW] = _BYTES
     operation = {
         "summary": summary,
         "description": description.strip(),
         "tags": [method.service],
         "responses": {"200": answer, "default": fault},
     }
-    body = {"required": False, "content": {"application/json": {"schema": arguments}}}
+    body: dict[str, Any] = {"required": False, "content": {"application/json": {"schema": arguments}}}
+    if any(method.signature.types[parameter.name] is bytes for parameter in method.signature.parameters):
+        body["content"][RAW] = _BYTES
     path: dict[str, Any] = {"post": {"operationId": method.name, **operation, "requestBody": body}}
     if method.signature.marks.reads:
         path["get"] = {"operationId": f"{method.name}.get", **operation, "parameters": _query(method)}
@@ -65,7 +71,7 @@ def _query(method: Method) -> list[dict[str, Any]]:
     rows = []
     for parameter in method.signature.parameters:
         kind = method.signature.types[parameter.name]
-        if kind in (str, int, float, bool):
+        if kind in (str, int, float, bool, bytes):
             (schema,), _ = msgspec.json.schema_components([kind])
             required = parameter.default is parameter.empty
             rows.append({"name": parameter.name, "in": "query", "required": required, "schema": schema})

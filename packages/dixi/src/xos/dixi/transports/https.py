@@ -51,9 +51,10 @@ from xos.dixi.errors import (
 )
 from xos.dixi.frames import MAX_FRAME
 from xos.dixi.named import from_named, to_named, twin
-from xos.dixi.openapi import openapi
+from xos.dixi.openapi import RAW, openapi
 from xos.dixi.stage import Work, perform
 from xos.dixi.transports import BACKLOG, Address, Endpoint, Link, Listener, Offer, bind
+from xos.dixi.transports.raw import body_parameter, query_of, raw_response, wants_raw
 from xos.dixi.transports.tls import HANDSHAKE_SECONDS, Gate
 
 log = get_logger("xos.dixi.https")
@@ -178,6 +179,8 @@ class HttpsListener:
         deadline = _deadline(request)
         context = _context(method, caller, deadline, request.remote)
         value = await perform(method, await _arguments(request, method), context, deadline)
+        if wants_raw(request, method):
+            return raw_response(request, method, value)
         named = to_named(value, method.signature.result)
         return web.Response(body=msgspec.json.encode(named) + b"\n", content_type="application/json")
 
@@ -282,8 +285,8 @@ def _fault_json(error: XosError) -> Any:
 
 async def _arguments(request: web.BaseRequest, method: Method) -> tuple[Any, ...]:
     if request.method == "GET":
-        return method.decode_query(request.query)
-    if request.content_type != "application/json":
+        return method.decode_query(query_of(request, method))
+    if request.content_type not in ("application/json", RAW):
         detail = "the body must be a JSON object with Content-Type: application/json"
         raise BadArguments(method=method.name, service=method.service, detail=detail)
     body = bytearray()
@@ -292,6 +295,8 @@ async def _arguments(request: web.BaseRequest, method: Method) -> tuple[Any, ...
         if len(body) > MAX_FRAME:
             detail = f"the body is longer than {MAX_FRAME} bytes"
             raise BadArguments(method=method.name, service=method.service, detail=detail)
+    if request.content_type == RAW:
+        return method.decode_query({**request.query, body_parameter(method): bytes(body)})
     return method.decode_json(bytes(body))
 
 
