@@ -36,7 +36,7 @@ def grid() -> Iterator[FileGrid]:
 async def home(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Path]:
     if request.param == "mount":
         (mount,) = request.getfixturevalue("grid").mounts
-        path: Path = mount.path / request.node.name.partition("[")[0]
+        path: Path = mount.path / request.node.name.replace(" ", "-").replace("/", "-")
         await asyncio.to_thread(path.mkdir)
         yield path
         return
@@ -107,6 +107,30 @@ async def test_rsync_keeps_links_attributes_and_times(home: Path) -> None:
         $PYTHON -c "import os; print(os.getxattr('c/f', 'user.k').decode())" """,
     )
     assert text == "2 644 12 34 12345\n2751\n../f\nv\n"
+
+
+@pytest.mark.skipif(shutil.which("fio") is None, reason="needs fio")
+@pytest.mark.parametrize("engine", ["psync", "libaio --direct=1 --iodepth=8", "mmap"])
+async def test_fio_verifies_what_it_wrote_at_random(home: Path, engine: str) -> None:
+    text = await sh(
+        home,
+        f"""fio --name=v --directory=. --size=4m --rw=randwrite --bs=4k --ioengine={engine} --fsync=100 --numjobs=2 \\
+        --verify=crc32c --do_verify=1 --verify_fatal=1 --minimal""",
+    )
+    assert "verify" not in text
+
+
+@pytest.mark.skipif(shutil.which("setfacl") is None or shutil.which("rsync") is None, reason="needs rsync and acl")
+async def test_rsync_takes_acls_along(home: Path) -> None:
+    if not home.parent.name.startswith("mnt"):
+        pytest.skip("the local parts keep no ACLs")
+    text = await sh(
+        home,
+        """mkdir a; echo x >a/f; setfacl -m u:4242:r,g:77:rw a/f; setfacl -d -m u:4242:rx a
+        rsync -aHAX a/ c/; rsync -aHAXni --delete a/ c/
+        getfacl -nc c/f | head -2; getfacl -nc c | grep default:user:42""",
+    )
+    assert text == "user::rw-\nuser:4242:r--\ndefault:user:4242:r-x\n"
 
 
 async def test_others_keep_out(home: Path) -> None:
