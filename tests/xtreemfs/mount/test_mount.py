@@ -62,7 +62,7 @@ def test_names_that_come_and_go_there_are_seen_here_within_a_second(one: Path, o
     for _ in eventually(10.0):
         if (other / "late").exists():
             break
-    assert time.monotonic() - started < 2.5  # a second; the rest is for a busy machine
+    assert time.monotonic() - started < 5.0  # a second; the rest is for a busy machine
     (one / "late").unlink()
     for _ in eventually(10.0):
         if not (other / "late").exists():

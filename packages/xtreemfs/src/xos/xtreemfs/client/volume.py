@@ -454,7 +454,7 @@ class VolumeClient:
                             await self.refreshed(changed.inode)
                     if self.on_change is not None:
                         await self.on_change(changed)
-            except XosError as error:
+            except (XosError, OSError) as error:
                 log.info("client.watch", volume=self.name, detail=str(error))
             await asyncio.sleep(0.5)
             if self.on_change is not None:
