@@ -52,7 +52,7 @@ REPORT_SECONDS = 3.0
 """How often sizes of files that are being written go to the MRC, and what was written sets out at the latest."""
 START_SECONDS = 30.0
 """How long the first answer is waited for: a machine that boots may be ahead of its servers."""
-CLOSE_SECONDS = 0.02
+CLOSE_SECONDS = 0.25
 """For how long files that were closed gather before the MRC hears of them."""
 MOST_CLOSED = 256
 RENEW_SECONDS = CAPABILITY_SECONDS / 3
