@@ -87,6 +87,18 @@ async def test_a_write_is_on_all_replicas_and_the_primary_reads_it(three: Three)
     await until(lambda: all(len(three.content(name)) == 10 for name in NAMES))
 
 
+async def test_an_mrc_is_told_by_whose_term_a_replica_is_up_to_date(three: Three) -> None:
+    single, token = await three.open("osd1", msgspec.structs.replace(replicated("osd1"), update=Update.NONE, term=0))
+    await single.write(token, 0, b"before", 1)
+    signer = [three.client(name, three.pen) for name in NAMES]
+    assert (await signer[0].state(FILE)).term == -1
+    # As the MRC goes on from one replica to two: the one that has the bytes stays the primary.
+    osd, token = await three.open("osd1", msgspec.structs.replace(replicated(*NAMES[:2], term=1), version=1))
+    assert await osd.read(token, 0, 9) == b"before"
+    states = [await each.state(FILE) for each in signer[:2]]
+    assert [(state.term, state.size) for state in states] == [(1, 6), (1, 6)]
+
+
 async def test_only_the_primary_serves(three: Three) -> None:
     osd, token = await three.open("osd2", replicated(*NAMES))
     for refused in (osd.write(token, 0, b"x", 1), osd.read(token, 0, 1), osd.truncate(token, 0), osd.sync(token)):

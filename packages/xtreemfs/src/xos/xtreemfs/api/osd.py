@@ -40,7 +40,7 @@ class ShareState(msgspec.Struct, array_like=True, frozen=True):
     """Bytes of the share."""
     epoch: int
     term: int
-    """Of the primary that ordered the last change."""
+    """`Layout.term` of the primary that ordered the last change; -1: none has. Between OSDs one more."""
     version: int
     """Number of the last change of that term."""
     damaged: int = 0

@@ -96,7 +96,9 @@ class Replication:
         if led is not None and led.lead.term < term:
             await self.forget(grant.file_id)
         state, join = await self._follower.follow(grant.file_id, term)
-        return Following(grant.token, told(grant.file_id, state), join)
+        mark = state.mark
+        share = ShareState(grant.file_id, state.size, mark.epoch, mark.term, mark.version)
+        return Following(grant.token, share, join)
 
     @property
     def follower(self) -> Follower:
@@ -119,6 +121,6 @@ def is_written(grant: Grant) -> bool:
 
 
 def told(file_id: str, state: State) -> ShareState:
-    """A share's state for others."""
+    """A share's state for MRCs and tools, who count terms as layouts do; -1: no primary has ordered anything."""
     mark = state.mark
-    return ShareState(file_id, state.size, mark.epoch, mark.term, mark.version)
+    return ShareState(file_id, state.size, mark.epoch, mark.term - 1, mark.version)
