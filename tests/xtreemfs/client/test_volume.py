@@ -197,3 +197,19 @@ async def test_a_primary_that_is_gone_stalls_a_writer_but_loses_nothing(update: 
                 dead.process.wait()
                 await asyncio.to_thread(dead.start)
             assert await read(volume, number, len(content)) == content
+
+
+async def test_a_dead_replica_is_left_out_where_all_must_have_a_write() -> None:
+    with file_grid(3, safe=Policy(update=Update.ALL, replicas=3)) as grid:
+        async with client(grid, "safe") as volume:
+            async with await placed(volume, b"safe") as file:
+                await file.write(0, b"before")
+                await file.flush()
+                layout = file.grant.layout
+                follower = layout.replicas[(layout.primary + 1) % 3].osds[0]
+                dead = next(osd for osd in grid.osds if osd.name == follower)
+                await asyncio.to_thread(dead.kill)
+                await file.write(6, b" and after")
+                await file.flush()
+                number = file.content.number
+            assert await read(volume, number, 100) == b"before and after"

@@ -24,6 +24,7 @@ from xos.xtreemfs.errors import (
     OsdFull,
     Refused,
     StaleTerm,
+    TooFewReplicas,
     UnknownToken,
 )
 from xos.xtreemfs.xati import OSDAsync
@@ -113,8 +114,7 @@ class Grant:
                 continue
             except XosError as error:
                 failure = error
-            if isinstance(failure, _OUTDATED):
-                strikes += 1
+            strikes += isinstance(failure, BadCapability)
             await self._recover(failure, node, reads=reads, hopeless=strikes > STRIKES)
             pause = backoff.next(failure)
             if loop.time() + pause >= give_up:
@@ -130,6 +130,8 @@ class Grant:
         elif isinstance(failure, AWAY):
             if self._has_others and not (reads and self._next_replica()):
                 await self._fail_over(node)
+        elif isinstance(failure, TooFewReplicas):
+            await self._without_dead()
         elif not isinstance(failure, Gap):
             raise self._given_up(failure, node)
 
@@ -188,6 +190,18 @@ class Grant:
     async def renew(self) -> None:
         """Get a fresh capability. Raises `OSError`."""
         self.replace(await self._renewal.renewed())
+
+    async def _without_dead(self) -> None:
+        """Where all replicas must have a write, the dead ones have to leave; else others may have joined meanwhile."""
+        if self.layout.update is Update.ALL:
+            for replica in self.layout.replicas:
+                for node in replica.osds:
+                    try:
+                        await self._osds.at(node).health(deadline=FAIL_OVER_SECONDS)
+                    except AWAY:
+                        await self._fail_over(node)
+                        return
+        await self.renew()
 
     async def _fail_over(self, dead: str) -> None:
         layout = self.capability.layout
