@@ -93,7 +93,7 @@ class Guest:
             if password is not None:
                 self.until(r"[Pp]assword: ", 120.0)
                 self.type(password)
-            if self.until(r"(Login incorrect)|[#$] $", 300.0)[1] is None:
+            if self.until(r"(Login incorrect|timed out after)|[#$] $", 300.0)[1] is None:
                 break
         self.type("stty -echo; PS1=; PS2=; export SYSTEMD_PAGER= SYSTEMD_COLORS=0 NO_COLOR=1 TERM=dumb; dmesg -n 1")
         self.run("true", 120.0)
