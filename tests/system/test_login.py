@@ -79,11 +79,13 @@ def test_the_credential_is_in_the_sessions_keyring_until_it_expires(alices: Grid
 
 def test_a_login_with_a_renewed_certificate_renews_what_running_sessions_hold(alices: Grid, short: str) -> None:
     show = f"keyctl pipe $({LOOK}) | sha256sum"
-    wait = "n=0; until [ -e {0} ] || [ $n -gt 400 ]; do n=$((n+1)); sleep 0.1; done"
-    script = f"rm -f here go; {show}; touch here; {wait.format('go')}; {show}; rm -f here go"
+    script = (
+        f"rm -f go; {show}; n=0; until [ -e go ] || [ $n -gt 400 ]; do n=$((n+1)); sleep 0.1; done; {show}; rm -f go"
+    )
     said = alices.alice(
         f"ssh -F $({short} get-xos-cert --ssh-config) -o BatchMode=yes node1 '{script}' >~/long & "
-        f"ssh -F {CONFIG} -o BatchMode=yes node1 '{wait.format('here')}; {show}; touch go'; wait; cat ~/long",
+        "n=0; until [ -s ~/long ] || [ $n -gt 400 ]; do n=$((n+1)); sleep 0.1; done; "
+        f"ssh -F {CONFIG} -o BatchMode=yes node1 '{show}; touch go'; wait; cat ~/long",
         seconds=120,
     )
     renewed, before, after = said.splitlines()
