@@ -208,6 +208,13 @@ async def test_a_renewed_certificate_takes_the_place_of_the_same_holders_that_en
     assert (await service.answer(ask, ROOT))["renews"] == "0,2"
 
 
+async def test_the_user_manager_beside_a_login_is_no_login(service: Service, va: Va, sessions: Sessions) -> None:
+    await login(service, va)
+    told = await service.answer({"op": "open", "service": "systemd-user", "user": "alice.demo"}, ROOT)
+    assert sessions.latest() == []
+    assert await service.answer({"op": "close", "session": told["session"]}, ROOT) == {"ok": "1"}
+
+
 async def test_without_a_certificate_only_root_becomes_somebody_who_was_here(service: Service, va: Va) -> None:
     su = {"op": "open", "service": "su", "user": "alice.demo"}
     with pytest.raises(UnknownAccount):

@@ -33,6 +33,8 @@ log = get_logger("xos.node.service")
 Fields = dict[str, str]
 PAGE = 500
 """Accounts in one answer of `list`."""
+USER_MANAGER = "systemd-user"
+"""The PAM service of ``user@UID.service``, which systemd starts beside somebody's first login: no login itself."""
 KEEP_SESSIONS_SECONDS = 90 * 86_400
 
 
@@ -152,7 +154,8 @@ class Service:
         account, verified = await self._allowed(ask)
         session = secrets.token_hex(16)
         where = (ask.get("service", "")[:64], ask.get("tty", "")[:64], ask.get("rhost", "")[:255])
-        self._sessions.opened(session, account, *where)
+        if where[0] != USER_MANAGER:
+            self._sessions.opened(session, account, *where)
         log.info(
             "session.opened", vo=account.vo, user=account.owner, uid=account.uid, service=where[0], remote=where[2],
             session=session,
