@@ -37,3 +37,8 @@ def check(capability: Capability, mark: Mark) -> None:
 def revoked(revision: int) -> Admit:
     """Capabilities of an older revision are refused from now on."""
     return lambda mark: mark._replace(revision=max(mark.revision, revision))
+
+
+def laid_out(version: int) -> Admit:
+    """Capabilities of an older layout are refused from now on: they may name other replicas."""
+    return lambda mark: mark._replace(layout=max(mark.layout, version))

@@ -20,7 +20,7 @@ from xos.xtreemfs.api import MOST_BYTES, OSD, Access, Extent, Following, Health,
 from xos.xtreemfs.errors import PieceTooLarge, Refused, ShareTooLarge, UnknownFile
 from xos.xtreemfs.osd.admission import Admission, Grant, check_access
 from xos.xtreemfs.osd.disk import LocalDisk
-from xos.xtreemfs.osd.fences import check, fence, revoked
+from xos.xtreemfs.osd.fences import check, fence, laid_out, revoked
 from xos.xtreemfs.osd.heartbeat import Heartbeat
 from xos.xtreemfs.osd.replication import Replication, is_written, told
 from xos.xtreemfs.osd.scrubbing import Scrubber
@@ -81,6 +81,9 @@ class OsdService(Hosted[OsdSettings], OSD):
         """See `OSD`."""
         grant = self._admission.present(capability, current_call().caller)
         check(grant.capability, (state := await self._disk.state(grant.file_id)).mark)
+        version = grant.capability.layout.version
+        if version > state.mark.layout:  # before anything is copied to the replicas that it names
+            state = await self._disk.keep(grant.file_id, laid_out(version), durable=True)
         if is_written(grant) and grant.is_primary and grant.holds:
             state = await (await self._replication.lead(grant)).start()
         extent = self._extent(grant, state)

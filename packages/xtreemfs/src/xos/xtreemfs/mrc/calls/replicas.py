@@ -24,6 +24,7 @@ log = get_logger("xos.xtreemfs.mrc")
 
 MOST_FOUND = 10_000
 MOST_STEPS = 3 * placement.MOST_REPLICAS
+WAIT_TURNS, WAIT_SECONDS = 25, 0.2
 PROBE_SECONDS = 1.0
 """How long an OSD has to say what it has, before it is passed over for a primary."""
 
@@ -104,19 +105,32 @@ class ReplicaCalls(Calls):
         what, who = f"inode {inode}", self.desk.who(ask.claim, f"inode {inode}")
         if not 1 <= replicas <= placement.MOST_REPLICAS or (replicas > 1 and update is Update.NONE):
             raise Refused.of(errno.EINVAL, what)
-        goal = Goal(replicas, update, frozenset(without))
+        goal, told = Goal(replicas, update, frozenset(without)), False
         for _ in range(MOST_STEPS):
             grant = await self.desk.read(what, lambda db: _grant(db, who, inode))
             if not await self._settled(grant, what):
                 continue
             step = await self.desk.write(what, partial(self._step, seen=grant, goal=goal))
             if isinstance(step, Stuck):
-                raise Refused.of(errno.ENOSPC, f"{what}: {step.reason}")
+                if told:
+                    raise Refused.of(errno.ENOSPC, f"{what}: {step.reason}")
+                told = await self._told(grant.file_id)
+                continue  # an OSD that was still to delete its old share may take a new one now
+            told = False
             if step is None:
                 return grant.layout
             self.desk.tell(None, Changed(What.LAYOUT, inode))
             self.chores.look()
         raise Refused.of(errno.EAGAIN, f"{what}: others change it too")
+
+    async def _told(self, file_id: str) -> bool:
+        """Wait a little until OSDs have heard all about a file."""
+        self.chores.look()
+        for _ in range(WAIT_TURNS):
+            if not await self.store.read(lambda db: contents.awaiting(db, file_id)):
+                break
+            await asyncio.sleep(WAIT_SECONDS)
+        return True
 
     def _step(self, db: sa.Connection, seen: Grant, goal: Goal) -> Result[Layout | Stuck | None]:
         """Take the next step from what was *seen*, unless it is not so any more."""
