@@ -78,8 +78,9 @@ class ReplicaCalls(Calls):
         grant = await self.desk.read(what, lambda db: handles.renewed(db, session, handle))
         if grant.layout.term != term:
             return self.desk.opened(grant)  # somebody else was quicker
-        others = [osd for replica in grant.layout.replicas for osd in replica.osds if osd != dead]
-        states = await self.osds.states(others, grant.file_id, PROBE_SECONDS)
+        everywhere = [osd for replica in grant.layout.replicas for osd in replica.osds]
+        states = await self.osds.states(everywhere, grant.file_id, PROBE_SECONDS)
+        lives = states.pop(dead, None) is not None  # its client cannot reach it, or was told that it is not primary
         layout = replication.without_dead(grant.layout, dead, states)
         if layout is None:
             raise Refused.of(errno.EAGAIN, f"{what}: too few replicas answer")
@@ -93,7 +94,8 @@ class ReplicaCalls(Calls):
         taken = await self.desk.write(what, take_over)
         log.info("failed-over", file=grant.file_id, dead=dead, term=taken.layout.term)
         self.desk.tell(ask, Changed(What.LAYOUT, taken.inode.id))
-        self.host.spawn(self.osds.suspect(dead), name="mrc-suspect")
+        if not lives:
+            self.host.spawn(self.osds.suspect(dead), name="mrc-suspect")
         return self.desk.opened(taken)
 
     # --- other replicas
@@ -124,8 +126,9 @@ class ReplicaCalls(Calls):
         raise Refused.of(errno.EAGAIN, f"{what}: others change it too")
 
     async def _told(self, file_id: str) -> bool:
-        """Wait a little until OSDs have heard all about a file."""
+        """Wait a little until OSDs have heard all about a file, and look which there are by now."""
         self.chores.look()
+        await self.osds.look()
         for _ in range(WAIT_TURNS):
             if not await self.store.read(lambda db: contents.awaiting(db, file_id)):
                 break
