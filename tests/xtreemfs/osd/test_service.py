@@ -205,6 +205,14 @@ async def test_a_deleted_file_stays_deleted(osd: One) -> None:
     assert await osd.mrc.shares("", 10) == []
 
 
+async def test_a_file_that_was_moved_away_may_come_back(osd: One) -> None:
+    await osd.user.write(await osd.token(), 0, b"x", 1)
+    await osd.mrc.delete([FILE])
+    token = await osd.token(layout=msgspec.structs.replace(SINGLE, version=1))
+    assert await osd.user.read(token, 0, 9) == b""
+    await osd.user.write(token, 0, b"back", 1)
+
+
 async def test_it_lists_its_shares_page_by_page(osd: One) -> None:
     for number in range(5):
         token = await osd.token(file_id=f"demo-{number}")

@@ -78,8 +78,8 @@ class Admission:
         self._grants: OrderedDict[bytes, Grant] = OrderedDict()
         self._tokens: dict[tuple[bytes, str], bytes] = {}
         """The same capability, presented again by the same, has the same token."""
-        self._gone: OrderedDict[str, float] = OrderedDict()
-        """Deleted files, and until when capabilities for them may be about."""
+        self._gone: OrderedDict[str, tuple[float, int]] = OrderedDict()
+        """Deleted shares: until when capabilities for them may be about, and of which layout at most."""
 
     def is_mrc(self, caller: Identity) -> bool:
         """Whether a machine may sign, revoke and delete: a core may, and whom the setting names."""
@@ -115,12 +115,13 @@ class Admission:
         self._grants.move_to_end(token)
         return grant
 
-    def bury(self, file_id: str) -> None:
-        """A file is deleted: its capabilities are worth nothing any more."""
+    def bury(self, file_id: str, layout: int) -> None:
+        """A share is deleted: capabilities are worth nothing any more, unless a later layout places it here again."""
         now = self._now()
-        while self._gone and next(iter(self._gone.values())) < now:
+        while self._gone and next(iter(self._gone.values()))[0] < now:
             self._gone.popitem(last=False)
-        self._gone[file_id] = now + 2 * CAPABILITY_SECONDS
+        _, known = self._gone.pop(file_id, (0.0, 0))
+        self._gone[file_id] = (now + 2 * CAPABILITY_SECONDS, max(layout, known))
 
     def _forget(self, token: bytes) -> None:
         grant = self._grants.pop(token)
@@ -143,7 +144,8 @@ class Admission:
         return capability
 
     def _check_alive(self, capability: Capability) -> None:
-        if capability.file_id in self._gone:
+        gone = self._gone.get(capability.file_id)
+        if gone is not None and capability.layout.version <= gone[1]:
             raise BadCapability(file_id=capability.file_id, detail="the file is deleted")
         left = capability.expires - self._now()
         if left <= 0:

@@ -142,7 +142,7 @@ class OsdService(Hosted[OsdSettings], OSD):
         """See `OSD`."""
         self._only_mrcs()
         for file_id in file_ids:
-            self._admission.bury(file_id)
+            self._admission.bury(file_id, (await self._disk.state(file_id)).mark.layout)
             await self._replication.forget(file_id)
             await self._disk.delete(file_id)
 
