@@ -122,7 +122,7 @@ class Around:
         for replica in capability.layout.replicas:
             for name in replica.osds:
                 if self.osds[name].up:
-                    state = ShareState(capability.file_id, 0, capability.epoch, capability.layout.term + 1, 0)
+                    state = ShareState(capability.file_id, 0, capability.epoch, capability.layout.term, 0)
                     self.osds[name].states[capability.file_id] = state
 
 

@@ -112,7 +112,7 @@ def test_every_majority_of_the_next_step_has_one_that_was_settled(osds: list[str
     now = layout(*osds, term=7)
     goal = Goal(data.draw(st.integers(1, 5)), Update.QUORUM, frozenset(data.draw(st.sets(st.sampled_from(OSDS)))))
     settled = data.draw(st.sets(st.sampled_from(osds)))
-    seen = {osd: ShareState("f", 0, 0, 8 if osd in settled else 7, 0) for osd in osds}
+    seen = {osd: ShareState("f", 0, 0, 7 if osd in settled else 6, 0) for osd in osds}
     assert is_settled(now, seen) == (2 * len(settled) > len(osds))
     steps = [step for step in way(now, goal)[:1] if isinstance(step, Layout)]
     if is_settled(now, seen) and steps:

@@ -84,12 +84,9 @@ def _next(layout: Layout, replicas: tuple[Replica, ...], update: Update, primary
 
 
 def is_settled(layout: Layout, states: Mapping[str, ShareState]) -> bool:
-    """Whether most replicas of each share are as this term's primary: a majority of the next step has one of them.
-
-    OSDs count terms from 1.
-    """
+    """Whether most replicas of each share are as this term's primary: a majority of the next step has one of them."""
     rows = zip(*(replica.osds for replica in layout.replicas), strict=True)
-    return all(2 * sum(osd in states and states[osd].term > layout.term for osd in row) > len(row) for row in rows)
+    return all(2 * sum(osd in states and states[osd].term == layout.term for osd in row) > len(row) for row in rows)
 
 
 def without_dead(layout: Layout, dead: str, states: Mapping[str, ShareState]) -> Layout | None:
