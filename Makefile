@@ -24,7 +24,7 @@ SOURCES := xos-common/src packages/*/src iso/src
 C_FILES := $(wildcard packages/*/command/*.c kernel-modules/*/*.c)
 CHECKS := lint types imports gen-check c unit scenario conformance posix system vm
 
-.PHONY: help prepare run stop test check lint format types imports gen gen-check c unit scenario conformance system bench docs image-tools install-image-tools rpms repo iso image grid grid-stop image-test vm clean distclean
+.PHONY: help prepare run stop test check lint format types imports gen gen-check c unit scenario conformance posix system bench docs image-tools install-image-tools rpms repo iso image grid grid-stop image-test vm clean distclean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done

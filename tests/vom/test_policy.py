@@ -81,6 +81,7 @@ EXPECTED: dict[Act, set[str]] = {
     Act.EXPLAIN: ADMINS | {"alice"},
     Act.SEE_USAGE: ADMINS | {"alice"},
     Act.SET_QUOTA: ADMINS,
+    Act.FETCH_USAGE: {"core"},
     Act.SEE_TRAIL: ADMINS,
     Act.SEE_ALL_TRAILS: {"core"},
     Act.SEE_CHAIN: {"core"},
