@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -14,9 +16,23 @@ from hypothesis import strategies as st
 
 from support.dixi import Grid, make_grid, until
 from support.mrc import ADMIN, ALICE, NODE1, Around, Mrc, acting, serving
-from xos.xtreemfs.api import Access, Ask, Layout, Open, Opened, Policy, Replica, Session, ShareState, Update
+from xos.xtreemfs.api import (
+    Access,
+    Ask,
+    Layout,
+    Open,
+    Opened,
+    Policy,
+    Replica,
+    Session,
+    ShareState,
+    Status,
+    Update,
+    Wish,
+)
 from xos.xtreemfs.errors import Refused
-from xos.xtreemfs.mrc.replication import WRITTEN, Goal, Stuck, is_settled, next_step, without_dead
+from xos.xtreemfs.mrc import contents, management
+from xos.xtreemfs.mrc.replication import WRITTEN, Goal, Stuck, due, is_settled, next_step, without_dead, without_lost
 from xos.xtreemfs.striping import Striping
 
 WRITE = Open(Access.READ | Access.WRITE, create=True, mode=0o644)
@@ -85,6 +101,57 @@ def test_the_last_complete_replica_of_a_file_that_does_not_change_is_kept() -> N
     (step,) = way(ronly, Goal(1, Update.READ_ONLY))
     assert isinstance(step, Layout)
     assert step.replicas == ronly.replicas[:1]
+
+
+def test_a_file_is_frozen_with_its_primary_alone_for_complete() -> None:
+    first, *_, last = way(layout("n1", "n2", "n3", primary=1), Goal(4, Update.READ_ONLY))
+    assert isinstance(first, Layout)
+    assert isinstance(last, Layout)
+    assert [replica.complete for replica in first.replicas] == [False, True, False]
+    assert [replica.complete for replica in last.replicas] == [False, True, False, False]
+
+
+def test_replicas_that_lack_something_leave_before_the_file_may_change_again() -> None:
+    ronly = Layout(Striping(), (Replica(("n1",), complete=False), Replica(("n2",))), Update.READ_ONLY, primary=1)
+    steps = way(ronly, Goal(2, Update.QUORUM))
+    first, last = steps[0], steps[-1]
+    assert isinstance(first, Layout)
+    assert isinstance(last, Layout)
+    assert ([replica.osds for replica in first.replicas], first.primary) == ([("n2",)], 0)
+    assert (len(last.replicas), last.update, last.primary) == (2, Update.QUORUM, 0)
+
+
+def test_what_a_file_is_on_its_way_to_is_in_its_layout_until_it_is_there() -> None:
+    first, *_, last = way(layout("n1", update=Update.NONE), Goal(1, Update.NONE, frozenset({"n1"})))
+    assert isinstance(first, Layout)
+    assert isinstance(last, Layout)
+    assert (first.wish, last.wish) == (Wish(1, Update.NONE), None)
+    assert due(first, frozenset({"n1"})) == Goal(1, Update.NONE, frozenset({"n1"}))
+    assert due(last, frozenset({"n1"})) is None
+
+
+def test_something_is_due_where_osds_are_to_be_left_replicas_are_too_few_or_lack_something() -> None:
+    three = layout("n1", "n2", "n3", update=Update.ALL)
+    assert due(three, frozenset({"n4"})) is None
+    assert due(three, frozenset({"n3", "n4"})) == Goal(3, Update.ALL, frozenset({"n3"}))
+    left = without_dead(three, "n1", states(n2=5, n3=5))
+    assert left is not None
+    assert due(left, frozenset()) == Goal(3, Update.ALL)
+    lacking = Layout(Striping(), (Replica(("n1",)), Replica(("n2",), complete=False)), Update.READ_ONLY)
+    assert due(lacking, frozenset()) == Goal(2, Update.READ_ONLY)
+
+
+def test_one_of_two_goes_on_alone_only_if_it_has_all_that_was_acknowledged() -> None:
+    two = layout("n1", "n2", term=3)
+    removed = frozenset({"n1"})
+    left = without_lost(two, removed, {"n2": ShareState("f", 0, 0, 3, 9)})
+    assert left is not None
+    assert (left.replicas, left.term, left.version, left.wish) == (two.replicas[1:], 4, 1, Wish(2, Update.QUORUM))
+    assert without_lost(two, removed, {"n2": ShareState("f", 0, 0, 2, 9)}) is None
+    assert without_lost(two, removed, {}) is None
+    assert without_lost(two, frozenset(), {"n2": ShareState("f", 0, 0, 3, 9)}) is None
+    assert without_lost(two, removed, {"n1": ShareState("f", 0, 0, 3, 9), "n2": ShareState("f", 0, 0, 3, 9)}) is None
+    assert without_lost(layout("n1", "n2"), removed, {"n2": ShareState("f", 0, 0, 0, 0)}) is not None
 
 
 def states(**versions: int) -> dict[str, ShareState]:
@@ -190,8 +257,8 @@ async def test_a_file_that_is_written_to_cannot_be_frozen_and_one_that_is_frozen
         await mrc.service.close([made.handle], [None], 0, mrc.ask(session))
     with acting(ADMIN):
         frozen = await mrc.service.change_layout(made.inode.id, 4, Update.READ_ONLY, (), Ask())
-        assert [replica.complete for replica in frozen.replicas] == [True, True, True, False]
-        assert await mrc.service.layout(made.inode.id) == frozen
+        assert [replica.complete for replica in frozen.replicas] == [True, False, False, False]
+    await until_layouts(mrc, [made.inode.id], lambda found: all(one.complete for one in found[0].replicas))
     with acting(NODE1), pytest.raises(Refused) as raised:
         await mrc.service.open(made.inode.id, WRITE, mrc.ask(session))
     assert raised.value.data["errno"] == errno.EROFS
@@ -207,6 +274,86 @@ async def test_replicas_are_the_owner_s_to_change_and_only_as_many_as_there_are_
     with acting(ALICE), pytest.raises(Refused) as raised:
         await mrc.service.change_layout(made.inode.id, 2, Update.NONE, (), Ask())
     assert raised.value.data["errno"] == errno.EINVAL
+
+
+async def layouts(mrc: Mrc, inodes: list[int]) -> list[Layout]:
+    with acting(ADMIN):
+        return [await mrc.service.layout(inode) for inode in inodes]
+
+
+async def until_layouts(mrc: Mrc, inodes: list[int], good: Callable[[list[Layout]], bool]) -> None:
+    """Nobody is told of what the MRC does by itself."""
+    async with asyncio.timeout(15):
+        while not good(await layouts(mrc, inodes)):  # noqa: ASYNC110 -- there is no event
+            await asyncio.sleep(0.02)
+
+
+def off(node: str, found: list[Layout]) -> bool:
+    """Whether all have as many replicas as wished, none of them there."""
+    return all(
+        one.wish is None and len(one.replicas) == 3 and node not in {replica.osds[0] for replica in one.replicas}
+        for one in found
+    )
+
+
+async def set_status(mrc: Mrc, node: str, status: Status) -> None:
+    mrc.around.records[node] = msgspec.structs.replace(mrc.around.records[node], status=status)
+    await mrc.service.osds.look()
+
+
+async def many(mrc: Mrc, session: Session, count: int) -> list[int]:
+    """Files, by inode."""
+    with acting(NODE1):
+        made = [await mrc.service.open_name(session.root.id, b"%d" % n, WRITE, mrc.ask(session)) for n in range(count)]
+    return [one.inode.id for one in made]
+
+
+@pytest.mark.parametrize("status", [Status.DRAINING, Status.REMOVED])
+async def test_files_leave_an_osd_that_is_not_wanted_any_more(
+    mrc: Mrc, session: Session, monkeypatch: pytest.MonkeyPatch, status: Status
+) -> None:
+    monkeypatch.setattr(management, "PIECE", 7)
+    inodes = await many(mrc, session, 20)
+    assert not off("n1", await layouts(mrc, inodes))
+    await set_status(mrc, "n1", status)
+    await until_layouts(mrc, inodes, partial(off, "n1"))
+
+
+async def test_a_dead_osd_that_is_removed_is_made_up_for(mrc: Mrc, session: Session) -> None:
+    inodes = await many(mrc, session, 10)
+    mrc.around.osds["n2"].up = False
+    await set_status(mrc, "n2", Status.REMOVED)
+    await until_layouts(mrc, inodes, partial(off, "n2"))
+
+
+async def test_emptying_an_osd_goes_on_after_the_end_of_the_mrc(grid: Grid, tmp_path: Path) -> None:
+    around = Around("n1", "n2", "n3", "n4")
+    async with serving(grid, tmp_path, around=around) as first:
+        await first.volume(policy=Policy(update=Update.QUORUM, replicas=3))
+        inodes = await many(first, await first.session(), 10)
+        seen = (await layouts(first, inodes))[0]
+        step = next_step(seen, Goal(1, Update.NONE, frozenset({"n1"})), lambda _: None)
+        assert isinstance(step, Layout)
+        await first.service.store.write(lambda db: contents.set_layout(db, inodes[0], step))
+    around.records["n1"] = msgspec.structs.replace(around.records["n1"], status=Status.DRAINING)
+    async with serving(grid, tmp_path, around=around) as second:
+        await until_layouts(second, inodes[1:], partial(off, "n1"))
+        await until_layouts(second, inodes[:1], lambda found: found[0].update is Update.NONE)
+        (one,) = await layouts(second, inodes[:1])
+        assert (len(one.replicas), one.wish) == (1, None)
+
+
+async def test_the_only_replica_is_not_joined_by_others_while_it_does_not_answer(mrc: Mrc) -> None:
+    await mrc.volume("plain")
+    session = await mrc.session("plain")
+    (inode,) = await many(mrc, session, 1)
+    (before,) = await layouts(mrc, [inode])
+    (node,) = before.replicas[0].osds
+    mrc.around.osds[node].up = False
+    with acting(ALICE), pytest.raises(Refused) as raised:
+        await mrc.service.change_layout(inode, 1, Update.NONE, (node,), Ask())
+    assert raised.value.data["errno"] == errno.EAGAIN
+    assert await layouts(mrc, [inode]) == [before]
 
 
 async def test_a_directory_s_policy_holds_for_what_is_made_below_it(mrc: Mrc, session: Session) -> None:

@@ -5,74 +5,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import os
 import signal
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
 
 from support.daemons import Node
 from support.dixi import Grid, until
-from support.osds import FILE, address_of, capability, configured, connected, replicated, running
+from support.osds import FILE, capability, connected, replicated
 from xos.common.tls import Credential
-from xos.dixi.daemon import Daemon
 from xos.dixi.errors import ConnectionLost, NotConnected
-from xos.xtreemfs.api import Access, Layout, Update
+from xos.xtreemfs.api import Access, Update
 from xos.xtreemfs.errors import BadCapability, NotPrimary, TooFewReplicas, UnknownFile
 from xos.xtreemfs.osd.checksums import BLOCK
-from xos.xtreemfs.xati import OSDAsync
 
-NAMES = ("osd1", "osd2", "osd3")
-
-
-@dataclasses.dataclass
-class Three:
-    """Three OSDs in this process and a node with the Directory; any of the OSDs may be stopped."""
-
-    grid: Grid
-    pen: Credential
-    place: Path
-    directory: str
-    stack: contextlib.AsyncExitStack
-    daemons: dict[str, tuple[contextlib.AsyncExitStack, Daemon]] = dataclasses.field(default_factory=dict)
-
-    async def start(self, name: str) -> None:
-        stack = contextlib.AsyncExitStack()
-        config = configured(self.grid, name, self.place / name, directory=self.directory)
-        self.daemons[name] = (stack, await stack.enter_async_context(running(config)))
-
-    async def stop(self, name: str) -> None:
-        await self.daemons.pop(name)[0].aclose()
-
-    def client(self, name: str, credential: Credential | None = None) -> OSDAsync:
-        return self.stack.enter_context(connected(address_of(self.daemons[name][1]), self.grid, credential))
-
-    async def open(self, name: str, layout: Layout, **change: Any) -> tuple[OSDAsync, bytes]:
-        """A client of that OSD and its token."""
-        osd = self.client(name)
-        return osd, (await osd.present(capability(self.pen, "alice@demo", layout, **change), deadline=8.0)).token
-
-    def content(self, name: str) -> bytes:
-        """What is on its disk."""
-        found = list((self.place / name).glob("data/OSD/shares/*/*.data"))
-        return found[0].read_bytes() if found else b""
-
-
-@pytest.fixture
-async def three(grid: Grid, mrc: Credential, tmp_path: Path) -> AsyncIterator[Three]:
-    async with contextlib.AsyncExitStack() as stack:
-        core = await stack.enter_async_context(running(configured(grid, "core", tmp_path / "core", osd=False)))
-        made = Three(grid, mrc, tmp_path, address_of(core), stack)
-        for name in NAMES:
-            await made.start(name)
-        yield made
-        for name in list(made.daemons):
-            await made.stop(name)
+from .conftest import NAMES, Three
 
 
 async def test_a_write_is_on_all_replicas_and_the_primary_reads_it(three: Three) -> None:

@@ -27,6 +27,7 @@ from xos.xtreemfs.api.files import (
     Replica,
     Row,
     Update,
+    Wish,
 )
 from xos.xtreemfs.api.mrc import (
     MRC,
@@ -99,5 +100,6 @@ __all__ = [
     "Volume",
     "VolumeRecord",
     "What",
+    "Wish",
     "Written",
 ]

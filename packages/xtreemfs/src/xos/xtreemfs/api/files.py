@@ -105,6 +105,13 @@ class Replica(msgspec.Struct, array_like=True, frozen=True):
     """Whether it holds everything; else it fetches from a complete one what it is asked for."""
 
 
+class Wish(msgspec.Struct, array_like=True, frozen=True):
+    """How a file's replicas are to be."""
+
+    replicas: int
+    update: Update
+
+
 class Layout(msgspec.Struct, array_like=True, frozen=True):
     """Where a file's bytes are."""
 
@@ -120,6 +127,8 @@ class Layout(msgspec.Struct, array_like=True, frozen=True):
     """Unix nanoseconds by the MRC's clock until which it is that; 0: no lease is to be kept."""
     term: int = 0
     """Fencing token: grows each time another replica becomes primary; OSDs refuse writes of an older one."""
+    wish: Wish | None = None
+    """What the replicas are on their way to; None: they are as they are to be."""
 
 
 class Capability(msgspec.Struct, array_like=True, frozen=True):

@@ -16,7 +16,7 @@ from xos.common.log import get_logger
 from xos.common.signing import Signed
 from xos.common.storage import Store
 from xos.dixi.stubs import HasCallers
-from xos.xtreemfs.api import Layout, Policy, Replica, ServiceRecord, ShareState
+from xos.xtreemfs.api import Layout, Policy, Replica, ServiceRecord, ShareState, Status
 from xos.xtreemfs.errors import UnknownFile
 from xos.xtreemfs.mrc import placement
 from xos.xtreemfs.mrc.schema import CHORES
@@ -74,6 +74,10 @@ class Osds:
         osds = self._may_hold(owner, not_on)
         chosen = placement.select(osds, policy.osd_selection, self._rng)[:width]
         return Replica(tuple(osd.node for osd in chosen)) if len(chosen) == width else None
+
+    def leaving(self) -> frozenset[str]:
+        """Those on which nothing is to be any more."""
+        return frozenset(osd.node for osd in self.known if osd.status is not Status.ONLINE)
 
     async def suspect(self, node: str) -> None:
         """Place nothing there, and have the DIR look whether it lives."""

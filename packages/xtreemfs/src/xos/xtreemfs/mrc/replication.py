@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from xos.xtreemfs.api import Layout, Replica, ShareState, Update
+from xos.xtreemfs.api import Layout, Replica, ShareState, Update, Wish
 
 WRITTEN = frozenset({Update.QUORUM, Update.ALL})
 """Replicas that a primary keeps the same."""
@@ -31,6 +31,16 @@ class Goal(NamedTuple):
     """OSDs on which nothing is to be."""
 
 
+def due(layout: Layout, leaving: frozenset[str]) -> Goal | None:
+    """What the MRC does about a file by itself, when nothing is to be on the OSDs *leaving*; None: nothing."""
+    wish = layout.wish or Wish(len(layout.replicas), layout.update)
+    without = leaving & {osd for replica in layout.replicas for osd in replica.osds}
+    filled = all(replica.complete for replica in layout.replicas)
+    if layout.wish is None and not without and filled:
+        return None
+    return Goal(wish.replicas, wish.update, without)
+
+
 class Stuck(NamedTuple):
     """Why there is no next step."""
 
@@ -38,9 +48,24 @@ class Stuck(NamedTuple):
 
 
 def next_step(layout: Layout, goal: Goal, more: More) -> Layout | Stuck | None:
-    """The next layout on the way; None: it is reached."""
+    """The next layout on the way, which says where it leads; None: it is reached."""
+    step = _towards(layout, goal, more)
+    if isinstance(step, Layout):
+        reached = _towards(step, goal, more) is None
+        return msgspec.structs.replace(step, wish=None if reached else Wish(goal.replicas, goal.update))
+    if step is None and layout.wish is not None:
+        return msgspec.structs.replace(layout, wish=None)
+    return step
+
+
+def _towards(layout: Layout, goal: Goal, more: More) -> Layout | Stuck | None:
     staying = [replica for replica in layout.replicas if not goal.without & set(replica.osds)]
     update = _on_the_way(layout, goal, staying)
+    if goal.update is Update.READ_ONLY is not layout.update:
+        return _next(layout, _frozen(layout), goal.update, layout.primary)
+    if layout.update is Update.READ_ONLY is not update and not all(replica.complete for replica in layout.replicas):
+        # A primary may take over what any replica has.
+        return _fewer(layout, [replica for replica in layout.replicas if replica.complete], Update.READ_ONLY)
     if len(staying) < goal.replicas:
         new = more(goal.without | {osd for replica in layout.replicas for osd in replica.osds})
         if new is None:
@@ -52,6 +77,17 @@ def next_step(layout: Layout, goal: Goal, more: More) -> Layout | Stuck | None:
     if layout.update is not goal.update:
         return _next(layout, layout.replicas, goal.update, layout.primary)
     return None
+
+
+def _frozen(layout: Layout) -> tuple[Replica, ...]:
+    """The replicas of what was written to: only most are like the primary; the others are, once they were compared."""
+    return tuple(Replica(one.osds, complete=at == layout.primary) for at, one in enumerate(layout.replicas))
+
+
+def completed(layout: Layout, osds: frozenset[str]) -> Layout:
+    """The same, where replicas on *osds* have everything."""
+    replicas = (Replica(one.osds, one.complete or osds >= set(one.osds)) for one in layout.replicas)
+    return msgspec.structs.replace(layout, replicas=tuple(replicas))
 
 
 def _on_the_way(layout: Layout, goal: Goal, staying: list[Replica]) -> Update:
@@ -68,11 +104,12 @@ def _fewer(layout: Layout, staying: list[Replica], update: Update) -> Layout | S
     """Without one: on an OSD that it is to leave, else the last that is not the primary."""
     primary = layout.replicas[layout.primary]
     leaving = [replica for replica in layout.replicas if replica not in staying]
+    leaving = leaving or [replica for replica in layout.replicas if not replica.complete]
     gone = leaving[0] if leaving else [replica for replica in layout.replicas if replica != primary][-1]
     left = tuple(replica for replica in layout.replicas if replica != gone)
     if not any(replica.complete for replica in left):
         return Stuck("no other replica is complete")
-    at = left.index(primary) if primary in left else 0
+    at = left.index(primary) if primary in left else next(at for at, one in enumerate(left) if one.complete)
     return _next(layout, left, update, at)
 
 
@@ -101,9 +138,29 @@ def without_dead(layout: Layout, dead: str, states: Mapping[str, ShareState]) ->
         return None
     best = max(alive, key=lambda replica: [(states[osd].term, states[osd].version) for osd in replica.osds])
     if layout.update is Update.ALL:
-        return _next(layout, tuple(alive), layout.update, alive.index(best))
+        left = _next(layout, tuple(alive), layout.update, alive.index(best))
+        return msgspec.structs.replace(left, wish=layout.wish or Wish(len(layout.replicas), layout.update))
     if len(alive) * 2 <= len(layout.replicas):
         return None
     if dead not in primary.osds:
         return layout
     return msgspec.structs.replace(layout, primary=layout.replicas.index(best), term=layout.term + 1)
+
+
+def without_lost(layout: Layout, without: frozenset[str], states: Mapping[str, ShareState]) -> Layout | None:
+    """The other one of two replicas, when one is to go and does not answer; None: it may lack something.
+
+    Of two, both have what was acknowledged in this term, if both were in it. Before the first term that was heard of
+    anywhere, nothing was.
+    """
+    lost = [
+        replica for replica in layout.replicas if without & set(replica.osds) and not set(replica.osds) & set(states)
+    ]
+    if len(layout.replicas) != 2 or len(lost) != 1 or layout.update not in WRITTEN:
+        return None
+    (left,) = (replica for replica in layout.replicas if replica not in lost)
+    terms = {states[osd].term if osd in states else None for osd in left.osds}
+    fresh = layout.version == 0 and layout.term == 1 and None not in terms
+    if terms != {layout.term} and not fresh:
+        return None
+    return msgspec.structs.replace(_next(layout, (left,), layout.update, 0), wish=layout.wish or Wish(2, layout.update))

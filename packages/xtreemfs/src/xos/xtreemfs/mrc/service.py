@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 import sqlalchemy as sa
@@ -26,6 +26,7 @@ from xos.xtreemfs.mrc.calls.replicas import ReplicaCalls
 from xos.xtreemfs.mrc.calls.volumes import VolumeCalls
 from xos.xtreemfs.mrc.contents import Grant
 from xos.xtreemfs.mrc.desk import Desk
+from xos.xtreemfs.mrc.management import Changing, Management
 from xos.xtreemfs.mrc.osds import Chores, Osds
 from xos.xtreemfs.mrc.schema import METADATA, MIGRATIONS
 
@@ -50,6 +51,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     durable: Literal["second", "call"] = "second"
     """When what was acknowledged survives a power cut: with every call, or as POSIX has it, with fsync(2) and the like
     and after a second at the latest. The end of the MRC alone loses nothing in either case."""
+    move_mib_per_second: Annotated[float, msgspec.Meta(gt=0, le=100_000)] = 50.0
+    """How fast files move away from OSDs that are draining or removed, about."""
     makers: tuple[str, ...] = ("*",)
     """Who may make volumes besides administrators: patterns such as ``*@demo``."""
 
@@ -72,9 +75,12 @@ class MrcService(Hosted[Settings], VolumeCalls, NameCalls, InodeCalls, FileCalls
         await self.store.write(_reap_all)
         self.osds, self.heart = Osds(self.host.bus), Heart(self.host.bus, self._state)
         self.chores = Chores(self.store, self.osds)
+        self.changing = Changing()
+        self.management = Management(self.store, self.osds, self.manage, self.settings.move_mib_per_second)
         self.host.spawn(self.osds.keep_looking(), name="mrc-osds")
         self.host.spawn(self.heart.run(), name="mrc-heart")
         self.host.spawn(self.chores.run(), name="mrc-chores")
+        self.host.spawn(self.management.run(), name="mrc-replicas")
         self.host.spawn(self._tick(), name="mrc-sessions")
         if lazy:
             self.host.spawn(self._keep_syncing(), name="mrc-sync")

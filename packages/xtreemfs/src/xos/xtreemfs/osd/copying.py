@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from xos.xtreemfs.osd.checksums import BLOCK, SUM
 from xos.xtreemfs.osd.disk import Disk
-from xos.xtreemfs.osd.peers import Peer
+from xos.xtreemfs.osd.peers import Peer, Source
 from xos.xtreemfs.osd.share import Admit, unchanged
 
 MOST_SUMS = 16_384
@@ -19,7 +19,7 @@ MOST_BLOCKS = 16
 """Copied at once."""
 
 
-async def differing(file_id: str, disk: Disk, peer: Peer, size: int) -> set[int]:
+async def differing(file_id: str, disk: Disk, peer: Peer | Source, size: int) -> set[int]:
     """The blocks of the first *size* bytes whose sums here and there differ."""
     found: set[int] = set()
     blocks = -(-size // BLOCK)

@@ -16,11 +16,24 @@ from xos.dixi.api import current_call
 from xos.dixi.errors import NotAllowed
 from xos.dixi.hosting import Host, Hosted
 from xos.dixi.memory import keep_freed_memory
-from xos.xtreemfs.api import MOST_BYTES, OSD, Access, Extent, Following, Health, Presented, ShareState, Step, Written
-from xos.xtreemfs.errors import PieceTooLarge, Refused, ShareTooLarge, UnknownFile
+from xos.xtreemfs.api import (
+    MOST_BYTES,
+    OSD,
+    Access,
+    Extent,
+    Following,
+    Health,
+    Presented,
+    ShareState,
+    Step,
+    Update,
+    Written,
+)
+from xos.xtreemfs.errors import BadCapability, PieceTooLarge, Refused, ShareTooLarge, UnknownFile
 from xos.xtreemfs.osd.admission import Admission, Grant, check_access
 from xos.xtreemfs.osd.disk import LocalDisk
 from xos.xtreemfs.osd.fences import check, fence, laid_out, revoked
+from xos.xtreemfs.osd.filling import Fillings, lacks
 from xos.xtreemfs.osd.heartbeat import Heartbeat
 from xos.xtreemfs.osd.replication import Replication, is_written, told
 from xos.xtreemfs.osd.scrubbing import Scrubber
@@ -65,6 +78,7 @@ class OsdService(Hosted[OsdSettings], OSD):
         self._store = ShareStore(self.host.data)
         self._disk = LocalDisk(self._store)
         self._replication = Replication(self.host, self._disk)
+        self._fillings = Fillings(self.host, self._disk)
         self.scrubber = Scrubber(self._store, self._disk, self.settings.scrub_mib_per_second)
         self.host.spawn(self.heartbeat.run(), name="osd-heartbeat")
         self.host.spawn(self.scrubber.run(), name="osd-scrubber")
@@ -86,6 +100,8 @@ class OsdService(Hosted[OsdSettings], OSD):
             state = await self._disk.keep(grant.file_id, laid_out(version), durable=True)
         if is_written(grant) and grant.is_primary and grant.holds:
             state = await (await self._replication.lead(grant)).start()
+        elif lacks(grant):
+            state = await self._fillings.of(grant).start()
         extent = self._extent(grant, state)
         if grant.base is None:
             grant.base = extent.size
@@ -97,12 +113,15 @@ class OsdService(Hosted[OsdSettings], OSD):
             _check_piece(length)
             if is_written(grant):
                 return await (await self._replication.lead(grant)).read(offset, length, fence(grant.capability))
+            if lacks(grant):
+                return await self._fillings.of(grant).read(offset, length)
             return await self._disk.read(grant.file_id, offset, length, fence(grant.capability))
 
     async def write(self, token: bytes, offset: int, content: bytes, number: int) -> Written:  # noqa: ARG002 -- twice is as once
         """See `OSD`."""
         async with self._granted(token, Access.WRITE) as grant:
             _check_piece(len(content))
+            _check_changes(grant)
             _check_room(grant, offset + len(content))
             admit = fence(grant.capability)
             if is_written(grant):
@@ -116,6 +135,7 @@ class OsdService(Hosted[OsdSettings], OSD):
         async with self._granted(token, Access.WRITE) as grant:
             if size < 0:
                 raise ShareTooLarge(start=size, end=size, most=MOST_SHARE)
+            _check_changes(grant)
             share = grant.capability.layout.striping.share_size(size, grant.place)
             admit = fence(grant.capability)
             if is_written(grant):
@@ -129,6 +149,8 @@ class OsdService(Hosted[OsdSettings], OSD):
         async with self._granted(token, Access.READ | Access.WRITE) as grant:
             if is_written(grant):
                 return Written(self._extent(grant, await (await self._replication.lead(grant)).sync()))
+            if lacks(grant):
+                return Written(self._extent(grant, await self._fillings.of(grant).fill()))
             return Written(self._extent(grant, await self._disk.sync(grant.file_id)))
 
     # --- for MRCs and tools
@@ -144,6 +166,7 @@ class OsdService(Hosted[OsdSettings], OSD):
         for file_id in file_ids:
             self._admission.bury(file_id, (await self._disk.state(file_id)).mark.layout)
             await self._replication.forget(file_id)
+            self._fillings.forget(file_id)
             await self._disk.delete(file_id)
 
     async def shares(self, after: str, most: int) -> list[ShareState]:
@@ -189,14 +212,14 @@ class OsdService(Hosted[OsdSettings], OSD):
 
     async def sums(self, token: bytes, first: int, count: int) -> bytes:
         """See `OSD`."""
-        grant, _ = self._from_primary(token)
+        grant = self._from_replica(token)
         if first < 0 or not 0 <= count <= MOST_SUMS:
             raise PieceTooLarge(length=count, most=MOST_SUMS)
         return await self._disk.sums(grant.file_id, first, count)
 
     async def fetch(self, token: bytes, offset: int, length: int) -> bytes:
         """See `OSD`."""
-        grant, _ = self._from_primary(token)
+        grant = self._from_replica(token)
         _check_piece(length)
         return await self._disk.read(grant.file_id, offset, length, unchanged)
 
@@ -213,6 +236,15 @@ class OsdService(Hosted[OsdSettings], OSD):
     def _from_primary(self, token: bytes) -> tuple[Grant, int]:
         grant = self._admission.grant(token, current_call().caller)
         return grant, self._replication.term(grant)
+
+    def _from_replica(self, token: bytes) -> Grant:
+        """From a primary; or from one that fills itself, of a file that does not change."""
+        grant = self._admission.grant(token, current_call().caller)
+        if grant.capability.layout.update is not Update.READ_ONLY:
+            self._replication.term(grant)
+        elif not grant.peer or lacks(grant):
+            raise BadCapability(file_id=grant.file_id, detail=f"{grant.caller} takes nothing from here")
+        return grant
 
     # --- common
 
@@ -237,6 +269,12 @@ class OsdService(Hosted[OsdSettings], OSD):
 def _check_piece(length: int) -> None:
     if not 0 <= length <= MOST_BYTES:
         raise PieceTooLarge(length=length, most=MOST_BYTES)
+
+
+def _check_changes(grant: Grant) -> None:
+    """Raises `Refused` (EROFS) for a file that does not change any more."""
+    if grant.capability.layout.update is Update.READ_ONLY:
+        raise Refused.of(errno.EROFS, grant.file_id)
 
 
 def _check_room(grant: Grant, end: int) -> None:

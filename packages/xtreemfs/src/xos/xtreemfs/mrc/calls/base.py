@@ -13,6 +13,7 @@ from xos.dixi.hosting import Host
 from xos.xtreemfs.api import Ask, Changed, Claim, Inode, What
 from xos.xtreemfs.heartbeat import Heart
 from xos.xtreemfs.mrc.desk import Desk
+from xos.xtreemfs.mrc.management import Changing, Management
 from xos.xtreemfs.mrc.osds import Chores, Osds
 from xos.xtreemfs.mrc.values import Result, Who
 
@@ -29,6 +30,8 @@ class Calls:
     osds: Osds
     chores: Chores
     heart: Heart
+    changing: Changing
+    management: Management
 
     async def _change(
         self, ask: Ask, kind: Any, what: str, do: Callable[[sa.Connection, Who, int], Result[_T]], *changes: Changed

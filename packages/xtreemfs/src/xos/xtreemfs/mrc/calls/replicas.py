@@ -24,6 +24,8 @@ log = get_logger("xos.xtreemfs.mrc")
 
 MOST_FOUND = 10_000
 MOST_STEPS = 3 * placement.MOST_REPLICAS
+SELF = Who("", superuser=True)
+"""The MRC, about its own files."""
 WAIT_TURNS, WAIT_SECONDS = 25, 0.2
 PROBE_SECONDS = 1.0
 """How long an OSD has to say what it has, before it is passed over for a primary."""
@@ -93,6 +95,8 @@ class ReplicaCalls(Calls):
 
         taken = await self.desk.write(what, take_over)
         log.info("failed-over", file=grant.file_id, dead=dead, term=taken.layout.term)
+        if taken.layout.wish is not None:  # one was left out
+            self.management.look(taken.inode.id)
         self.desk.tell(ask, Changed(What.LAYOUT, taken.inode.id))
         if not lives:
             self.host.spawn(self.osds.suspect(dead), name="mrc-suspect")
@@ -107,10 +111,27 @@ class ReplicaCalls(Calls):
         what, who = f"inode {inode}", self.desk.who(ask.claim, f"inode {inode}")
         if not 1 <= replicas <= placement.MOST_REPLICAS or (replicas > 1 and update is Update.NONE):
             raise Refused.of(errno.EINVAL, what)
-        goal, told = Goal(replicas, update, frozenset(without)), False
+        async with self.changing.alone(inode):
+            layout = await self._reach(inode, Goal(replicas, update, frozenset(without)), who)
+        if replication.due(layout, frozenset()) is not None:
+            self.management.look(inode)
+        return layout
+
+    async def manage(self, inode: int, goal: Goal) -> None:
+        """What the MRC does by itself; replicas that lack something get it. Raises `Refused`."""
+        what = f"inode {inode}"
+        async with self.changing.alone(inode):
+            await self._reach(inode, goal, SELF)
+            grant = await self.desk.read(what, lambda db: _grant(db, SELF, inode))
+            if grant.layout.update is Update.READ_ONLY:
+                await self._filled(grant, goal, what)
+
+    async def _reach(self, inode: int, goal: Goal, who: Who) -> Layout:
+        """Change replicas step by step. Raises `Refused`."""
+        what, told = f"inode {inode}", False
         for _ in range(MOST_STEPS):
             grant = await self.desk.read(what, lambda db: _grant(db, who, inode))
-            if not await self._settled(grant, what):
+            if not await self._settled(grant, goal, what):
                 continue
             step = await self.desk.write(what, partial(self._step, seen=grant, goal=goal))
             if isinstance(step, Stuck):
@@ -167,13 +188,14 @@ class ReplicaCalls(Calls):
         layout = self.osds.place(wished, owner, goal.without)
         return Stuck("there are too few OSDs") if layout is None else layout
 
-    async def _settled(self, grant: Grant, what: str) -> bool:
-        """Have the primary bring all replicas to the same state; no: there is another primary now. EAGAIN.
-
-        Nothing is to be done where none is written to.
-        """
+    async def _settled(self, grant: Grant, goal: Goal, what: str) -> bool:
+        """Have replicas that stay get what those have that go; no: the layout is another one now. EAGAIN."""
         layout = grant.layout
+        going = [replica for replica in layout.replicas if goal.without & set(replica.osds)]
+        if layout.update is Update.READ_ONLY:
+            return not (going and await self._filled(grant, goal, what))
         if layout.update not in WRITTEN or len(layout.replicas) < 2:
+            await self._answering(grant, going, what)
             return True
         capability, primary = self.desk.capability(grant, self.node), layout.replicas[layout.primary]
         try:
@@ -188,10 +210,37 @@ class ReplicaCalls(Calls):
             return True
         dead = next((osd for osd in primary.osds if osd not in states), None)
         next_ = None if dead is None else replication.without_dead(layout, dead, states)
+        next_ = next_ or replication.without_lost(layout, goal.without, states)
         if next_ is None:
             raise Refused.of(errno.EAGAIN, f"{what}: replicas are not in step yet")
         await self.desk.write(what, lambda db: self._take_over(db, grant, next_))
         return False
+
+    async def _answering(self, grant: Grant, going: list[Replica], what: str) -> None:
+        """The only replica answers, before others are to take over what it has. EAGAIN."""
+        osds = [osd for replica in going for osd in replica.osds]
+        if len(await self.osds.states(osds, grant.file_id, PROBE_SECONDS)) < len(osds):
+            raise Refused.of(errno.EAGAIN, f"{what}: its only replica does not answer")
+
+    async def _filled(self, grant: Grant, goal: Goal, what: str) -> bool:
+        """Have replicas of a file that does not change get all that they lack; whether one is complete by that."""
+        capability, full = self.desk.capability(grant, self.node), set[str]()
+
+        async def fill(osd: str) -> None:
+            try:
+                await self.osds.settle(osd, capability)
+                full.add(osd)
+            except XosError as error:
+                log.info("not-filled", file=grant.file_id, osd=osd, code=error.code, detail=error.message)
+
+        partial_ = [replica for replica in grant.layout.replicas if not replica.complete]
+        async with asyncio.TaskGroup() as tasks:
+            for osd in (osd for one in partial_ for osd in one.osds if osd not in goal.without):
+                tasks.create_task(fill(osd))
+        layout = replication.completed(grant.layout, frozenset(full))
+        if layout != grant.layout:
+            await self.desk.write(what, lambda db: self._take_over(db, grant, layout))
+        return layout != grant.layout
 
     def _take_over(self, db: sa.Connection, seen: Grant, layout: Layout) -> Result[Layout]:
         """Another primary than in what was *seen*, unless that is not so any more."""
