@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import errno
 import random
+import shutil
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -25,7 +26,8 @@ FILES = 12
 
 @pytest.fixture
 def grid() -> Iterator[FileGrid]:
-    with file_grid(3, plain=None, safe=Policy(update=Update.QUORUM, replicas=2)) as made:
+    safe, three = Policy(update=Update.QUORUM, replicas=2), Policy(update=Update.QUORUM, replicas=3)
+    with file_grid(3, plain=None, safe=safe, three=three) as made:
         yield made
 
 
@@ -76,6 +78,11 @@ async def layouts(bus: GridBus, inodes: list[int]) -> list[Layout]:
     return [await MRCAsync(bus).layout(inode, ROOT, deadline=20.0) for inode in inodes]
 
 
+def stores(layout: Layout) -> dict[str, str]:
+    """The disk of each OSD."""
+    return {osd: store for one in layout.replicas for osd, store in zip(one.osds, one.stores, strict=True)}
+
+
 def on(node: str, found: list[Layout]) -> int:
     return sum(node in replica.osds for one in found for replica in one.replicas)
 
@@ -119,3 +126,42 @@ async def test_replicas_of_an_osd_that_is_dead_and_removed_are_made_elsewhere(gr
         await DIRAsync(bus).set_status(dead.name, Status.REMOVED)
         await until_off(bus, dead.name, inodes, 2)
         await check(volume, inodes)
+
+
+async def test_an_osd_that_comes_back_with_another_disk_is_given_its_replicas_again(grid: FileGrid) -> None:
+    emptied, other = grid.osds[:2]
+    async with bus_of(grid) as bus, opened_volume(bus, "three", client="a test") as volume:
+        inodes = await fill(volume)
+        before = await layouts(bus, inodes)
+        await asyncio.to_thread(emptied.kill)
+        shutil.rmtree(emptied.root / "data" / "OSD")
+        await asyncio.to_thread(emptied.start)
+        await check(volume, inodes)
+        old = {stores(one)[emptied.name] for one in before}
+        while True:
+            found = await layouts(bus, inodes)
+            if not {stores(one).get(emptied.name) for one in found} & {None, *old}:
+                break
+            await asyncio.sleep(0.2)
+        assert all(len(one.replicas) == 3 and one.wish is None for one in found)
+        # With another one away, a majority needs what was made again.
+        await asyncio.to_thread(other.kill)
+        await check(volume, inodes)
+
+
+async def test_the_only_replica_on_a_disk_that_is_gone_is_an_error_and_no_hole(grid: FileGrid) -> None:
+    async with bus_of(grid) as bus:
+        async with opened_volume(bus, "plain", client="a test") as volume:
+            (inode, *_) = await fill(volume)
+        (found,) = await layouts(bus, [inode])
+        node = next(node for node in grid.osds if node.name == found.replicas[0].osds[0])
+        await asyncio.to_thread(node.kill)
+        shutil.rmtree(node.root / "data" / "OSD")
+        await asyncio.to_thread(node.start)
+        async with (
+            opened_volume(bus, "plain", client="a test") as volume,
+            await volume.open(inode, Open(Access.READ), ROOT) as file,
+        ):
+            with pytest.raises(OSError, match="another disk") as raised:
+                await file.read(0, 100)
+        assert raised.value.errno == errno.EIO

@@ -143,15 +143,36 @@ def test_something_is_due_where_osds_are_to_be_left_replicas_are_too_few_or_lack
 
 def test_one_of_two_goes_on_alone_only_if_it_has_all_that_was_acknowledged() -> None:
     two = layout("n1", "n2", term=3)
-    removed = frozenset({"n1"})
+    removed = Goal(2, Update.QUORUM, frozenset({"n1"}))
     left = without_lost(two, removed, {"n2": ShareState("f", 0, 0, 3, 9)})
     assert left is not None
     assert (left.replicas, left.term, left.version, left.wish) == (two.replicas[1:], 4, 1, Wish(2, Update.QUORUM))
     assert without_lost(two, removed, {"n2": ShareState("f", 0, 0, 2, 9)}) is None
     assert without_lost(two, removed, {}) is None
-    assert without_lost(two, frozenset(), {"n2": ShareState("f", 0, 0, 3, 9)}) is None
+    assert without_lost(two, Goal(2, Update.QUORUM), {"n2": ShareState("f", 0, 0, 3, 9)}) is None
     assert without_lost(two, removed, {"n1": ShareState("f", 0, 0, 3, 9), "n2": ShareState("f", 0, 0, 3, 9)}) is None
     assert without_lost(layout("n1", "n2"), removed, {"n2": ShareState("f", 0, 0, 0, 0)}) is not None
+
+
+def test_a_replica_on_a_disk_that_is_gone_is_due_to_be_made_again_if_need_be_on_the_same_osd() -> None:
+    replicas = tuple(Replica((osd,), stores=(f"old-{osd}",)) for osd in ("n1", "n2", "n3"))
+    three = msgspec.structs.replace(layout("n1", "n2", "n3"), replicas=replicas)
+    now = {"n1": "old-n1", "n2": "new-n2", "n3": "old-n3"}
+    assert due(three, frozenset(), {"n1": "old-n1", "n2": "old-n2"}) is None
+    goal = due(three, frozenset(), now)
+    assert goal == Goal(3, Update.QUORUM, lost=frozenset({"old-n2"}))
+    assert goal is not None
+
+    def more(not_on: frozenset[str]) -> Replica | None:
+        return next((Replica((osd,), stores=(store,)) for osd, store in now.items() if osd not in not_on), None)
+
+    first = next_step(three, goal, more)
+    assert isinstance(first, Layout)
+    assert ([one.osds[0] for one in first.replicas], first.wish) == (["n1", "n3"], Wish(3, Update.QUORUM))
+    second = next_step(first, goal, more)
+    assert isinstance(second, Layout)
+    assert {pair for one in second.replicas for pair in zip(one.osds, one.stores, strict=True)} == set(now.items())
+    assert next_step(second, goal, more) is None
 
 
 def states(**versions: int) -> dict[str, ShareState]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -29,6 +30,7 @@ from xos.xtreemfs.errors import (
     CorruptShare,
     DiskFailed,
     OsdFull,
+    OtherStore,
     PieceTooLarge,
     Refused,
     ShareTooLarge,
@@ -341,3 +343,23 @@ async def test_a_capability_of_another_file_opens_only_that_file(osd: One) -> No
     for wrong in ("../../etc/passwd", "", "A" * 10, "a" * 65):
         with pytest.raises(BadFileId):
             await osd.user.present(osd.capability(file_id=wrong))
+
+
+async def test_a_file_that_was_placed_on_another_disk_is_refused_and_the_disk_keeps_its_name(
+    grid: Grid, mrc: Credential, tmp_path: Path
+) -> None:
+    config, names = configured(grid, "osd1", tmp_path), list[str]()
+    for wiped in (False, False, True):
+        if wiped:
+            shutil.rmtree(tmp_path / "data" / "OSD")
+        async with running(config) as daemon:
+            names.append((tmp_path / "data" / "OSD" / "store").read_text().strip())
+            with connected(address_of(daemon), grid) as user:
+                here = msgspec.structs.replace(SINGLE, replicas=(Replica(("osd1",), stores=(names[0],)),))
+                if wiped:
+                    with pytest.raises(OtherStore):
+                        await user.present(capability(mrc, "alice@demo", here))
+                else:
+                    await user.present(capability(mrc, "alice@demo", here))
+                await user.present(capability(mrc, "alice@demo", SINGLE))
+    assert names[0] == names[1] != names[2]

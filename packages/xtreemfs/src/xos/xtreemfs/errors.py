@@ -115,6 +115,15 @@ class ShareTooLarge(XtreemFsError):
     http_status = 400
 
 
+class OtherStore(XtreemFsError):
+    """Raised when an OSD's disk is not the one that a file was placed on: what is lacking there is no hole."""
+
+    code = "xtreemfs.other-store"
+    template = "file {file_id}: this OSD has another disk than when the file was placed on it"
+    hint = "The file's other replicas are copied by themselves; what has none is on the former disk only."
+    http_status = 503
+
+
 class OsdFull(XtreemFsError):
     """Raised when an OSD has no room; what was there before is unchanged but for the bytes being written."""
 

@@ -7,6 +7,7 @@ Others import from here only.
 from xos.xtreemfs.api.dir import (
     DIR,
     HEARTBEAT_SECONDS,
+    STORE,
     SUSPECT_SECONDS,
     ServiceRecord,
     Status,
@@ -68,6 +69,7 @@ __all__ = [
     "NOW",
     "OSD",
     "PROMISE_SECONDS",
+    "STORE",
     "SUSPECT_SECONDS",
     "Access",
     "Ask",

@@ -13,6 +13,8 @@ from xos.dixi.api import call, service
 
 MACHINES = frozenset({Kind.MACHINE})
 HEARTBEAT_SECONDS = 10
+STORE = "store"
+"""Attribute of an OSD: the id of its disk, made with the first start on it."""
 SUSPECT_SECONDS = 30
 """Without a heartbeat for so long, a service is not chosen any more."""
 

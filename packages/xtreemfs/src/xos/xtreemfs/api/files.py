@@ -103,6 +103,8 @@ class Replica(msgspec.Struct, array_like=True, frozen=True):
     """Node names; object n lies on the one at place n mod width."""
     complete: bool = True
     """Whether it holds everything; else it fetches from a complete one what it is asked for."""
+    stores: tuple[str, ...] = ()
+    """Of each OSD, the id of the disk that it was placed on; none: not known."""
 
 
 class Wish(msgspec.Struct, array_like=True, frozen=True):

@@ -22,6 +22,7 @@ from xos.xtreemfs.errors import (
     Gap,
     NotPrimary,
     OsdFull,
+    OtherStore,
     Refused,
     StaleTerm,
     TooFewReplicas,
@@ -127,7 +128,7 @@ class Grant:
             await self.renew()
         elif isinstance(failure, CorruptShare) and reads and self._next_replica():
             return
-        elif isinstance(failure, AWAY):
+        elif isinstance(failure, AWAY) or (isinstance(failure, OtherStore) and self._has_others):
             if self._has_others and not (reads and self._next_replica()):
                 await self._fail_over(node)
         elif isinstance(failure, TooFewReplicas):

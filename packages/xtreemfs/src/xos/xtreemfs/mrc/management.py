@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The Replica Management Service: what an MRC does by itself about the replicas of its files.
 
-They leave OSDs that are draining or removed, are as many as wished again after a dead one was left out, and are filled
-where a file does not change. What is to be done is read from the layouts, and each step of it is one of them; so a
-restart goes on where it was.
+They leave OSDs that are draining or removed and disks that are gone, are as many as wished again after a dead one was
+left out, and are filled where a file does not change. What is to be done is read from the layouts, and each step of it
+is one of them; so a restart goes on where it was.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -91,35 +91,36 @@ class Management:
     async def run(self) -> None:
         """Round after round, at once when another OSD is to be left."""
         loop = asyncio.get_running_loop()
-        seen, next_ = frozenset[str](), 0.0
+        seen: object = None
+        next_ = 0.0
         while True:
-            leaving = self._osds.leaving()
+            leaving, stores = self._osds.leaving(), self._osds.stores()
             if self._hints:
                 hints, self._hints = self._hints, set()
-                if await self._files(await self._store.read(partial(_named, inodes=hints)), leaving):
+                if await self._files(await self._store.read(partial(_named, inodes=hints)), leaving, stores):
                     next_ = min(next_, loop.time() + AGAIN_SECONDS)
-            if leaving != seen or loop.time() >= next_:
-                left = await self.round(leaving)
-                seen, next_ = leaving, loop.time() + (AGAIN_SECONDS if left else ROUND_SECONDS)
+            if (leaving, stores) != seen or loop.time() >= next_:
+                left = await self.round(leaving, stores)
+                seen, next_ = (leaving, stores), loop.time() + (AGAIN_SECONDS if left else ROUND_SECONDS)
             self._wanted.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_SECONDS):
                     await self._wanted.wait()
 
-    async def round(self, leaving: frozenset[str]) -> int:
+    async def round(self, leaving: frozenset[str], stores: Mapping[str, str]) -> int:
         """Every file once; how many are still to be changed."""
         left, files = 0, await self._store.read(partial(_behind, after=0))
         while files:
-            left += await self._files(files, leaving)
+            left += await self._files(files, leaving, stores)
             files = await self._store.read(partial(_behind, after=files[-1][0]))
         return left
 
-    async def _files(self, files: list[File], leaving: frozenset[str]) -> int:
+    async def _files(self, files: list[File], leaving: frozenset[str], stores: Mapping[str, str]) -> int:
         """Do what is due about some; how many are still to be changed."""
         dues = [
             Due(number, size, goal)
             for number, size, layout in files
-            if (goal := replication.due(contents.decode_layout(layout), leaving)) is not None
+            if (goal := replication.due(contents.decode_layout(layout), leaving, stores)) is not None
         ]
         done = await asyncio.gather(*map(self._change, dues))
         if done:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import sqlalchemy as sa
@@ -73,11 +73,15 @@ class Osds:
         """A further replica on OSDs that are none of these. Safe in any thread."""
         osds = self._may_hold(owner, not_on)
         chosen = placement.select(osds, policy.osd_selection, self._rng)[:width]
-        return Replica(tuple(osd.node for osd in chosen)) if len(chosen) == width else None
+        return placement.replica_on(chosen) if len(chosen) == width else None
 
     def leaving(self) -> frozenset[str]:
         """Those on which nothing is to be any more."""
         return frozenset(osd.node for osd in self.known if osd.status is not Status.ONLINE)
+
+    def stores(self) -> Mapping[str, str]:
+        """The disk of each OSD that says it."""
+        return {osd.node: store for osd in self.known if (store := placement.store_of(osd))}
 
     async def suspect(self, node: str) -> None:
         """Place nothing there, and have the DIR look whether it lives."""

@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
-from xos.xtreemfs.api import Layout, Policy, Replica, ServiceRecord, Status, Update
+from xos.xtreemfs.api import STORE, Layout, Policy, Replica, ServiceRecord, Status, Update
 from xos.xtreemfs.striping import Striping
 
 LEAST_FREE = 1 << 30
@@ -127,8 +127,18 @@ def rows(osds: Osds, striping: Striping, count: int) -> tuple[Replica, ...] | No
     width = min(striping.width, len(osds) // count) if count else 0
     if width < 1:
         return None
-    nodes = [osd.node for osd in osds]
-    return tuple(Replica(tuple(nodes[at * width : (at + 1) * width])) for at in range(count))
+    return tuple(replica_on(osds[at * width : (at + 1) * width]) for at in range(count))
+
+
+def store_of(osd: ServiceRecord) -> str:
+    """The id of an OSD's disk; empty: it does not say."""
+    return dict(osd.attributes).get(STORE, "")
+
+
+def replica_on(osds: Osds) -> Replica:
+    """A replica on these OSDs as they are now."""
+    stores = tuple(map(store_of, osds))
+    return Replica(tuple(osd.node for osd in osds), stores=stores if all(stores) else ())
 
 
 def place(osds: Osds, policy: Policy, rng: random.Random) -> Layout | None:

@@ -9,6 +9,7 @@ another like this: a second replica, then without the first.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
@@ -29,16 +30,27 @@ class Goal(NamedTuple):
     update: Update
     without: frozenset[str] = frozenset()
     """OSDs on which nothing is to be."""
+    lost: frozenset[str] = frozenset()
+    """Disks that are gone: what was placed on them is not there any more."""
+
+    def leaves(self, replica: Replica) -> bool:
+        """Whether a replica is to go."""
+        return not (self.without.isdisjoint(replica.osds) and self.lost.isdisjoint(replica.stores))
 
 
-def due(layout: Layout, leaving: frozenset[str]) -> Goal | None:
-    """What the MRC does about a file by itself, when nothing is to be on the OSDs *leaving*; None: nothing."""
+def due(layout: Layout, leaving: frozenset[str], stores: Mapping[str, str] = MappingProxyType({})) -> Goal | None:
+    """What the MRC does about a file by itself; None: nothing.
+
+    Nothing is to be on the OSDs *leaving*. *stores*: which disk OSDs have now.
+    """
     wish = layout.wish or Wish(len(layout.replicas), layout.update)
     without = leaving & {osd for replica in layout.replicas for osd in replica.osds}
     filled = all(replica.complete for replica in layout.replicas)
-    if layout.wish is None and not without and filled:
+    placed = {pair for replica in layout.replicas for pair in zip(replica.osds, replica.stores, strict=False)}
+    lost = frozenset(store for osd, store in placed if stores.get(osd, store) != store)
+    if layout.wish is None and not without and not lost and filled:
         return None
-    return Goal(wish.replicas, wish.update, without)
+    return Goal(wish.replicas, wish.update, without, lost)
 
 
 class Stuck(NamedTuple):
@@ -59,7 +71,7 @@ def next_step(layout: Layout, goal: Goal, more: More) -> Layout | Stuck | None:
 
 
 def _towards(layout: Layout, goal: Goal, more: More) -> Layout | Stuck | None:
-    staying = [replica for replica in layout.replicas if not goal.without & set(replica.osds)]
+    staying = [replica for replica in layout.replicas if not goal.leaves(replica)]
     update = _on_the_way(layout, goal, staying)
     if goal.update is Update.READ_ONLY is not layout.update:
         return _next(layout, _frozen(layout), goal.update, layout.primary)
@@ -68,9 +80,11 @@ def _towards(layout: Layout, goal: Goal, more: More) -> Layout | Stuck | None:
         return _fewer(layout, [replica for replica in layout.replicas if replica.complete], Update.READ_ONLY)
     if len(staying) < goal.replicas:
         new = more(goal.without | {osd for replica in layout.replicas for osd in replica.osds})
+        if new is None and staying and any(not goal.lost.isdisjoint(replica.stores) for replica in layout.replicas):
+            return _fewer(layout, staying, update)  # so that its OSD, with another disk, may have one again
         if new is None:
             return Stuck("there are too few OSDs")
-        new = Replica(new.osds, complete=update in WRITTEN)
+        new = msgspec.structs.replace(new, complete=update in WRITTEN)
         return _next(layout, (*layout.replicas, new), update, layout.primary)
     if len(layout.replicas) > goal.replicas or len(staying) < len(layout.replicas):
         return _fewer(layout, staying, update)
@@ -81,13 +95,15 @@ def _towards(layout: Layout, goal: Goal, more: More) -> Layout | Stuck | None:
 
 def _frozen(layout: Layout) -> tuple[Replica, ...]:
     """The replicas of what was written to: only most are like the primary; the others are, once they were compared."""
-    return tuple(Replica(one.osds, complete=at == layout.primary) for at, one in enumerate(layout.replicas))
+    return tuple(msgspec.structs.replace(one, complete=at == layout.primary) for at, one in enumerate(layout.replicas))
 
 
 def completed(layout: Layout, osds: frozenset[str]) -> Layout:
     """The same, where replicas on *osds* have everything."""
-    replicas = (Replica(one.osds, one.complete or osds >= set(one.osds)) for one in layout.replicas)
-    return msgspec.structs.replace(layout, replicas=tuple(replicas))
+    replicas = tuple(
+        msgspec.structs.replace(one, complete=one.complete or osds >= set(one.osds)) for one in layout.replicas
+    )
+    return msgspec.structs.replace(layout, replicas=replicas)
 
 
 def _on_the_way(layout: Layout, goal: Goal, staying: list[Replica]) -> Update:
@@ -147,15 +163,13 @@ def without_dead(layout: Layout, dead: str, states: Mapping[str, ShareState]) ->
     return msgspec.structs.replace(layout, primary=layout.replicas.index(best), term=layout.term + 1)
 
 
-def without_lost(layout: Layout, without: frozenset[str], states: Mapping[str, ShareState]) -> Layout | None:
+def without_lost(layout: Layout, goal: Goal, states: Mapping[str, ShareState]) -> Layout | None:
     """The other one of two replicas, when one is to go and does not answer; None: it may lack something.
 
     Of two, both have what was acknowledged in this term, if both were in it. Before the first term that was heard of
     anywhere, nothing was.
     """
-    lost = [
-        replica for replica in layout.replicas if without & set(replica.osds) and not set(replica.osds) & set(states)
-    ]
+    lost = [replica for replica in layout.replicas if goal.leaves(replica) and not set(replica.osds) & set(states)]
     if len(layout.replicas) != 2 or len(lost) != 1 or layout.update not in WRITTEN:
         return None
     (left,) = (replica for replica in layout.replicas if replica not in lost)

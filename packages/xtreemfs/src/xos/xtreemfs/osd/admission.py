@@ -16,7 +16,7 @@ from xos.common.identity import Identity, Kind
 from xos.common.signing import Signed, verify_signed
 from xos.common.tls import Trust
 from xos.xtreemfs.api import CAPABILITY_PURPOSE, CAPABILITY_SECONDS, Access, Capability
-from xos.xtreemfs.errors import BadCapability, UnknownToken
+from xos.xtreemfs.errors import BadCapability, OtherStore, UnknownToken
 
 TOKEN_BYTES = 16
 MOST_TOKENS = 100_000
@@ -75,6 +75,8 @@ class Admission:
     ) -> None:
         """*mrcs*: patterns of machine names whose signature counts. *now*: Unix seconds."""
         self._node, self._trust, self._mrcs, self._now, self._most = node, trust, tuple(mrcs), now, most
+        self.store = ""
+        """Id of the disk."""
         self._grants: OrderedDict[bytes, Grant] = OrderedDict()
         self._tokens: dict[tuple[bytes, str], bytes] = {}
         """The same capability, presented again by the same, has the same token."""
@@ -87,13 +89,16 @@ class Admission:
         return caller.kind is Kind.MACHINE and ("core" in caller.roles or named)
 
     def present(self, signed: Signed, caller: Identity) -> Grant:
-        """Verify a capability that *caller* shows. Raises `BadCapability`."""
+        """Verify a capability that *caller* shows. Raises `BadCapability`, `OtherStore`."""
         known = self._tokens.get((signed.signature, str(caller)))
         if known is not None and self._grants[known].signed == signed:
             return self.grant(known, caller)
         capability = self._verified(signed)
         holds = capability.holder == str(caller)
         place = self._place(capability)
+        stores = capability.layout.replicas[place[0]].stores
+        if stores and self.store not in stores[place[1] : place[1] + 1]:
+            raise OtherStore(file_id=capability.file_id)
         named = {osd for replica in capability.layout.replicas for osd in replica.osds}
         peer = caller.kind is Kind.MACHINE and caller.name in named
         if not holds and not peer:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from xos.common.errors import XosError
 from xos.common.log import get_logger
 from xos.dixi.hosting import Host
-from xos.xtreemfs.api import HEARTBEAT_SECONDS, Health, ServiceRecord
+from xos.xtreemfs.api import HEARTBEAT_SECONDS, STORE, Health, ServiceRecord
 from xos.xtreemfs.xati import DIRAsync
 
 log = get_logger("xos.xtreemfs.osd")
@@ -28,6 +28,8 @@ class Heartbeat:
 
     def __init__(self, host: Host, attributes: Mapping[str, str]) -> None:
         self._host, self._attributes = host, tuple(attributes.items())
+        self.store = ""
+        """Id of the disk, once it is known."""
         self._dir = DIRAsync(host.bus)
         self._ahead = 0.0
         self._busy, self._load, self._since = 0, 0.0, time.monotonic()
@@ -75,7 +77,9 @@ class Heartbeat:
     async def _tell(self) -> None:
         health = await asyncio.to_thread(self.health)
         free = 0 if health.read_only else health.free
-        record = ServiceRecord("OSD", self._host.node, health.total, free, health.load, self._attributes)
+        attributes = tuple(pair for pair in self._attributes if pair[0] != STORE)
+        attributes += ((STORE, self.store),) if self.store else ()
+        record = ServiceRecord("OSD", self._host.node, health.total, free, health.load, attributes)
         began = time.time()
         there = await self._dir.register(record, [], deadline=5.0)
         self._ahead = there / 1e9 - (began + time.time()) / 2

@@ -76,6 +76,7 @@ class OsdService(Hosted[OsdSettings], OSD):
         """Open the store; tell the DIR."""
         keep_freed_memory()
         self._store = ShareStore(self.host.data)
+        self.heartbeat.store = self._admission.store = self._store.id
         self._disk = LocalDisk(self._store)
         self._replication = Replication(self.host, self._disk)
         self._fillings = Fillings(self.host, self._disk)

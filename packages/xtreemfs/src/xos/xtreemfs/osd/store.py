@@ -11,19 +11,23 @@ from __future__ import annotations
 
 import hashlib
 import re
+import secrets
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from xos.common.files import sync_directory
+from xos.common.files import StorageFull, sync_directory, write_atomically
+from xos.common.log import get_logger
 from xos.xtreemfs.errors import BadFileId, UnknownFile
 from xos.xtreemfs.osd.checksums import BLOCK
 from xos.xtreemfs.osd.share import Share
 
+log = get_logger("xos.xtreemfs.osd")
 MOST_OPEN = 1024
 """Shares that are kept open when nobody uses them."""
+_STORE_ID = re.compile(r"[0-9a-f]{12}")
 _FILE_ID = re.compile(r"[a-z0-9-]{1,64}")
 
 
@@ -43,6 +47,8 @@ class ShareStore:
         self._lock = threading.Lock()
         self._open: OrderedDict[str, _Entry] = OrderedDict()
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.id = _identify(root)
+        """Of this disk, made with the first start on it: files that were placed on another one are not here."""
         places = [self._root / f"{number:02x}" for number in range(256)]
         if missing := [place for place in places if not place.is_dir()]:
             for place in missing:
@@ -151,3 +157,18 @@ class ShareStore:
             raise BadFileId(file_id=file_id[:80])
         place = self._root / hashlib.blake2b(file_id.encode(), digest_size=1).hexdigest()
         return place / f"{file_id}.data", place / f"{file_id}.sums"
+
+
+def _identify(root: Path) -> str:
+    """What `ShareStore.id` is, kept beside the shares; empty while it cannot be kept. Raises `OSError`."""
+    place = root / "store"
+    with suppress(FileNotFoundError):
+        if _STORE_ID.fullmatch(known := place.read_text("ascii", errors="replace").strip()):
+            return known
+    made = secrets.token_hex(6)
+    try:
+        write_atomically(place, made.encode() + b"\n")
+    except (StorageFull, OSError) as error:
+        log.warning("store.no-id", detail=str(error))
+        return ""
+    return made

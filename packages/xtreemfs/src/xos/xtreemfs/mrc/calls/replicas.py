@@ -191,11 +191,11 @@ class ReplicaCalls(Calls):
     async def _settled(self, grant: Grant, goal: Goal, what: str) -> bool:
         """Have replicas that stay get what those have that go; no: the layout is another one now. EAGAIN."""
         layout = grant.layout
-        going = [replica for replica in layout.replicas if goal.without & set(replica.osds)]
+        going = [replica for replica in layout.replicas if goal.leaves(replica)]
         if layout.update is Update.READ_ONLY:
             return not (going and await self._filled(grant, goal, what))
         if layout.update not in WRITTEN or len(layout.replicas) < 2:
-            await self._answering(grant, going, what)
+            await self._answering(grant, goal, going, what)
             return True
         capability, primary = self.desk.capability(grant, self.node), layout.replicas[layout.primary]
         try:
@@ -206,19 +206,22 @@ class ReplicaCalls(Calls):
             log.info("not-settled", file=grant.file_id, errors=[str(error) for error in errors.exceptions])
         everywhere = [osd for replica in layout.replicas for osd in replica.osds]
         states = await self.osds.states(everywhere, grant.file_id, PROBE_SECONDS)
+        states = {osd: state for osd, state in states.items() if osd not in _lost(layout, goal)}
         if replication.is_settled(layout, states):
             return True
         dead = next((osd for osd in primary.osds if osd not in states), None)
         next_ = None if dead is None else replication.without_dead(layout, dead, states)
-        next_ = next_ or replication.without_lost(layout, goal.without, states)
+        next_ = next_ or replication.without_lost(layout, goal, states)
         if next_ is None:
             raise Refused.of(errno.EAGAIN, f"{what}: replicas are not in step yet")
         await self.desk.write(what, lambda db: self._take_over(db, grant, next_))
         return False
 
-    async def _answering(self, grant: Grant, going: list[Replica], what: str) -> None:
+    async def _answering(self, grant: Grant, goal: Goal, going: list[Replica], what: str) -> None:
         """The only replica answers, before others are to take over what it has. EAGAIN."""
         osds = [osd for replica in going for osd in replica.osds]
+        if not _lost(grant.layout, goal).isdisjoint(osds):
+            raise Refused.of(errno.EAGAIN, f"{what}: its only replica is on a disk that is gone")
         if len(await self.osds.states(osds, grant.file_id, PROBE_SECONDS)) < len(osds):
             raise Refused.of(errno.EAGAIN, f"{what}: its only replica does not answer")
 
@@ -257,6 +260,16 @@ class ReplicaCalls(Calls):
         contents.set_layout(db, seen.inode.id, layout)
         kept = frozenset(osd for replica in layout.replicas for osd in replica.osds)
         contents.delete_at(db, seen.layout, seen.file_id, keep=kept)
+
+
+def _lost(layout: Layout, goal: Goal) -> set[str]:
+    """OSDs that have other disks now than the file was placed on."""
+    return {
+        osd
+        for replica in layout.replicas
+        for osd, store in zip(replica.osds, replica.stores, strict=False)
+        if store in goal.lost
+    }
 
 
 def _grant(db: sa.Connection, who: Who, inode: int) -> Result[Grant]:
