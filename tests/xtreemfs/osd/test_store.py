@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import tempfile
@@ -16,6 +17,8 @@ from hypothesis import strategies as st
 
 from xos.xtreemfs.errors import BadFileId, CorruptShare, OsdFull, ShareTooLarge, UnknownFile
 from xos.xtreemfs.osd.checksums import BLOCK
+from xos.xtreemfs.osd.disk import LocalDisk
+from xos.xtreemfs.osd.scrubbing import Scrubber
 from xos.xtreemfs.osd.share import MOST_BYTES
 from xos.xtreemfs.osd.store import ShareStore
 
@@ -236,6 +239,26 @@ def test_few_shares_stay_open_and_damage_is_found_in_those_that_do_not(tmp_path:
     with store.share("f0") as share, pytest.raises(CorruptShare):
         share.read(0, 1)
     store.close()
+
+
+def test_what_was_put_away_is_summed_anew_after_a_power_cut_unless_the_scrubber_synced_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ShareStore(tmp_path, most_open=0)
+    filled(store, b"first", sync=False)
+    data, _ = files_of(tmp_path)
+    monkeypatch.setattr("xos.xtreemfs.osd.share.boot_id", lambda: b"another1")
+    flip(data, 0)  # the power went before this byte was on disk
+    with store.share(FILE) as share:
+        assert share.read(0, 5) == b"girst"
+        share.write(0, b"x")
+    disk = LocalDisk(store)
+    asyncio.run(Scrubber(store, disk, 1000.0).round())
+    monkeypatch.setattr("xos.xtreemfs.osd.share.boot_id", lambda: b"another2")
+    flip(data, 0)
+    with store.share(FILE) as share, pytest.raises(CorruptShare):
+        share.read(0, 5)
+    disk.close()
 
 
 def test_threads_do_not_disturb_each_other(tmp_path: Path) -> None:

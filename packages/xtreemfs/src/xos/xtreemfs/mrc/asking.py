@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 import re
 
 from xos.common.identity import Identity, Kind
@@ -15,6 +16,7 @@ _NAME = re.compile(r"[^@\s\x00-\x1f\x7f]{1,100}@[A-Za-z0-9][A-Za-z0-9._-]{0,58}"
 _LOCAL = re.compile(r"(root|[ug]id\.\d{1,10})@.*")
 
 
+@functools.lru_cache(maxsize=4096)
 def who(caller: Identity, claim: Claim | None, *, speakers: tuple[str, ...], superusers: tuple[str, ...]) -> Who | None:
     """For whom the call is; None: the caller may not say so.
 

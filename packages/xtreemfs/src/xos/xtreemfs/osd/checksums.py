@@ -30,6 +30,8 @@ class Synced(enum.IntEnum):
     """The share was written to since: they may be older than it. Also a file of sums with nothing in it."""
     SYNCED = 1
     """Both were on disk, and fit."""
+    CLOSED = 2
+    """They fit as long as the kernel runs that the share was written under: it was put away without being synced."""
 
 
 class Mark(NamedTuple):
@@ -72,14 +74,15 @@ class Head(NamedTuple):
         magic, state, boot, *numbers = HEAD.unpack(content[: HEAD.size])
         if magic != MAGIC:
             return cls()
-        known = Synced.SYNCED if state == Synced.SYNCED else Synced.DIRTY
+        known = next((one for one in Synced if one == state), Synced.DIRTY)
         return cls(known, boot, Mark(*numbers[:6]), *numbers[6:])
 
     def found(self, boot: bytes) -> Head:
         """What of it counts after a start on the kernel *boot*."""
         if self.state is Synced.SYNCED or self.boot == boot:
             return self
-        return self._replace(mark=self.mark._replace(term=self.synced_term, version=self.synced_version))
+        mark = self.mark._replace(term=self.synced_term, version=self.synced_version)
+        return self._replace(state=Synced.DIRTY, mark=mark)
 
 
 class Span(NamedTuple):

@@ -61,6 +61,7 @@ class Scrubber:
             self.damaged[name] = damaged
         else:
             self.damaged.pop(name, None)
+        await self._disk.sync(name)  # what was put away and never synced by its writer, so that it is checked for good
 
 
 def _some(blocks: Iterator[tuple[int, bool]]) -> list[tuple[int, bool]]:

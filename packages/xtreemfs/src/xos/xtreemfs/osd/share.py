@@ -4,11 +4,13 @@
 Sums are kept in step with every write. After a crash the two may differ where neither was synced; so a share is marked
 DIRTY on disk before bytes that were synced are changed, and one that is found DIRTY is summed anew before anything else
 is done with it. So are the blocks of a write that failed in the middle. A difference in any other case is damage.
+What is put away for lack of use is CLOSED: it fits as DIRTY does not, but only until the power goes.
 """
 
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -175,6 +177,13 @@ class Share:
             self._write_head(synced)
             os.fdatasync(self._sums)
 
+    def put_away(self) -> None:
+        """Make it so that it can be closed and opened again as it is, until a power cut. Raises `OSError`."""
+        with self._lock:
+            self._settle()
+            if self._head.state is Synced.DIRTY:
+                self._write_head(self._head._replace(state=Synced.CLOSED, boot=self._boot))
+
     def scrub(self, index: int) -> bool:
         """Whether block *index* is as it was written; True beyond the end. Raises `OSError`."""
         with self._lock:
@@ -338,6 +347,7 @@ class Share:
         return OsdFull(detail=error.strerror or str(error)) if error.errno in _FULL else error
 
 
+@functools.cache
 def boot_id() -> bytes:
     """Of the running kernel: what was written since it began is there still, unless the power went."""
     return bytes.fromhex(_BOOT_ID.read_text().strip().replace("-", ""))[:8]

@@ -138,9 +138,9 @@ class ShareStore:
                 spare.users += 1
         if spare is None:
             return
-        # Synced first: a share that is found DIRTY is summed anew, and damage would go unseen.
+        # A share that is found DIRTY is summed anew, and damage would go unseen.
         try:
-            spare.share.sync()
+            spare.share.put_away()
         finally:
             with self._lock:
                 spare.users -= 1
