@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from xos.common.signing import Signed
 from xos.xtreemfs.api import Access, Capability, Inode, Layout, Replica, Striping
 from xos.xtreemfs.client.content import PIECE, Budget, Content
-from xos.xtreemfs.client.grants import Grant
+from xos.xtreemfs.client.grants import Grant, Right
 
 
 class MemoryOsd(Grant):
@@ -27,9 +28,18 @@ class MemoryOsd(Grant):
         self.writes = 0
 
     async def at(self, place: int, work: Callable[..., Awaitable[Any]], *, reads: bool) -> Any:  # noqa: ARG002
-        return await work(self, b"", 1.0)
+        return await work(self, Right(b"", None), 1.0)
 
-    async def write(self, token: bytes, offset: int, content: bytes, number: int, *, deadline: float) -> None:  # noqa: ARG002
+    async def write(
+        self,
+        token: bytes,  # noqa: ARG002
+        offset: int,
+        content: bytes,
+        number: int,  # noqa: ARG002
+        shown: Signed | None,  # noqa: ARG002
+        *,
+        deadline: float,  # noqa: ARG002
+    ) -> None:
         await self.open.wait()
         if self.full:
             raise OSError(errno.ENOSPC, "the OSD has no room left")
@@ -37,7 +47,7 @@ class MemoryOsd(Grant):
         self.share += bytes(max(offset + len(content) - len(self.share), 0))
         self.share[offset : offset + len(content)] = content
 
-    async def read(self, token: bytes, offset: int, length: int, *, deadline: float) -> bytes:  # noqa: ARG002
+    async def read(self, token: bytes, offset: int, length: int, shown: Signed | None, *, deadline: float) -> bytes:  # noqa: ARG002
         return bytes(self.share[offset : offset + length])
 
 

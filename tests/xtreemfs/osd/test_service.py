@@ -23,7 +23,7 @@ from support.osds import FILE, SINGLE, address_of, capability, configured, conne
 from xos.common.signing import sign
 from xos.common.tls import Credential
 from xos.dixi.errors import NotAllowed
-from xos.xtreemfs.api import MOST_BYTES, Access, Capability, Extent, Layout, Replica, Striping
+from xos.xtreemfs.api import MOST_BYTES, Access, Capability, Extent, Layout, Replica, Striping, token_of
 from xos.xtreemfs.errors import (
     BadCapability,
     BadFileId,
@@ -110,6 +110,41 @@ async def test_a_forged_capability_is_refused(osd: One, grid: Grid) -> None:
         with pytest.raises(BadCapability):
             await osd.user.present(signed)
     await osd.user.present(good)
+
+
+async def test_the_first_call_may_bring_the_capability_and_later_ones_its_token(osd: One, grid: Grid) -> None:
+    signed = osd.capability()
+    token = token_of(signed, "alice@demo")
+    with pytest.raises(UnknownToken):
+        await osd.user.write(token, 0, b"early", 1)
+    await osd.user.write(token, 0, b"hello", 1, signed)
+    assert await osd.user.read(token, 0, 9) == b"hello"
+    with connected(osd.address, grid, grid.make_user("bob")) as bob:
+        with pytest.raises(BadCapability):
+            await bob.read(token, 0, 9, signed)
+        with pytest.raises(UnknownToken):
+            await bob.read(token, 0, 9)
+    cut = osd.capability(epoch=2)
+    assert (await osd.user.truncate(b"", 2, cut)).extent == Extent(2, 2)
+    with pytest.raises(BadCapability):
+        await osd.user.write(token, 0, b"late", 2, signed)
+    assert (await osd.user.sync(b"", cut)).extent == Extent(2, 2)
+    forged = msgspec.structs.replace(cut, signature=cut.signature[:-1] + bytes([cut.signature[-1] ^ 1]))
+    with pytest.raises(BadCapability):
+        await osd.user.read(token_of(cut, "alice@demo"), 0, 9, forged)
+
+
+async def test_a_capability_shown_with_a_write_limits_it_as_one_presented_before(osd: One) -> None:
+    signed = osd.capability(room=10)
+    token = token_of(signed, "alice@demo")
+    await osd.user.write(token, 0, b"x" * 10, 1, signed)
+    with pytest.raises(Refused) as refused:
+        await osd.user.write(token, 1, b"x" * 10, 2, signed)
+    assert refused.value.data["errno"] == errno.EDQUOT
+    moved = osd.capability(file_id="demo-2", layout=msgspec.structs.replace(SINGLE, version=1))
+    await osd.user.write(b"", 0, b"x", 1, moved)
+    with pytest.raises(BadCapability):
+        await osd.user.read(b"", 0, 1, osd.capability(file_id="demo-2"))
 
 
 async def test_a_token_serves_nobody_but_its_holder(osd: One, grid: Grid) -> None:

@@ -752,7 +752,10 @@ class MRCXati(BlockingStub):
 
 
 class OSDAsync(AsyncStub):
-    """Bytes of shares. Raises `xtreemfs.*` errors; no call holds more than `MOST_BYTES`."""
+    """Bytes of shares. Raises `xtreemfs.*` errors; no call holds more than `MOST_BYTES`.
+
+    Calls that take a token take the capability itself too: who was not here before needs no `present` then.
+    """
 
     service = "OSD"
 
@@ -763,15 +766,24 @@ class OSDAsync(AsyncStub):
         )
         return result
 
-    async def read(self, token: bytes, offset: int, length: int, *, deadline: float | None = None) -> bytes:
+    async def read(
+        self, token: bytes, offset: int, length: int, capability: Signed | None = None, *, deadline: float | None = None
+    ) -> bytes:
         """Bytes of this OSD's share (see `striping`), fewer at its end. Raises `CorruptShare`, `UnknownToken`, …"""
         result: bytes = await self._caller.call(
-            "OSD.read", (token, offset, length), bytes, deadline=deadline, retry=True
+            "OSD.read", (token, offset, length, capability), bytes, deadline=deadline, retry=True
         )
         return result
 
     async def write(
-        self, token: bytes, offset: int, content: bytes, number: int, *, deadline: float | None = None
+        self,
+        token: bytes,
+        offset: int,
+        content: bytes,
+        number: int,
+        capability: Signed | None = None,
+        *,
+        deadline: float | None = None,
     ) -> Written:
         """Write into the share. *number*: the client's own, growing within a file.
 
@@ -779,18 +791,24 @@ class OSDAsync(AsyncStub):
         after `sync`. Raises `OsdFull`, `NotPrimary`, …
         """
         result: Written = await self._caller.call(
-            "OSD.write", (token, offset, content, number), Written, deadline=deadline, retry=True
+            "OSD.write", (token, offset, content, number, capability), Written, deadline=deadline, retry=True
         )
         return result
 
-    async def truncate(self, token: bytes, size: int, *, deadline: float | None = None) -> Written:
+    async def truncate(
+        self, token: bytes, size: int, capability: Signed | None = None, *, deadline: float | None = None
+    ) -> Written:
         """Cut or grow the *file* to *size* bytes; each OSD does its share's part."""
-        result: Written = await self._caller.call("OSD.truncate", (token, size), Written, deadline=deadline, retry=True)
+        result: Written = await self._caller.call(
+            "OSD.truncate", (token, size, capability), Written, deadline=deadline, retry=True
+        )
         return result
 
-    async def sync(self, token: bytes, *, deadline: float | None = None) -> Written:
+    async def sync(self, token: bytes, capability: Signed | None = None, *, deadline: float | None = None) -> Written:
         """All that was written is on disk when this returns, on as many replicas as `write` says."""
-        result: Written = await self._caller.call("OSD.sync", (token,), Written, deadline=deadline, retry=True)
+        result: Written = await self._caller.call(
+            "OSD.sync", (token, capability), Written, deadline=deadline, retry=True
+        )
         return result
 
     async def revoke(self, file_id: str, revision: int, *, deadline: float | None = None) -> None:
@@ -868,7 +886,10 @@ class OSDAsync(AsyncStub):
 
 
 class OSDXati(BlockingStub):
-    """Bytes of shares. Raises `xtreemfs.*` errors; no call holds more than `MOST_BYTES`."""
+    """Bytes of shares. Raises `xtreemfs.*` errors; no call holds more than `MOST_BYTES`.
+
+    Calls that take a token take the capability itself too: who was not here before needs no `present` then.
+    """
 
     service = "OSD"
 
@@ -877,13 +898,24 @@ class OSDXati(BlockingStub):
         result: Presented = self._caller.call("OSD.present", (capability,), Presented, deadline=deadline, retry=True)
         return result
 
-    def read(self, token: bytes, offset: int, length: int, *, deadline: float | None = None) -> bytes:
+    def read(
+        self, token: bytes, offset: int, length: int, capability: Signed | None = None, *, deadline: float | None = None
+    ) -> bytes:
         """Bytes of this OSD's share (see `striping`), fewer at its end. Raises `CorruptShare`, `UnknownToken`, …"""
-        result: bytes = self._caller.call("OSD.read", (token, offset, length), bytes, deadline=deadline, retry=True)
+        result: bytes = self._caller.call(
+            "OSD.read", (token, offset, length, capability), bytes, deadline=deadline, retry=True
+        )
         return result
 
     def write(
-        self, token: bytes, offset: int, content: bytes, number: int, *, deadline: float | None = None
+        self,
+        token: bytes,
+        offset: int,
+        content: bytes,
+        number: int,
+        capability: Signed | None = None,
+        *,
+        deadline: float | None = None,
     ) -> Written:
         """Write into the share. *number*: the client's own, growing within a file.
 
@@ -891,18 +923,22 @@ class OSDXati(BlockingStub):
         after `sync`. Raises `OsdFull`, `NotPrimary`, …
         """
         result: Written = self._caller.call(
-            "OSD.write", (token, offset, content, number), Written, deadline=deadline, retry=True
+            "OSD.write", (token, offset, content, number, capability), Written, deadline=deadline, retry=True
         )
         return result
 
-    def truncate(self, token: bytes, size: int, *, deadline: float | None = None) -> Written:
+    def truncate(
+        self, token: bytes, size: int, capability: Signed | None = None, *, deadline: float | None = None
+    ) -> Written:
         """Cut or grow the *file* to *size* bytes; each OSD does its share's part."""
-        result: Written = self._caller.call("OSD.truncate", (token, size), Written, deadline=deadline, retry=True)
+        result: Written = self._caller.call(
+            "OSD.truncate", (token, size, capability), Written, deadline=deadline, retry=True
+        )
         return result
 
-    def sync(self, token: bytes, *, deadline: float | None = None) -> Written:
+    def sync(self, token: bytes, capability: Signed | None = None, *, deadline: float | None = None) -> Written:
         """All that was written is on disk when this returns, on as many replicas as `write` says."""
-        result: Written = self._caller.call("OSD.sync", (token,), Written, deadline=deadline, retry=True)
+        result: Written = self._caller.call("OSD.sync", (token, capability), Written, deadline=deadline, retry=True)
         return result
 
     def revoke(self, file_id: str, revision: int, *, deadline: float | None = None) -> None:

@@ -55,6 +55,7 @@ from xos.xtreemfs.api.osd import (
     ShareState,
     Step,
     Written,
+    token_of,
 )
 from xos.xtreemfs.striping import Striping
 
@@ -104,4 +105,5 @@ __all__ = [
     "What",
     "Wish",
     "Written",
+    "token_of",
 ]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Protocol
 
 import msgspec
@@ -21,7 +22,7 @@ class Presented(msgspec.Struct, array_like=True, frozen=True):
     """A capability that this OSD has verified and keeps in mind."""
 
     token: bytes
-    """16 bytes; names it in later calls of the same caller. After a restart: `UnknownToken`."""
+    """What names it in later calls of the same caller, see `token_of`. After a restart: `UnknownToken`."""
     extent: Extent
     """How long the file is as far as this OSD's share tells."""
 
@@ -84,9 +85,17 @@ class Step(msgspec.Struct, array_like=True, frozen=True):
     """None: a truncation."""
 
 
+def token_of(capability: Signed, caller: str) -> bytes:
+    """16 bytes that stand for a capability in calls of *caller* (``str(Identity)``), and of nobody else."""
+    return hashlib.blake2b(capability.signature + caller.encode(), digest_size=16).digest()
+
+
 @service
 class OSD(Protocol):
-    """Bytes of shares. Raises `xtreemfs.*` errors; no call holds more than `MOST_BYTES`."""
+    """Bytes of shares. Raises `xtreemfs.*` errors; no call holds more than `MOST_BYTES`.
+
+    Calls that take a token take the capability itself too: who was not here before needs no `present` then.
+    """
 
     @call(idempotent=True)
     async def present(self, capability: Signed) -> Presented:
@@ -94,12 +103,14 @@ class OSD(Protocol):
         ...
 
     @call(reads=True)
-    async def read(self, token: bytes, offset: int, length: int) -> bytes:
+    async def read(self, token: bytes, offset: int, length: int, capability: Signed | None = None) -> bytes:
         """Bytes of this OSD's share (see `striping`), fewer at its end. Raises `CorruptShare`, `UnknownToken`, …"""
         ...
 
     @call(idempotent=True)
-    async def write(self, token: bytes, offset: int, content: bytes, number: int) -> Written:
+    async def write(
+        self, token: bytes, offset: int, content: bytes, number: int, capability: Signed | None = None
+    ) -> Written:
         """Write into the share. *number*: the client's own, growing within a file.
 
         Survives the end of the OSD when this returns, on as many replicas as the layout's `Update` says; a power cut
@@ -108,12 +119,12 @@ class OSD(Protocol):
         ...
 
     @call(idempotent=True)
-    async def truncate(self, token: bytes, size: int) -> Written:
+    async def truncate(self, token: bytes, size: int, capability: Signed | None = None) -> Written:
         """Cut or grow the *file* to *size* bytes; each OSD does its share's part."""
         ...
 
     @call(idempotent=True)
-    async def sync(self, token: bytes) -> Written:
+    async def sync(self, token: bytes, capability: Signed | None = None) -> Written:
         """All that was written is on disk when this returns, on as many replicas as `write` says."""
         ...
 

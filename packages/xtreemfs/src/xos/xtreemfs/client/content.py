@@ -18,7 +18,7 @@ from typing import NamedTuple
 import msgspec
 
 from xos.xtreemfs.api import MOST_BYTES, Extent, Inode
-from xos.xtreemfs.client.grants import Grant
+from xos.xtreemfs.client.grants import Grant, Right
 from xos.xtreemfs.client.runs import Bytes, Run, Runs, lay_over
 from xos.xtreemfs.osd.share import MOST_BYTES as MOST_SHARE
 from xos.xtreemfs.striping import Piece
@@ -189,8 +189,8 @@ class Content:
         self._count += 1
         number = self._count
 
-        async def write(osd: OSDAsync, token: bytes, deadline: float) -> None:
-            await osd.write(token, piece.share_offset, content, number, deadline=deadline)
+        async def write(osd: OSDAsync, right: Right, deadline: float) -> None:
+            await osd.write(right.token, piece.share_offset, content, number, right.shown, deadline=deadline)
 
         await self.writer.at(piece.place, write, reads=False)
 
@@ -215,8 +215,8 @@ class Content:
         extent = await self.settle()
         if self.writer is not None:
 
-            async def sync(osd: OSDAsync, token: bytes, deadline: float) -> None:
-                await osd.sync(token, deadline=max(deadline, 30.0))
+            async def sync(osd: OSDAsync, right: Right, deadline: float) -> None:
+                await osd.sync(right.token, right.shown, deadline=max(deadline, 30.0))
 
             await self.writer.everywhere(sync)
         return extent
@@ -229,8 +229,8 @@ class Content:
     async def truncate(self, grant: Grant, size: int) -> None:
         """The OSDs' part of a truncation, which *grant* is the MRC's answer to."""
 
-        async def cut(osd: OSDAsync, token: bytes, deadline: float) -> None:
-            await osd.truncate(token, size, deadline=deadline)
+        async def cut(osd: OSDAsync, right: Right, deadline: float) -> None:
+            await osd.truncate(right.token, size, right.shown, deadline=deadline)
 
         self.epoch = max(self.epoch, grant.epoch)
         self.size, self._high, self.unreported = size, 0, False
@@ -276,8 +276,8 @@ class Content:
         if grant is None:
             return bytes(piece.length)
 
-        async def read(osd: OSDAsync, token: bytes, deadline: float) -> bytes:
-            return await osd.read(token, piece.share_offset, piece.length, deadline=deadline)
+        async def read(osd: OSDAsync, right: Right, deadline: float) -> bytes:
+            return await osd.read(right.token, piece.share_offset, piece.length, right.shown, deadline=deadline)
 
         found = await grant.at(piece.place, read, reads=True)
         return found if len(found) == piece.length else found + bytes(piece.length - len(found))

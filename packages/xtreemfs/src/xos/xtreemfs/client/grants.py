@@ -1,20 +1,21 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A right to the bytes of a file, and how it is used at OSDs: presented once to each, renewed, failed over."""
+"""A right to the bytes of a file, and how it is used at OSDs: shown once to each, renewed, failed over."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
 from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
 
 from xos.common.errors import XosError
 from xos.common.log import get_logger
+from xos.common.signing import Signed
 from xos.dixi.channel import Backoff
 from xos.dixi.stubs import HasCallers
-from xos.xtreemfs.api import Capability, Layout, Opened, Update
+from xos.xtreemfs.api import Capability, Layout, Opened, Update, token_of
 from xos.xtreemfs.client.patience import AWAY, CALL_SECONDS, PATIENCE_SECONDS
 from xos.xtreemfs.errors import (
     BadCapability,
@@ -71,6 +72,14 @@ class Osds:
         return found
 
 
+class Right(NamedTuple):
+    """What goes with a call to an OSD."""
+
+    token: bytes
+    shown: Signed | None
+    """The capability itself, to an OSD that has not seen it."""
+
+
 class Grant:
     """A capability in use."""
 
@@ -82,7 +91,9 @@ class Grant:
         """Use another one from now on."""
         self.opened = opened
         self.capability = _capability.decode(opened.capability.payload)
-        self._tokens: dict[str, asyncio.Task[bytes]] = {}
+        self._token = token_of(opened.capability, self.capability.holder)
+        self._seen: set[str] = set()
+        """OSDs that know the token."""
         self._reading = self.capability.layout.primary
 
     @property
@@ -95,10 +106,10 @@ class Grant:
         """Of the file, as far as the capability tells."""
         return self.capability.epoch
 
-    async def at(self, place: int, work: Callable[[OSDAsync, bytes, float], Awaitable[_T]], *, reads: bool) -> _T:
+    async def at(self, place: int, work: Callable[[OSDAsync, Right, float], Awaitable[_T]], *, reads: bool) -> _T:
         """What *work* answers at the OSD at *place* of the row, asked again until somebody can answer.
 
-        *work* gets the OSD, a token and a deadline. Raises `OSError` with the errno for the program.
+        *work* gets the OSD, what to show it and a deadline. Raises `OSError` with the errno for the program.
         """
         loop = asyncio.get_running_loop()
         give_up = loop.time() + self._patience
@@ -107,14 +118,22 @@ class Grant:
             layout = self.capability.layout
             node = layout.replicas[self._reading if reads else layout.primary].osds[place]
             osd = self._osds.at(node)
+            seen = self._seen
+            shown = None if node in seen else self.opened.capability
+            # One that sees the capability for the first time may have to find the other replicas first.
+            seconds = FAIL_OVER_SECONDS if self._has_others and shown is None else CALL_SECONDS
             try:
-                token = await self._token(osd, node)
-                return await work(osd, token, FAIL_OVER_SECONDS if self._has_others else CALL_SECONDS)
-            except UnknownToken:
-                self._tokens.pop(node, None)
-                continue
+                found = await work(osd, Right(self._token, shown), seconds)
+            except UnknownToken as error:
+                if shown is None:
+                    seen.discard(node)
+                    continue
+                failure: XosError = error
             except XosError as error:
                 failure = error
+            else:
+                seen.add(node)
+                return found
             strikes += isinstance(failure, BadCapability)
             await self._recover(failure, node, reads=reads, hopeless=strikes > STRIKES)
             pause = backoff.next(failure)
@@ -142,7 +161,7 @@ class Grant:
         told = errno.ENOSPC if isinstance(failure, OsdFull) else number
         return OSError(told if isinstance(told, int) else errno.EIO, str(failure))
 
-    async def everywhere(self, work: Callable[[OSDAsync, bytes, float], Awaitable[_T]]) -> list[_T]:
+    async def everywhere(self, work: Callable[[OSDAsync, Right, float], Awaitable[_T]]) -> list[_T]:
         """*work* at every OSD of the row."""
         places = range(self.layout.striping.width)
         if len(places) == 1:
@@ -150,29 +169,6 @@ class Grant:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self.at(place, work, reads=False)) for place in places]
         return [task.result() for task in tasks]
-
-    # --- tokens
-
-    def warm(self) -> None:
-        """Present it where the first bytes are, before somebody asks for them: that is one wait less then."""
-        layout = self.capability.layout
-        if layout.replicas:
-            node = layout.replicas[self._reading].osds[0]
-            self._presented(self._osds.at(node), node)
-
-    async def _token(self, osd: OSDAsync, node: str) -> bytes:
-        known = self._presented(osd, node)
-        return known.result() if known.done() else await asyncio.shield(known)
-
-    def _presented(self, osd: OSDAsync, node: str) -> asyncio.Task[bytes]:
-        known = self._tokens.get(node)
-        if known is None or (known.done() and (known.cancelled() or known.exception() is not None)):
-            known = self._tokens[node] = asyncio.ensure_future(self._present(osd))
-            known.add_done_callback(_heard)
-        return known
-
-    async def _present(self, osd: OSDAsync) -> bytes:
-        return (await osd.present(self.opened.capability, deadline=CALL_SECONDS)).token
 
     # --- other replicas, other primaries
 
@@ -212,9 +208,3 @@ class Grant:
             self.replace(await self._renewal.failed_over(layout.term, dead))
         except (*AWAY, OSError) as error:
             log.info("client.no-fail-over", dead=dead, file=self.capability.file_id, detail=str(error))
-
-
-def _heard(task: asyncio.Task[bytes]) -> None:
-    """Who asks for the token next hears why there is none, or presents again: that nobody does is no error."""
-    if not task.cancelled():
-        task.exception()

@@ -305,8 +305,6 @@ class VolumeClient:
             content.mtime = opened.inode.mtime
         else:
             content.told(opened.inode)
-            if opened.created or opened.inode.size:
-                handle.grant.warm()
         return handle
 
     def _give_grants(self, number: int) -> None:

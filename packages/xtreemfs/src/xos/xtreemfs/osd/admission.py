@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
-import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
@@ -15,10 +14,9 @@ from xos.common.errors import XosError
 from xos.common.identity import Identity, Kind
 from xos.common.signing import Signed, verify_signed
 from xos.common.tls import Trust
-from xos.xtreemfs.api import CAPABILITY_PURPOSE, CAPABILITY_SECONDS, Access, Capability
+from xos.xtreemfs.api import CAPABILITY_PURPOSE, CAPABILITY_SECONDS, Access, Capability, token_of
 from xos.xtreemfs.errors import BadCapability, OtherStore, UnknownToken
 
-TOKEN_BYTES = 16
 MOST_TOKENS = 100_000
 """Kept in mind; the one that was used longest ago goes first, and is presented again."""
 MOST_PAYLOAD = 256 << 10
@@ -78,8 +76,6 @@ class Admission:
         self.store = ""
         """Id of the disk."""
         self._grants: OrderedDict[bytes, Grant] = OrderedDict()
-        self._tokens: dict[tuple[bytes, str], bytes] = {}
-        """The same capability, presented again by the same, has the same token."""
         self._gone: OrderedDict[str, tuple[float, int]] = OrderedDict()
         """Deleted shares: until when capabilities for them may be about, and of which layout at most."""
 
@@ -90,9 +86,10 @@ class Admission:
 
     def present(self, signed: Signed, caller: Identity) -> Grant:
         """Verify a capability that *caller* shows. Raises `BadCapability`, `OtherStore`."""
-        known = self._tokens.get((signed.signature, str(caller)))
-        if known is not None and self._grants[known].signed == signed:
-            return self.grant(known, caller)
+        token = token_of(signed, str(caller))
+        known = self._grants.get(token)
+        if known is not None and known.signed == signed:
+            return self.grant(token, caller)
         capability = self._verified(signed)
         holds = capability.holder == str(caller)
         place = self._place(capability)
@@ -103,12 +100,10 @@ class Admission:
         peer = caller.kind is Kind.MACHINE and caller.name in named
         if not holds and not peer:
             raise BadCapability(file_id=capability.file_id, detail=f"it is not for {caller}")
-        token = secrets.token_bytes(TOKEN_BYTES)
         grant = Grant(token, capability, signed, str(caller), peer, holds, place[1], place[0])
         self._grants[token] = grant
-        self._tokens[signed.signature, grant.caller] = token
         while len(self._grants) > self._most:
-            self._forget(next(iter(self._grants)))
+            self._grants.popitem(last=False)
         return grant
 
     def grant(self, token: bytes, caller: Identity) -> Grant:
@@ -127,10 +122,6 @@ class Admission:
             self._gone.popitem(last=False)
         _, known = self._gone.pop(file_id, (0.0, 0))
         self._gone[file_id] = (now + 2 * CAPABILITY_SECONDS, max(layout, known))
-
-    def _forget(self, token: bytes) -> None:
-        grant = self._grants.pop(token)
-        self._tokens.pop((grant.signed.signature, grant.caller), None)
 
     def _verified(self, signed: Signed) -> Capability:
         if len(signed.payload) > MOST_PAYLOAD:

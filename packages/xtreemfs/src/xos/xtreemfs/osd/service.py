@@ -95,6 +95,10 @@ class OsdService(Hosted[OsdSettings], OSD):
     async def present(self, capability: Signed) -> Presented:
         """See `OSD`."""
         grant = self._admission.present(capability, current_call().caller)
+        return Presented(grant.token, await self._prepared(grant))
+
+    async def _prepared(self, grant: Grant) -> Extent:
+        """What must be so before a capability is used; how long the file is."""
         check(grant.capability, (state := await self._disk.state(grant.file_id)).mark)
         version = grant.capability.layout.version
         if version > state.mark.layout:  # before anything is copied to the replicas that it names
@@ -106,11 +110,11 @@ class OsdService(Hosted[OsdSettings], OSD):
         extent = self._extent(grant, state)
         if grant.base is None:
             grant.base = extent.size
-        return Presented(grant.token, extent)
+        return extent
 
-    async def read(self, token: bytes, offset: int, length: int) -> bytes:
+    async def read(self, token: bytes, offset: int, length: int, capability: Signed | None = None) -> bytes:
         """See `OSD`."""
-        async with self._granted(token, Access.READ) as grant:
+        async with self._granted(token, capability, Access.READ) as grant:
             _check_piece(length)
             if is_written(grant):
                 return await (await self._replication.lead(grant)).read(offset, length, fence(grant.capability))
@@ -118,9 +122,16 @@ class OsdService(Hosted[OsdSettings], OSD):
                 return await self._fillings.of(grant).read(offset, length)
             return await self._disk.read(grant.file_id, offset, length, fence(grant.capability))
 
-    async def write(self, token: bytes, offset: int, content: bytes, number: int) -> Written:  # noqa: ARG002 -- twice is as once
+    async def write(
+        self,
+        token: bytes,
+        offset: int,
+        content: bytes,
+        number: int,  # noqa: ARG002 -- twice is as once
+        capability: Signed | None = None,
+    ) -> Written:
         """See `OSD`."""
-        async with self._granted(token, Access.WRITE) as grant:
+        async with self._granted(token, capability, Access.WRITE) as grant:
             _check_piece(len(content))
             _check_changes(grant)
             _check_room(grant, offset + len(content))
@@ -131,9 +142,9 @@ class OsdService(Hosted[OsdSettings], OSD):
                 state = await self._disk.write(grant.file_id, offset, content, admit)
             return Written(self._extent(grant, state))
 
-    async def truncate(self, token: bytes, size: int) -> Written:
+    async def truncate(self, token: bytes, size: int, capability: Signed | None = None) -> Written:
         """See `OSD`."""
-        async with self._granted(token, Access.WRITE) as grant:
+        async with self._granted(token, capability, Access.WRITE) as grant:
             if size < 0:
                 raise ShareTooLarge(start=size, end=size, most=MOST_SHARE)
             _check_changes(grant)
@@ -145,9 +156,9 @@ class OsdService(Hosted[OsdSettings], OSD):
                 await self._disk.truncate(grant.file_id, share, admit)
             return Written(Extent(size, grant.capability.epoch))
 
-    async def sync(self, token: bytes) -> Written:
+    async def sync(self, token: bytes, capability: Signed | None = None) -> Written:
         """See `OSD`."""
-        async with self._granted(token, Access.READ | Access.WRITE) as grant:
+        async with self._granted(token, capability, Access.READ | Access.WRITE) as grant:
             if is_written(grant):
                 return Written(self._extent(grant, await (await self._replication.lead(grant)).sync()))
             if lacks(grant):
@@ -250,10 +261,16 @@ class OsdService(Hosted[OsdSettings], OSD):
     # --- common
 
     @asynccontextmanager
-    async def _granted(self, token: bytes, wanted: Access) -> AsyncIterator[Grant]:
-        grant = self._admission.grant(token, current_call().caller)
+    async def _granted(self, token: bytes, capability: Signed | None, wanted: Access) -> AsyncIterator[Grant]:
+        caller = current_call().caller
+        if capability is None:
+            grant = self._admission.grant(token, caller)
+        else:
+            grant = self._admission.present(capability, caller)
         check_access(grant, wanted)
         with self.heartbeat.busy():
+            if capability is not None and not _is_simple(grant):
+                await self._prepared(grant)
             yield grant
 
     def _only_mrcs(self) -> None:
@@ -265,6 +282,13 @@ class OsdService(Hosted[OsdSettings], OSD):
     def _extent(grant: Grant, state: State) -> Extent:
         striping = grant.capability.layout.striping
         return Extent(striping.end_of(state.size, grant.place), max(state.mark.epoch, grant.capability.epoch))
+
+
+def _is_simple(grant: Grant) -> bool:
+    """Whether there is nothing to prepare: what is too old is refused as it is used."""
+    capability = grant.capability
+    plain = not capability.layout.version and not is_written(grant) and not lacks(grant)
+    return plain and (capability.room < 0 or grant.base is not None)
 
 
 def _check_piece(length: int) -> None:
