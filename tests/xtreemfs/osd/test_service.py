@@ -300,6 +300,27 @@ async def test_the_scrubber_finds_damage_that_nobody_reads(grid: Grid, mrc: Cred
             assert (await user.health()).shares == 1
 
 
+async def test_a_round_of_the_scrubber_begins_when_a_machine_asks_for_one(osd: One) -> None:
+    async with asyncio.timeout(10):
+        while (await osd.user.health()).rounds == 0:
+            pass
+    token = await osd.token()
+    await osd.user.write(token, 0, os.urandom(5 * BLOCK), 1)
+    await osd.user.sync(token)
+    (data,) = osd.data.glob("shares/*/*.data")
+    with data.open("r+b") as file:
+        file.seek(4 * BLOCK + 5)
+        file.write(b"damage")
+    with pytest.raises(NotAllowed):
+        await osd.user.scrub()
+    assert (await osd.user.health()).damaged == 0
+    async with asyncio.timeout(10):
+        wanted = await osd.mrc.scrub()
+        while (health := await osd.user.health()).rounds < wanted:
+            pass
+    assert (health.shares, health.damaged, health.scrubbed) == (1, 1, -1)
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 4 MiB."""

@@ -831,6 +831,11 @@ class OSDAsync(AsyncStub):
         result: Health = await self._caller.call("OSD.health", (), Health, deadline=deadline, retry=True)
         return result
 
+    async def scrub(self, *, deadline: float | None = None) -> int:
+        """Begin to read all shares through, unless that is under way; what `Health.rounds` will be after it."""
+        result: int = await self._caller.call("OSD.scrub", (), int, deadline=deadline, retry=True)
+        return result
+
     async def state(self, file_id: str, *, deadline: float | None = None) -> ShareState:
         """Only for MRCs and tools: what this OSD has of a file. Raises `UnknownFile`."""
         result: ShareState = await self._caller.call("OSD.state", (file_id,), ShareState, deadline=deadline, retry=True)
@@ -959,6 +964,11 @@ class OSDXati(BlockingStub):
     def health(self, *, deadline: float | None = None) -> Health:
         """How it is."""
         result: Health = self._caller.call("OSD.health", (), Health, deadline=deadline, retry=True)
+        return result
+
+    def scrub(self, *, deadline: float | None = None) -> int:
+        """Begin to read all shares through, unless that is under way; what `Health.rounds` will be after it."""
+        result: int = self._caller.call("OSD.scrub", (), int, deadline=deadline, retry=True)
         return result
 
     def state(self, file_id: str, *, deadline: float | None = None) -> ShareState:

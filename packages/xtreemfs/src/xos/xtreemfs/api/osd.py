@@ -61,6 +61,10 @@ class Health(msgspec.Struct, array_like=True, frozen=True):
     full: bool
     damaged: int
     """Shares with damage."""
+    rounds: int = 0
+    """How often all shares have been read through since the OSD started."""
+    scrubbed: int = -1
+    """Shares read in the round that is under way; -1: none is."""
 
 
 class Following(msgspec.Struct, array_like=True, frozen=True):
@@ -146,6 +150,11 @@ class OSD(Protocol):
     @call(reads=True)
     async def health(self) -> Health:
         """How it is."""
+        ...
+
+    @call(idempotent=True, allow=MACHINES)
+    async def scrub(self) -> int:
+        """Begin to read all shares through, unless that is under way; what `Health.rounds` will be after it."""
         ...
 
     @call(reads=True, allow=MACHINES)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from collections.abc import Iterator
 
@@ -29,17 +30,39 @@ class Scrubber:
         self.damaged: dict[str, int] = {}
         """Blocks that were found damaged in the last round, by file."""
         self.shares = 0
+        self.rounds = 0
+        """That are over."""
+        self.scrubbed = -1
+        """Shares read in the round that is under way; -1: none is."""
+        self._wanted = asyncio.Event()
+
+    def begin(self) -> int:
+        """Have a round begin now, unless one is under way; its number."""
+        if self.scrubbed < 0:
+            self._wanted.set()
+        return self.rounds + 1
 
     async def run(self) -> None:
         """Round after round, for ever."""
         while True:
             loop = asyncio.get_running_loop()
             began = loop.time()
+            self._wanted.clear()
             await self.round()
-            await asyncio.sleep(max(0.0, began + ROUND_SECONDS - loop.time()))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(began + ROUND_SECONDS):
+                    await self._wanted.wait()
 
     async def round(self) -> None:
         """Every share once."""
+        self.scrubbed = 0
+        try:
+            await self._round()
+        finally:
+            self.scrubbed = -1
+        self.rounds += 1
+
+    async def _round(self) -> None:
         names = await self._disk.run(lambda: list(self._store.file_ids()))
         self.shares = len(names)
         for gone in self.damaged.keys() - set(names):
@@ -49,6 +72,7 @@ class Scrubber:
                 await self._share(name)
             except XosError as error:
                 log.info("scrub.passed-over", file=name, detail=str(error))
+            self.scrubbed += 1
 
     async def _share(self, name: str) -> None:
         blocks, damaged = self._store.scrub(name), 0

@@ -196,7 +196,14 @@ class OsdService(Hosted[OsdSettings], OSD):
     async def health(self) -> Health:
         """See `OSD`."""
         health = await self._disk.run(self.heartbeat.health)
-        return msgspec.structs.replace(health, shares=self.scrubber.shares, damaged=len(self.scrubber.damaged))
+        seen = self.scrubber
+        return msgspec.structs.replace(
+            health, shares=seen.shares, damaged=len(seen.damaged), rounds=seen.rounds, scrubbed=seen.scrubbed
+        )
+
+    async def scrub(self) -> int:
+        """See `OSD`."""
+        return self.scrubber.begin()
 
     # --- for primaries of files that are replicated here
 

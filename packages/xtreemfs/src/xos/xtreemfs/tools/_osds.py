@@ -82,7 +82,10 @@ async def scrub(args: argparse.Namespace, session: Session) -> int:
     """``xtfs_scrub``."""
 
     async def ask(record: ServiceRecord) -> tuple[str, Health]:
-        return record.node, await OSDAsync(session.bus, record.node).health(deadline=_where.SECONDS)
+        osd = OSDAsync(session.bus, record.node)
+        if args.start:
+            await osd.scrub(deadline=_where.SECONDS)
+        return record.node, await osd.health(deadline=_where.SECONDS)
 
     found, missing = await _where.each(session, await osds(session.bus, args.osds), ask)
     damaged: list[tuple[str, ShareState]] = []
@@ -95,8 +98,8 @@ async def scrub(args: argparse.Namespace, session: Session) -> int:
         files = [{"osd": node} | _show.named(share) for node, share in damaged]
         _show.as_json(session, {"osds": told} | ({"damaged": files} if args.files else {}))
     else:
-        headings = ("OSD", "SHARES", "DAMAGED", "SIZE", "FREE", "STATE")
-        _show.print_table(session, headings, [_health(*one) for one in found], right=frozenset({1, 2, 3, 4}))
+        headings = ("OSD", "SHARES", "READ", "DAMAGED", "SIZE", "FREE", "STATE")
+        _show.print_table(session, headings, [_health(*one) for one in found], right=frozenset({1, 2, 3, 4, 5}))
         for node, share in damaged:
             session.out(f"{node}: file {share.file_id}: {share.damaged} damaged blocks")
     return int(missing or any(health.damaged for _, health in found))
@@ -107,6 +110,7 @@ def _health(node: str, health: Health) -> Sequence[str | Painted]:
     return (
         node,
         str(health.shares),
+        str(health.scrubbed) if health.scrubbed >= 0 else "all" if health.rounds else "-",
         Painted(str(health.damaged), Colour.RED) if health.damaged else "0",
         _show.human(health.total),
         _show.human(health.free),

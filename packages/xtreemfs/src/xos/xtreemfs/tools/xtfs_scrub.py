@@ -13,12 +13,15 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="xtfs_scrub",
         description="Tell what the OSDs have found damaged: blocks whose checksum does not fit. Each OSD goes through "
-        "all that it holds in the background, and repairs from another copy what has one.",
+        "all that it holds in the background, by itself or when told to, and repairs from another copy what has one.",
         epilog="Exit status: 0 nothing is damaged, 1 something is, or an OSD does not answer.",
     )
     made.add_argument("osds", metavar="NODE", nargs="*", help="only these OSDs")
     made.add_argument(
         "-f", "--files", action="store_true", help="list the damaged shares (takes a machine's certificate)"
+    )
+    made.add_argument(
+        "-s", "--start", action="store_true", help="have them begin now (takes a machine's certificate); see later"
     )
     add_json(made)
     return made
