@@ -118,3 +118,16 @@ async def test_a_file_that_does_not_change_is_not_written_to_and_given_to_its_re
     with pytest.raises(BadCapability, match="takes nothing"):
         await lacking.fetch(token, 0, 10)
     assert FILE in [state.file_id for state in await three.client("osd2", three.pen).shares("", 10)]
+
+
+async def test_who_may_read_no_longer_is_refused_and_others_go_on_where_it_was_filled(three: Three) -> None:
+    await written(three)
+    osd, old = await three.open("osd2", frozen("osd2"), access=Access.READ)
+    assert await osd.read(old, 0, 10) == CONTENT[:10]
+    for name in ("osd1", "osd2"):
+        await three.client(name, three.pen).revoke(FILE, 1)
+    with pytest.raises(BadCapability, match="revoked"):
+        await osd.read(old, 0, 10)
+    osd, token = await three.open("osd2", frozen("osd2"), access=Access.READ, revision=1)
+    await osd.sync(token)
+    assert three.content("osd2") == CONTENT

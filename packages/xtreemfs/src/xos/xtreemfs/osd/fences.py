@@ -42,3 +42,14 @@ def revoked(revision: int) -> Admit:
 def laid_out(version: int) -> Admit:
     """Capabilities of an older layout are refused from now on: they may name other replicas."""
     return lambda mark: mark._replace(layout=max(mark.layout, version))
+
+
+def unless_newer(capability: Capability) -> Admit:
+    """For work on behalf of a layout, whoever may read the file meanwhile: not when there is a later one."""
+
+    def admit(mark: Mark) -> Mark:
+        if capability.layout.version < mark.layout:
+            raise BadCapability(file_id=capability.file_id, detail="it is from before the replicas changed")
+        return mark
+
+    return admit

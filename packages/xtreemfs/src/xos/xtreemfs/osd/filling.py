@@ -22,7 +22,7 @@ from xos.xtreemfs.osd.admission import Grant
 from xos.xtreemfs.osd.checksums import BLOCK, Mark
 from xos.xtreemfs.osd.copying import differing, runs
 from xos.xtreemfs.osd.disk import Disk
-from xos.xtreemfs.osd.fences import fence
+from xos.xtreemfs.osd.fences import unless_newer
 from xos.xtreemfs.osd.peers import RemoteSource, Source
 from xos.xtreemfs.osd.share import Admit, State
 from xos.xtreemfs.xati import OSDAsync
@@ -37,7 +37,7 @@ class Filling:
     """One share. Raises `TooFewReplicas`, `CorruptShare`, and what `Disk` raises."""
 
     def __init__(self, file_id: str, disk: Disk, sources: Sequence[Source], admit: Admit) -> None:
-        """*sources*: complete replicas of the share. *admit*: raises if the file may not be read any more."""
+        """*sources*: complete replicas of the share. *admit*: raises if they may not be that any more."""
         self.file_id = file_id
         self._disk, self._sources, self._admit = disk, sources, admit
         self._lock = asyncio.Lock()
@@ -51,12 +51,12 @@ class Filling:
                 self._lacks = await self._from_one(self._compared)
         return await self._disk.state(self.file_id)
 
-    async def read(self, offset: int, length: int) -> bytes:
+    async def read(self, offset: int, length: int, admit: Admit) -> bytes:
         """As `Disk.read`, once it is there."""
         await self.start()
         if offset >= 0 and length > 0:
             await self._take(range(offset // BLOCK, (offset + length - 1) // BLOCK + 1))
-        return await self._disk.read(self.file_id, offset, length, self._admit)
+        return await self._disk.read(self.file_id, offset, length, admit)
 
     async def fill(self) -> State:
         """Take all that is lacking; it survives a power cut when this returns."""
@@ -133,7 +133,7 @@ class Fillings:
         if known is None or known.grant.capability.layout.version != grant.capability.layout.version:
             known = self._files[grant.file_id] = _Kept(grant)
             known.filling = self._make(known)
-        elif grant.capability.expires > known.grant.capability.expires:
+        elif grant.capability.expires >= known.grant.capability.expires:
             known.grant = grant
         self._files.move_to_end(grant.file_id)
         while len(self._files) > MOST_FILES:
@@ -152,7 +152,7 @@ class Fillings:
             for replica in replicas
             if replica.complete
         ]
-        return Filling(grant.file_id, self._disk, sources, fence(grant.capability))
+        return Filling(grant.file_id, self._disk, sources, unless_newer(grant.capability))
 
 
 def lacks(grant: Grant) -> bool:

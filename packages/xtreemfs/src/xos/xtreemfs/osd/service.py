@@ -119,7 +119,7 @@ class OsdService(Hosted[OsdSettings], OSD):
             if is_written(grant):
                 return await (await self._replication.lead(grant)).read(offset, length, fence(grant.capability))
             if lacks(grant):
-                return await self._fillings.of(grant).read(offset, length)
+                return await self._fillings.of(grant).read(offset, length, fence(grant.capability))
             return await self._disk.read(grant.file_id, offset, length, fence(grant.capability))
 
     async def write(
