@@ -96,6 +96,19 @@ def test_services_are_listed_and_only_administrators_drain_an_osd(alice: User) -
     assert "no OSD" in alice.run("xtfs_chstatus", "node9", status=1).stderr
 
 
+def test_osds_look_for_damage_when_told_to(grid: Grid) -> None:
+    def rounds(*options: str) -> dict[str, int]:
+        told = json.loads(grid.core.run("xtfs_scrub", "--json", *options).stdout)["osds"]
+        return {node: health["rounds"] for node, health in told.items()}
+
+    before = rounds()
+    assert set(rounds("--start")) == set(before) == {"node1", "node2"}
+    for _ in eventually(30.0):
+        if all(number > before[node] for node, number in rounds().items()):
+            break
+    assert "READ" in grid.core.run("xtfs_scrub").stdout
+
+
 @mounting
 def test_what_one_node_writes_another_reads_and_it_has_the_same_owner_there(grid: Grid) -> None:
     grid.core.run("mkfs.xtreemfs", "--mode", "1777", "--width", "2", "--size", "64K", "shared")

@@ -63,7 +63,7 @@ def replication(update: Update, count: int) -> str:
 
 def replica(one: Replica) -> str:
     """Its OSDs."""
-    return " ".join(one.osds) + ("" if one.complete else "  (fills on demand)")
+    return " ".join(one.osds) + ("" if one.complete else "  (being filled)")
 
 
 def layout_lines(layout: Layout) -> list[tuple[str, str]]:
@@ -72,6 +72,8 @@ def layout_lines(layout: Layout) -> list[tuple[str, str]]:
         ("striping", striping(layout.striping)),
         ("replication", replication(layout.update, len(layout.replicas))),
     ]
+    if layout.wish is not None:
+        lines.append(("on its way to", replication(layout.wish.update, layout.wish.replicas)))
     for number, one in enumerate(layout.replicas):
         primary = layout.update in (Update.QUORUM, Update.ALL) and number == layout.primary
         lines.append((f"replica {number}", replica(one) + ("  (primary)" if primary else "")))
