@@ -21,27 +21,24 @@ from typing import TypeVar
 
 from xos.common.errors import XosError
 from xos.common.log import get_logger
-from xos.dixi.errors import ConnectionLost, NotConnected, UnknownService
 from xos.dixi.stubs import HasCallers
 from xos.xtreemfs.api import (
     CAPABILITY_SECONDS,
     Access,
-    Ask,
     Change,
     Changed,
     Claim,
     Extent,
     Inode,
-    Lock,
     Open,
     Opened,
     Row,
     Session,
-    Space,
 )
 from xos.xtreemfs.client.content import LARGEST_FILE, Budget, Content
 from xos.xtreemfs.client.files import Handle
 from xos.xtreemfs.client.grants import Grant, Osds
+from xos.xtreemfs.client.names import Names
 from xos.xtreemfs.client.patience import AWAY, CALL_SECONDS, PATIENCE_SECONDS, persist
 from xos.xtreemfs.errors import Refused, UnknownVolume
 from xos.xtreemfs.xati import DIRAsync, MRCAsync
@@ -60,18 +57,14 @@ RENEW_SECONDS = CAPABILITY_SECONDS / 3
 _T = TypeVar("_T")
 
 
-class VolumeClient:
+class VolumeClient(Names):
     """Use `opened_volume`."""
 
     def __init__(self, bus: HasCallers, name: str, client: str, patience: float = PATIENCE_SECONDS) -> None:
-        self.name = name
-        self._bus, self._client, self.patience = bus, client, patience
+        super().__init__(name, patience)
+        self._bus, self._client = bus, client
         self._osds = Osds(bus)
         self._budget = Budget()
-        self._mrcs: list[MRCAsync] = []
-        self._turn = 0
-        self._number = 0
-        self._ahead = 0
         self._contents: dict[int, Content] = {}
         self._handles: dict[int, set[Handle]] = {}
         self._closed: list[int] = []
@@ -118,28 +111,10 @@ class VolumeClient:
         if failed is not None:
             raise failed
 
-    @property
-    def mrc(self) -> MRCAsync:
-        """The one that answered last."""
-        return self._mrcs[self._turn % len(self._mrcs)]
-
-    def now(self) -> int:
-        """Unix nanoseconds, about as the MRC has them."""
-        return time.time_ns() + self._ahead
-
-    def _take(self, session: Session) -> None:
-        self.session = session
-        self.root = session.root.id
-        self._ahead = session.now - time.time_ns()
-
     async def _first(self, name: str) -> Session:
         return await persist(
             lambda: self.mrc.begin(name, self._client, deadline=CALL_SECONDS), seconds=CALL_SECONDS, on_away=self._away
         )
-
-    def _away(self, error: XosError) -> None:
-        if isinstance(error, NotConnected | ConnectionLost | UnknownService):
-            self._turn += 1
 
     async def _lasting(self, work: Awaitable[None]) -> None:
         try:
@@ -148,129 +123,6 @@ class VolumeClient:
             raise
         except Exception:
             log.exception("client.task", volume=self.name)
-
-    # --- calls
-
-    def ask(self, claim: Claim | None = None) -> Ask:
-        """What goes with a call that changes something."""
-        self._number += 1
-        return Ask(self.session.id, self._number, claim)
-
-    async def call(self, do: Callable[[MRCAsync], Awaitable[_T]]) -> _T:
-        """The MRC's answer, however often it must be asked. Raises `OSError`."""
-        try:
-            return await do(self.mrc)
-        except Refused as error:
-            number = error.data.get("errno")
-            if number == errno.ESTALE and await self._revived():
-                return await self._again(do)
-            raise OSError(number if isinstance(number, int) else errno.EIO, str(error)) from error
-        except AWAY as error:
-            self._away(error)
-            return await self._again(do)
-        except XosError as error:
-            log.warning("client.failed", volume=self.name, detail=str(error))
-            raise OSError(errno.EIO, str(error)) from error
-
-    async def _again(self, do: Callable[[MRCAsync], Awaitable[_T]]) -> _T:
-        try:
-            return await persist(lambda: do(self.mrc), seconds=self.patience, on_away=self._away)
-        except Refused as error:
-            number = error.data.get("errno")
-            raise OSError(number if isinstance(number, int) else errno.EIO, str(error)) from error
-        except XosError as error:
-            log.warning("client.gave-up", volume=self.name, detail=str(error))
-            raise OSError(errno.EIO, str(error)) from error
-
-    async def change(self, claim: Claim | None, do: Callable[[MRCAsync, Ask], Awaitable[_T]]) -> _T:
-        """As `call`, for what changes something: the same `Ask` each time, so that it is done once."""
-        ask = self.ask(claim)
-
-        async def once(mrc: MRCAsync) -> _T:
-            # A session that was begun anew does not know the number: whether it was done under the old one, nobody can
-            # tell any more.
-            return await do(mrc, ask if ask.session == self.session.id else Ask(self.session.id, ask.number, claim))
-
-        return await self.call(once)
-
-    # --- names and attributes
-
-    async def resolve(self, path: str, claim: Claim | None = None) -> Inode:
-        """The inode at *path*, not following a link at its end."""
-        return self.seen(await self.call(lambda mrc: mrc.resolve(self.name, path, claim, deadline=CALL_SECONDS)))
-
-    async def lookup(self, parent: int, name: bytes, claim: Claim | None = None) -> Inode:
-        """The inode called *name*."""
-        return self.seen(await self.call(lambda mrc: mrc.lookup(parent, name, claim, deadline=CALL_SECONDS)))
-
-    async def readdir(self, inode: int, after: int, most: int, claim: Claim | None = None) -> list[Row]:
-        """Entries behind the cookie *after*."""
-        rows = await self.call(lambda mrc: mrc.readdir(inode, after, most, claim, deadline=CALL_SECONDS))
-        return [Row(row.cookie, row.name, self.seen(row.inode)) for row in rows] if self._contents else rows
-
-    async def create(
-        self, parent: int, name: bytes, mode: int, rdev: int, target: bytes | None, claim: Claim | None = None
-    ) -> Inode:
-        """A new inode of the type in *mode*."""
-        return await self.change(
-            claim, lambda mrc, ask: mrc.create(parent, name, mode, rdev, target, ask, deadline=CALL_SECONDS)
-        )
-
-    async def link(self, inode: int, parent: int, name: bytes, claim: Claim | None = None) -> Inode:
-        """A further name."""
-        return self.seen(
-            await self.change(claim, lambda mrc, ask: mrc.link(inode, parent, name, ask, deadline=CALL_SECONDS))
-        )
-
-    async def unlink(self, parent: int, name: bytes, claim: Claim | None = None) -> Inode:
-        """Take a name away."""
-        return await self.change(claim, lambda mrc, ask: mrc.unlink(parent, name, ask, deadline=CALL_SECONDS))
-
-    async def rmdir(self, parent: int, name: bytes, claim: Claim | None = None) -> None:
-        """Remove an empty directory."""
-        await self.change(claim, lambda mrc, ask: mrc.rmdir(parent, name, ask, deadline=CALL_SECONDS))
-
-    async def rename(
-        self, parent: int, name: bytes, new_parent: int, new_name: bytes, flags: int = 0, claim: Claim | None = None
-    ) -> Inode | None:
-        """renameat2(2); the inode that lost a name by it."""
-        return await self.change(
-            claim,
-            lambda mrc, ask: mrc.rename(parent, name, new_parent, new_name, flags, ask, deadline=CALL_SECONDS),
-        )
-
-    async def getattr(self, inode: int) -> Inode:
-        """The attributes."""
-        return self.seen(await self.call(lambda mrc: mrc.getattr(inode, deadline=CALL_SECONDS)))
-
-    async def setattr(self, inode: int, change: Change, claim: Claim | None = None) -> Inode:
-        """Change attributes, but for the size (`truncate`)."""
-        content = self._contents.get(inode)
-        if content is not None and (change.mtime is not None or change.atime is not None):
-            await self._settle(content)
-        return self.seen(
-            await self.change(claim, lambda mrc, ask: mrc.setattr(inode, change, ask, deadline=CALL_SECONDS))
-        )
-
-    async def space(self) -> Space:
-        """For statfs(2)."""
-        return await self.call(lambda mrc: mrc.space(self.name, deadline=CALL_SECONDS))
-
-    async def getxattr(self, inode: int, name: bytes, claim: Claim | None = None) -> bytes:
-        """The value."""
-        return await self.call(lambda mrc: mrc.getxattr(inode, name, claim, deadline=CALL_SECONDS))
-
-    async def listxattr(self, inode: int, claim: Claim | None = None) -> list[bytes]:
-        """The names."""
-        return await self.call(lambda mrc: mrc.listxattr(inode, claim, deadline=CALL_SECONDS))
-
-    async def setxattr(self, inode: int, name: bytes, value: bytes, flags: int, claim: Claim | None = None) -> None:
-        """Set one."""
-        await self.change(claim, lambda mrc, ask: mrc.setxattr(inode, name, value, flags, ask, deadline=CALL_SECONDS))
-
-    async def removexattr(self, inode: int, name: bytes, claim: Claim | None = None) -> None:
-        """Remove one."""
-        await self.change(claim, lambda mrc, ask: mrc.removexattr(inode, name, ask, deadline=CALL_SECONDS))
 
     # --- files
 
@@ -373,9 +225,19 @@ class VolumeClient:
         content.reported(extent)
         return content.view(inode)
 
-    async def sync(self) -> None:
-        """All that the MRC has acknowledged survives a power cut when this returns."""
-        await self.call(lambda mrc: mrc.sync(deadline=CALL_SECONDS))
+    async def readdir(self, inode: int, after: int, most: int, claim: Claim | None = None) -> list[Row]:
+        """Entries behind the cookie *after*."""
+        rows = await self.call(lambda mrc: mrc.readdir(inode, after, most, claim, deadline=CALL_SECONDS))
+        return [Row(row.cookie, row.name, self.seen(row.inode)) for row in rows] if self._contents else rows
+
+    async def setattr(self, inode: int, change: Change, claim: Claim | None = None) -> Inode:
+        """Change attributes, but for the size (`truncate`)."""
+        content = self._contents.get(inode)
+        if content is not None and (change.mtime is not None or change.atime is not None):
+            await self._settle(content)
+        return self.seen(
+            await self.change(claim, lambda mrc, ask: mrc.setattr(inode, change, ask, deadline=CALL_SECONDS))
+        )
 
     def seen(self, inode: Inode) -> Inode:
         """As programs here are to see it: with what they wrote and the MRC does not know yet."""
@@ -388,20 +250,6 @@ class VolumeClient:
         if (content := self._contents.get(number)) is not None:
             content.told(inode)
         return self.seen(inode)
-
-    # --- locks
-
-    async def lock(self, lock: Lock, *, wait: bool, claim: Claim | None = None) -> None:
-        """Take a lock; *wait*: until it is free."""
-        await self.change(claim, lambda mrc, ask: mrc.lock(lock, wait, ask, deadline=None if wait else CALL_SECONDS))
-
-    async def unlock(self, lock: Lock) -> None:
-        """Give bytes of locks back."""
-        await self.change(None, lambda mrc, ask: mrc.unlock(lock, ask, deadline=CALL_SECONDS))
-
-    async def test_lock(self, lock: Lock) -> Lock | None:
-        """A lock that is in the way."""
-        return await self.call(lambda mrc: mrc.test_lock(lock, self.session.id, deadline=CALL_SECONDS))
 
     # --- what goes on behind
 
