@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Asks VOPS for decisions and hands in usage records (run as ``python -m`` inside the enclosure): ROOT.
+"""Asks VOPS for decisions, hands in usage records, acts as an administrator (``python -m`` inside the enclosure): ROOT.
 
-Requests: ``{"do": "engine" or "decide" or "record", "count": N, "in_flight": P}``.
+Requests: ``{"do": "engine" or "decide" or "record" or "act", "count": N, "in_flight": P}``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from xos.dixi.bus import GridBus
 from xos.dixi.client import load_client, load_credential, make_bus, xos_home
 from xos.setup.local.grid import LocalGrid
 from xos.vom.api import USAGE_PURPOSE, JobQuestion, UsageRecord
-from xos.vom.xati import AccountingAsync, VOPSAsync
+from xos.vom.xati import AccountingAsync, VOPSAsync, XVOMSAsync
 
 NODE = NodeAttributes("node1", "x86_64", "LINUX", cores=8, memory=1 << 34)
 ALICE = Identity(Kind.USER, "alice", vo="demo", group="users")
@@ -46,6 +46,7 @@ class Client:
             make_bus(config, trust, self._node),
         ]
         self._vops, self._accounting = VOPSAsync(self.buses[0]), AccountingAsync(self.buses[1])
+        self._xvoms = XVOMSAsync(self.buses[0])
         self._engine = PolicySet.parse({"bench": policies.text(), "members": "permit(principal, action, resource);"})
         self._number = time.time_ns()
 
@@ -68,6 +69,11 @@ class Client:
     async def record(self) -> None:
         """One usage record, acknowledged."""
         await self._accounting.record([self._record()], deadline=60)
+
+    async def act(self) -> None:
+        """One administrative act, done and in the trail: a group of 64 is described anew."""
+        self._number += 1
+        await self._xvoms.add_group("demo", f"bench-{self._number % 64}", f"number {self._number}", deadline=60)
 
     def _record(self) -> Signed:
         self._number += 1
@@ -104,7 +110,7 @@ async def main() -> None:
     """Answer requests until the input ends."""
     client = Client(Path(sys.argv[1]))
     await client.prepare()
-    work = {"engine": client.engine, "decide": client.decide, "record": client.record}
+    work = {"engine": client.engine, "decide": client.decide, "record": client.record, "act": client.act}
     print(json.dumps({"ready": True}), flush=True)
     while line := await asyncio.to_thread(sys.stdin.readline):
         request = json.loads(line)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Decisions by policies, and usage records kept."""
+"""Decisions by policies; usage and audit records kept."""
 
 from __future__ import annotations
 
@@ -51,6 +51,17 @@ ROWS = [
         ours=Side("Accounting", partial(ours.each, do="record", count=2000, in_flight=64)),
         peer=Side("sqlite3, a commit each", partial(peers.each, do="record", count=1000)),
         note="In ours: the call, the node's signature made and verified, chain, index and sums; records that come "
+        "together share a commit.",
+    ),
+    Row(
+        name="audit-records",
+        title="administrative acts acknowledged, each with its audit record, 64 at a time",
+        unit="records/s",
+        better=Better.MORE,
+        work="record",
+        ours=Side("XVOMS", partial(ours.each, do="act", count=1000, in_flight=64)),
+        peer=Side("sqlite3, a commit each", partial(peers.each, do="record", count=1000)),
+        note="In ours: the call, the caller's right, the change of a group, and the act in the chain; acts that come "
         "together share a commit.",
     ),
 ]
