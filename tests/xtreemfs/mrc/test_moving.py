@@ -42,7 +42,7 @@ async def clients(grid: FileGrid, volume: str) -> AsyncIterator[tuple[GridBus, V
 
 async def change(mrc: MRCAsync, number: int, replicas: int, update: Update, without: tuple[str, ...] = ()) -> Layout:
     """Asked again while replicas are being brought into step, as the tools do."""
-    for _ in range(20):
+    for _ in range(60):
         try:
             return await mrc.change_layout(number, replicas, update, without, Ask(claim=ROOT), deadline=60.0)
         except Refused as error:
