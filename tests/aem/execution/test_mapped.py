@@ -164,7 +164,7 @@ async def test_the_end_of_a_vo_ends_its_units_and_retires_its_accounts(
         await until(lambda: "demo" in amsd.ask(op="status")["withdrawn"])
         with pytest.raises(AccountRefused, match="demo"):
             await node.start(unit_order(alice, shell("true")))
-    assert amsd.ask(op="status")["active"] == "0"
+        await until(lambda: amsd.ask(op="status")["active"] == "0")
 
 
 @pytest.mark.parametrize(("status", "there"), [(0, True), (1, False)])

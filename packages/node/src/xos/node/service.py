@@ -301,13 +301,19 @@ class Service:
             self._reload()
         return {}
 
+    def _over(self) -> list[str]:
+        """VOs that were withdrawn and are served no more: not those whose withdrawal is still under way, nor those that
+        were founded anew under the same name."""
+        kept = () if self._withdrawn is None else self._withdrawn.vos
+        return [vo for vo in kept if vo not in self._config.vos]
+
     async def _status(self, _: Fields) -> Fields:
         return {
             "vos": ",".join(self._config.vos),
             "active": str(len(self._accounts.active())),
             "quarantined": str(len(self._accounts.quarantined())),
             "not_looked_at": ", ".join(not_looked_at()),
-            "withdrawn": "" if self._withdrawn is None else ",".join(self._withdrawn.vos),
+            "withdrawn": ",".join(self._over()),
             "policy": "none" if not self.policy.is_there else self.policy.problem or "in force",
         }
 

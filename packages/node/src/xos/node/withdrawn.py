@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from pathlib import Path
 
 import msgspec
@@ -22,7 +23,7 @@ class Withdrawn:
 
     def __init__(self, directory: Path) -> None:
         """Read it. Raises `StateBroken`."""
-        self._path = directory / "withdrawn.json"
+        self._path, self._adding = directory / "withdrawn.json", threading.Lock()
         try:
             self._kept = msgspec.json.decode(self._path.read_bytes(), type=dict[str, str])
         except FileNotFoundError:
@@ -32,8 +33,10 @@ class Withdrawn:
 
     def add(self, vo: str, trust: Path) -> None:
         """From now on *vo*, whose CA is in *trust*, is over; on disk when this returns. Raises `OSError`."""
-        self._kept = {**self._kept, vo: _authority(trust)}
-        write_atomically(self._path, msgspec.json.encode(self._kept), 0o600)
+        with self._adding:
+            kept = {**self._kept, vo: _authority(trust)}
+            write_atomically(self._path, msgspec.json.encode(kept), 0o600)
+            self._kept = kept
 
     def without(self, config: NodeConfig) -> NodeConfig:
         """*config* without the VOs that are over."""
