@@ -288,11 +288,13 @@ def test_several_builds_with_one_directory_of_keys_make_one_key_and_sign_at_once
     assert stat.S_IMODE((keys / "gnupg/private-keys-v1.d").stat().st_mode) == 0o700
 
 
-def test_the_same_packages_and_key_make_the_same_repository_elsewhere(world: World, tmp_path: Path) -> None:
-    def sums(repo: Path) -> dict[str, str]:
-        files = (path for path in repo.rglob("*") if path.is_file() and path.name != "xtreemos.repo")
-        return {str(path.relative_to(repo)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+def sums(repo: Path) -> dict[str, str]:
+    """Of all in a repository but the file that tells where it is."""
+    files = (path for path in repo.rglob("*") if path.is_file() and path.name != "xtreemos.repo")
+    return {str(path.relative_to(repo)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
+
+def test_the_same_packages_and_key_make_the_same_repository_elsewhere(world: World, tmp_path: Path) -> None:
     made = []
     for name in ("one", "another-with-a-longer-name"):
         cache, repo = tmp_path / name / "cache", tmp_path / name / "repo"
@@ -303,6 +305,24 @@ def test_the_same_packages_and_key_make_the_same_repository_elsewhere(world: Wor
             asyncio.run(repository.make_repository(options, quiet))
         made.append(sums(repo))
     assert made[0] == made[1]
+
+
+def test_what_was_published_earlier_changes_nothing_of_what_images_are_made_of(world: World, tmp_path: Path) -> None:
+    few = tmp_path / "rpms"
+    few.mkdir()
+    for name in ("xos-common", "xos-dixi"):
+        for path in world.options.rpms.glob(f"{name}-0*.rpm"):
+            shutil.copy2(path, few)
+    made = []
+    for repo in (world.copy("with-others"), tmp_path / "alone"):
+        options = repository.Options(rpms=few, out=repo, cache=world.cache, keys=world.keys, url="file:///repo")
+        asyncio.run(repository.make_repository(options, quiet))
+        made.append(sums(repo / repository.CURRENT))
+    assert made[0] == made[1]
+    assert {Path(name).name for name in made[0] if name.endswith(".rpm")} == {path.name for path in few.iterdir()}
+    assert len(list((world.place / "with-others" / MAIN).glob("*.rpm"))) > 2
+    told = world.node("dnf -y -q repoquery --qf '%{name}' '*xos*'", repo=tmp_path / "alone" / repository.CURRENT)
+    assert [word for word in told.split() if word.startswith("xos-")] == ["xos-common", "xos-dixi"]
 
 
 def test_the_urpmi_media_pass_our_reader(world: World) -> None:

@@ -19,6 +19,7 @@ from support.checkouts import snapshot
 from xos.image import cache as caches
 from xos.image.images import boot
 from xos.image.repository import make as repository
+from xos.image.repository.make import CURRENT
 from xos.image.rpms import make as rpms
 
 pytestmark = [
@@ -222,7 +223,7 @@ def test_a_package_that_is_not_there_is_named(repo: Repository, tmp_path: Path, 
 
 def test_a_package_that_was_changed_is_in_no_image(repo: Repository, tmp_path: Path) -> None:
     bad = Path(shutil.copytree(repo.path, tmp_path / "bad"))
-    (package,) = (bad / "x86_64/media/main").glob("xos-core-0*.rpm")
+    (package,) = (bad / CURRENT / "x86_64/media/main").glob("xos-core-0*.rpm")
     content = bytearray(package.read_bytes())
     content[-1] ^= 1
     package.write_bytes(content)
@@ -251,11 +252,11 @@ def test_an_image_boots_to_a_login_prompt(core: Path, form: str, firmware: str) 
 
 
 @pytest.mark.skipif(shutil.which(boot.QEMU) is None, reason="needs QEMU")
-@pytest.mark.parametrize("name", ["client", "mobile", "ssi"])
-def test_the_other_flavours_boot_too(repo: Repository, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(("name", "form"), [("client", "iso"), ("mobile", "iso"), ("ssi", "iso"), ("web", "qcow2")])
+def test_the_other_flavours_boot_too(repo: Repository, tmp_path: Path, name: str, form: str) -> None:
     """The resource node's boots in tests/vm."""
-    iso = repo.build(tmp_path, name, "--format", "iso") / f"xtreemos-{name}-x86_64.iso"
-    boot_it(iso, until=f"xos-{name} login: ")
+    image = repo.build(tmp_path, name, "--format", form) / f"xtreemos-{name}-x86_64.{form}"
+    boot_it(image, until=f"xos-{name} login: ")
 
 
 @pytest.mark.skipif(shutil.which("systemd-nspawn") is None, reason="needs systemd-container")

@@ -24,6 +24,7 @@ from xos.image.images.store import Store
 from xos.image.images.tree import BOOT, Tree, make_tree
 from xos.image.progress import Say
 from xos.image.repository.keys import signer
+from xos.image.repository.make import CURRENT
 from xos.image.repository.packages import INSIDE as SIGNING
 from xos.image.repository.packages import TOOLS
 from xos.image.roots import Root, RootPlan
@@ -44,6 +45,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """From where to where."""
 
     repo: Path
+    """As `xos.image.repository.make` made it; what was published there last is taken."""
     out: Path
     cache: Path
     keys: Path
@@ -65,7 +67,7 @@ async def build(flavour: Flavour, formats: tuple[Format, ...], options: Options,
     made = []
     for name in formats:
         chosen = FORMATS[name]
-        tree = await make_tree(flavour, options.repo, store, say, chosen.kind)
+        tree = await make_tree(flavour, options.repo / CURRENT, store, say, chosen.kind)
         image = await _pack(flavour, chosen, tree, tools, options, say)
         file = options.out / f"xtreemos-{flavour.name}-x86_64.{chosen.suffix}"
         digest = (image / "sha256").read_text()
@@ -101,7 +103,7 @@ async def _pack(flavour: Flavour, chosen: ImageFormat, tree: Tree, tools: Root, 
             Bind(draft, "/run/out", writable=True),
             Bind(tree.path, "/run/tree"),
             Bind(given, "/run/files"),
-            Bind(options.repo, "/run/repository"),
+            Bind(options.repo / CURRENT, "/run/repository"),
             Bind(BOOT, "/run/boot"),
             Bind(script, "/run/pack"),
         )

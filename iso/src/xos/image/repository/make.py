@@ -4,8 +4,10 @@
     RPM-GPG-KEY-xtreemos  xtreemos.repo
     x86_64/media/media_info/media.cfg
     x86_64/media/{main,debug,source}/*.rpm, repodata/, media_info/
+    current/                                what was published last, and nothing else, as a repository of its own
 
-Versions that were published before stay. What was signed once by a key is not signed again.
+Versions that were published before stay, but in ``current``: images are made of that and carry it, so that what was
+built here earlier does not change them. What was signed once by a key is not signed again.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from xos.image.rpms.make import open_roots
 from xos.image.sandbox import Bind, Sandbox
 
 ARCH = "x86_64"
+CURRENT = "current"
 SIGNING = "2"
 """Changes with how packages are signed, so that what was signed otherwise is not taken."""
 KEY_FILE = "RPM-GPG-KEY-xtreemos"
@@ -82,9 +85,14 @@ async def make_repository(options: Options, say: Say) -> dict[str, tuple[Package
     media = options.out / ARCH / "media"
     for medium in MEDIA:
         (media / medium.directory).mkdir(parents=True, exist_ok=True)
-    for source, path in signed.items():
-        _publish(path, media / medium_of(source.name) / source.name)
-    return await _describe(options, key, sandbox, log, say)
+    published = [media / medium_of(source.name) / source.name for source in signed]
+    for path, place in zip(signed.values(), published, strict=True):
+        _publish(path, place)
+    async with step(say, "metadata for dnf and urpmi", log):
+        found = await _describe(options.out, MEDIA, options, key, sandbox, log)
+        await _describe_current(published, options, key, sandbox, log)
+    say(f"{sum(map(len, found.values()))} packages in {options.out}; systems use {options.out / 'xtreemos.repo'}")
+    return found
 
 
 async def tools(cache: Path, say: Say) -> Sandbox:
@@ -138,30 +146,43 @@ def _publish(signed: Path, place: Path) -> None:
 
 
 async def _describe(
-    options: Options, key: Signer, sandbox: Sandbox, log: Path, say: Say
+    out: Path, which: Sequence[Medium], options: Options, key: Signer, sandbox: Sandbox, log: Path
 ) -> dict[str, tuple[Package, ...]]:
-    """Metadata for all media, keys, and the files that systems are set up with."""
-    out = options.out
+    """Metadata for the media in *out*, keys, and the files that systems are set up with."""
     media = out / ARCH / "media"
     write_atomically(out / KEY_FILE, key.public.encode(), 0o644)
-    write_atomically(out / "xtreemos.repo", repo_file(options.url or out.as_uri()).encode(), 0o644)
+    write_atomically(out / "xtreemos.repo", repo_file(options.url or options.out.as_uri()).encode(), 0o644)
     found: dict[str, tuple[Package, ...]] = {}
-    async with step(say, "metadata for dnf and urpmi", log):
-        for medium in MEDIA:
-            place = media / medium.directory
-            packages = await read_packages(sorted(place.glob("*.rpm")), sandbox, log)
-            found[medium.directory] = tuple(sorted(packages, key=lambda p: (p.name, p.build_time, p.full_name)))
-            urpmi.write_media_info(place, found[medium.directory], key.public)
-        newest = max(package.build_time for packages in found.values() for package in packages)
-        urpmi.write_distribution(media, urpmi.distribution_version(newest), ARCH, MEDIA)
-        comps = options.cache / "tmp/comps.xml"
-        comps.write_bytes(groups.comps(groups.groups()))
-        inside = key.inside(sandbox).also(Bind(out, "/repo", writable=True), Bind(comps, "/comps.xml"))
-        names = [f"{ARCH}/media/{medium.directory}" for medium in MEDIA]
-        await inside.run(
-            [f"{TOOLS}/index-media", key.fingerprint, str(newest), *names], step="indexing the repository", log=log
-        )
-    for medium in MEDIA:
+    for medium in which:
+        place = media / medium.directory
+        packages = await read_packages(sorted(place.glob("*.rpm")), sandbox, log)
+        found[medium.directory] = tuple(sorted(packages, key=lambda p: (p.name, p.build_time, p.full_name)))
+        urpmi.write_media_info(place, found[medium.directory], key.public)
+    newest = max(package.build_time for packages in found.values() for package in packages)
+    urpmi.write_distribution(media, urpmi.distribution_version(newest), ARCH, which)
+    comps = options.cache / "tmp/comps.xml"
+    comps.write_bytes(groups.comps(groups.groups()))
+    inside = key.inside(sandbox).also(Bind(out, "/repo", writable=True), Bind(comps, "/comps.xml"))
+    names = [f"{ARCH}/media/{medium.directory}" for medium in which]
+    await inside.run(
+        [f"{TOOLS}/index-media", key.fingerprint, str(newest), *names], step="indexing the repository", log=log
+    )
+    for medium in which:
         urpmi.read_media_info(media / medium.directory)
-    say(f"{sum(map(len, found.values()))} packages in {out}; systems use {out / 'xtreemos.repo'}")
     return found
+
+
+async def _describe_current(
+    published: Sequence[Path], options: Options, key: Signer, sandbox: Sandbox, log: Path
+) -> None:
+    """The main medium with exactly what was published now, made anew, so that nothing depends on what was there."""
+    main = MEDIA[0].directory
+    draft = options.out / f".{CURRENT}.new"
+    shutil.rmtree(draft, ignore_errors=True)
+    (draft / ARCH / "media" / main).mkdir(parents=True)
+    for place in published:
+        if place.parent.name == main:
+            (draft / ARCH / "media" / main / place.name).hardlink_to(place)
+    await _describe(draft, MEDIA[:1], options, key, sandbox, log)
+    shutil.rmtree(options.out / CURRENT, ignore_errors=True)
+    draft.rename(options.out / CURRENT)
