@@ -356,10 +356,35 @@ def test_after_kill_9_nothing_runs_on_and_the_next_one_unmounts_what_is_left(tmp
         killed.kill()
         killed.wait(10)
         until(lambda: not runs(seconds))
-        clean = "from xos.setup.install.leftovers import unmount_all; print(*unmount_all()); print(*unmount_all())"
+        clean = "from xos.setup.install.leftovers import unmount_all as end; print(*end(print)); print(*end(print))"
         look = ("nsenter", "--mount", f"--target={keeper.pid}", sys.executable, "-c", clean)
         assert subprocess.run(look, check=True, capture_output=True, text=True).stdout == f"{place}/inner {place}\n\n"
     place.rmdir()
+
+
+BUSY = """
+import pathlib, subprocess, tempfile
+from xos.setup.install import leftovers
+place = tempfile.mkdtemp(prefix=leftovers.PREFIX, dir="/tmp")
+subprocess.run(["mount", "-t", "tmpfs", "tmpfs", place], check=True)
+user = subprocess.Popen(["sleep", "1000"], cwd=place)
+def say(line):
+    print(line)
+    user.kill()
+    user.wait()
+leftovers.TOLD_SECONDS = 0.0
+print(leftovers.unmount_all(say) == (place,))
+pathlib.Path(place).rmdir()
+"""
+
+
+@as_root
+def test_what_was_killed_and_still_writes_is_waited_for() -> None:
+    words = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private"]
+    done = subprocess.run([*words, sys.executable, "-c", BUSY], check=True, capture_output=True, text=True)
+    told, ended = done.stdout.splitlines()
+    assert "which was killed, to end" in told
+    assert ended == "True"
 
 
 ENTERED = """

@@ -74,8 +74,8 @@ def _install(args: argparse.Namespace) -> int:
 
 
 def _install_alone(args: argparse.Namespace, medium: Medium) -> int:
-    if unmount_all():
-        sys.stderr.write("xos-install: the one before was killed: what it had mounted is unmounted; this begins anew\n")
+    if unmount_all(_say):
+        _say("the one before was killed: what it had mounted is unmounted; this begins anew")
     found = disks.listed()
     asked = not args.answers and not args.unattended
     answers = ask.ask(Asking(), medium, found) if asked else _given(args)
@@ -94,6 +94,11 @@ def _install_alone(args: argparse.Namespace, medium: Medium) -> int:
     if answers.install.then != "nothing":
         subprocess.run(["systemctl", "--no-block", answers.install.then], check=True)
     return 0
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"xos-install: {line}\n")
+    sys.stderr.flush()
 
 
 def _given(args: argparse.Namespace) -> Answers | None:

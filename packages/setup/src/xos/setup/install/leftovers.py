@@ -11,7 +11,7 @@ import fcntl
 import re
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from xos.setup.install.errors import AlreadyRuns
@@ -21,9 +21,12 @@ PREFIX = "xos-install-"
 """How the directories begin where disks are mounted meanwhile."""
 ENDS_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--", "unshare", "--pid", "--fork", "--kill-child=KILL", "--")
 """Before a program: it and all that it starts end when we do, even by SIGKILL."""
-BUSY_SECONDS = 10.0
-"""How long what was killed may take to be gone."""
+BUSY_SECONDS = 300.0
+"""How long what was killed may take to be gone: on a slow disk until what it wrote last is there."""
+TOLD_SECONDS = 15.0
 POLL_SECONDS = 0.2
+
+Say = Callable[[str], None]
 
 
 @contextlib.contextmanager
@@ -44,17 +47,29 @@ def left_mounted(mountinfo: str) -> list[str]:
     return [point for point in reversed(points) if ours.match(point)]
 
 
-def unmount_all() -> tuple[str, ...]:
-    """Unmount what is left; the mount points. To be called while `alone`."""
+def unmount_all(say: Say) -> tuple[str, ...]:
+    """Unmount what is left; the mount points. To be called while `alone`.
+
+    Waits for what was killed to end. If it does not, the disk stays in use, which `disks.claim` tells.
+    """
     points = left_mounted(Path("/proc/self/mountinfo").read_text())
     end = time.monotonic() + BUSY_SECONDS
     for point in points:
-        while subprocess.run(["umount", point], capture_output=True).returncode != 0:
-            if time.monotonic() > end:
-                subprocess.run(["umount", "--lazy", point], capture_output=True, check=False)
-                break
-            time.sleep(POLL_SECONDS)
+        _unmount(point, end, say)
     return tuple(points)
+
+
+def _unmount(point: str, end: float, say: Say) -> None:
+    told = time.monotonic()
+    while subprocess.run(["umount", point], capture_output=True).returncode != 0:
+        now = time.monotonic()
+        if now > end:
+            subprocess.run(["umount", "--lazy", point], capture_output=True, check=False)
+            return
+        if now - told > TOLD_SECONDS:
+            told = now
+            say(f"waiting for the installation before, which was killed, to end ({point} is in use)")
+        time.sleep(POLL_SECONDS)
 
 
 def _plain(word: str) -> str:
