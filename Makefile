@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Every habit is one named target; `make help` lists them.
 # Options: PYTHON (interpreter for .venv), GRID (where `make run` keeps its grid), NETWORK (its loopback addresses, such
-# as 127.21.0), ROWS (for bench), FLAVOUR (for iso, image), FORMAT (for image: qcow2 and others), T (tests to run),
-# WORKERS (tests at once).
+# as 127.21.0), ROWS and SCALE (for bench), FLAVOUR (for iso, image), FORMAT (for image: qcow2 and others), T (tests
+# to run), WORKERS (tests at once).
 
 SHELL := /bin/sh
 PYTHON ?= /usr/bin/python3
 GRID ?= build/grid
 NETWORK ?=
 ROWS ?=
+SCALE ?=
 FLAVOUR ?= core
 FORMAT ?= qcow2
 T ?=
@@ -72,7 +73,7 @@ unit: prepare ## tests without daemons (T=path or -k expression: only those)
 	@$(BIN)/pytest -q $(SLOWEST) $(PARALLEL) -m "not slow" --ignore=tests/scenario --ignore=tests/conformance --ignore=tests/system --ignore=tests/vm $(T)
 
 scenario: prepare ## tests with real daemons, killed and restarted
-	@$(BIN)/pytest -q $(SLOWEST) $(PARALLEL) tests/scenario $(T)
+	@$(BIN)/pytest -q $(SLOWEST) $(PARALLEL) -m "not slow" tests/scenario $(T)
 
 conformance: prepare ## third-party judges: openssl, curl
 	@$(BIN)/pytest -q tests/conformance $(T)
@@ -85,8 +86,8 @@ system: prepare ## tests on a grid of real systems, made from our packages (need
 	    $(BOOTSTRAP)/prepare --tests && $(MAKE) --no-print-directory repo && \
 	    $(BIN)/pytest -q $(SLOWEST) tests/system $(T); fi
 
-bench: prepare ## measure beside peers; ROWS=dixi,submit runs some (build/bench/results.json)
-	@PYTHONPATH=tests $(BIN)/python -m bench $(if $(ROWS),--rows $(ROWS))
+bench: prepare ## measure beside peers; ROWS=dixi,submit runs some, SCALE=0.1 does a tenth (build/bench/results.json)
+	@PYTHONPATH=tests $(BIN)/python -m bench $(if $(ROWS),--rows $(ROWS)) $(if $(SCALE),--scale $(SCALE))
 
 docs: gen ## the manual: generated reference pages under docs/
 

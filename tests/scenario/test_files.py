@@ -7,7 +7,6 @@ import contextlib
 import errno
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -154,27 +153,6 @@ def test_a_writer_loses_nothing_while_every_daemon_is_killed_and_started_again(g
             lines = (two / "log").read_text().splitlines()
         assert lines == [f"{number:08d}" for number in range(count)]
     grid.core.run("rmfs.xtreemfs", "--force", "lasting")
-
-
-@mounting
-def test_programs_run_on_a_volume(grid: Grid) -> None:
-    grid.core.run("mkfs.xtreemfs", "--mode", "1777", "programs")
-    source = Path(__file__).parents[2] / "packages/dixi/command"
-    with mounted(grid, "programs", "node1") as one, mounted(grid, "programs", "node2") as two:
-        (one / "work").mkdir()
-        one, two = one / "work", two / "work"  # noqa: PLW2901 -- git wants a directory of one's own
-        shell(f"tar -C {source.parents[1]} -cf - --exclude=__pycache__ dixi | tar -xf -", one)
-        shell("git init -q && git add -A && git -c user.name=a -c user.email=a@b commit -qm one && git fsck", one)
-        for _ in eventually(5):
-            if (two / ".git/HEAD").exists():
-                break
-        assert shell("git -c safe.directory=* log --format=%s", two) == "one\n"
-        shell("make -C dixi/command OUT=$PWD/out $PWD/out/xos-command && test -x out/xos-command", one)
-        shell(f"diff -r dixi/command {source}", two)
-        if shutil.which("sqlite3"):
-            sql = "create table t (a); insert into t values (1),(2); select sum(a) from t; pragma integrity_check;"
-            assert shell('sqlite3 base.db "$1"', one, sql) == "3\nok\n"
-    grid.core.run("rmfs.xtreemfs", "--force", "programs")
 
 
 @mounting

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from support.dixi import Grid
 
-READY_SECONDS = 15.0
+READY_SECONDS = 60.0
 
 
 def free_port(host: str = "127.0.0.1") -> int:

@@ -45,7 +45,7 @@ class FileGrid:
         for node in self.nodes:
             node.start()
         with self.bus() as bus:
-            for _ in eventually(15.0):
+            for _ in eventually(60.0):
                 if len(DIRXati(bus).services("OSD")) == len(self.osds):
                     break
 
@@ -76,7 +76,7 @@ class FileGrid:
     def make_volume(self, name: str = "home", policy: Policy | None = None, mode: int = 0o755) -> None:
         with self.bus() as bus:
             MRCXati(bus).make_volume(name, mode, policy or Policy(), 0, Ask(claim=ROOT))
-            for _ in eventually(15.0):
+            for _ in eventually(60.0):
                 if any(volume.name == name for volume in DIRXati(bus).volumes()):
                     break
 
@@ -113,7 +113,7 @@ class Mount:
                 [sys.executable, "-m", "xos.dixi", "mount.xtreemfs", self.volume, str(self.path), "-o", options],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, "XOS_NO_AGENT": "1"}, cwd="/",
             )  # fmt: skip
-        for _ in eventually(30.0):
+        for _ in eventually(60.0):
             if self.mounted:
                 return
             assert self.process.poll() is None, self.said.read_text()
@@ -143,11 +143,15 @@ class Mount:
         if self.mounted:
             subprocess.run(["umount", "-l", str(self.path)], check=False, timeout=60)
         if self.process is not None:
-            try:
-                self.process.wait(30)
-            except subprocess.TimeoutExpired:
-                os.kill(self.pid, signal.SIGKILL)
-                self.process.wait(10)
+            # A container that was made meanwhile, by whomever, holds a copy of the mount: then it ends only when told.
+            for wait, ask in ((5.0, signal.SIGTERM), (30.0, signal.SIGKILL), (30.0, None)):
+                try:
+                    self.process.wait(wait)
+                    return
+                except subprocess.TimeoutExpired:
+                    if ask is not None:
+                        self.process.send_signal(ask)
+            raise AssertionError(f"{self.path} is still served by {self.pid}")
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from bench import files
@@ -14,6 +15,7 @@ from bench.ours import grid
 from bench.resources import Resources
 
 ADMIN_SECONDS = 60.0
+OSDS = 4
 STAND_UP = """
 for record in "$1"/node*/process.json; do
     pid=$(sed 's/.*"pid":\\([0-9]*\\).*/\\1/' "$record")
@@ -24,13 +26,14 @@ done
 """Nodes of a local grid stand back for the rest of the machine, since they run jobs; no peer's daemon does."""
 
 
-def work(resources: Resources, *, what: str, count: int, clients: int = 1, width: int = 1) -> Measure:
-    """See `bench.files.measure`; the files are striped over *width* OSDs."""
+def work(resources: Resources, *, what: str, clients: int = 1, width: int = 1) -> Measure:
+    """See `bench.files.measure`; each file is striped over *width* OSDs."""
     if not Path("/dev/fuse").exists():
         raise CannotRun("there is no /dev/fuse")
-    own = grid.get(resources)
+    start = partial(grid.start, resources.root, resources.build, name="files-grid", nodes=OSDS)
+    own: grid.Grid = resources.get("files-grid", start, what=f"a grid with {OSDS} OSDs")
     place = resources.get(("xtreemfs", width), lambda: _mounted(own, width), what=f"a volume over {width} OSDs")
-    return files.measure(resources, own.box, place, what=what, count=count, clients=clients)
+    return files.measure(resources, own.box, place, what=what, clients=clients)
 
 
 @contextlib.contextmanager

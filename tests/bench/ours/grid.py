@@ -69,14 +69,14 @@ def get(resources: Resources) -> Grid:
 
 
 @contextlib.contextmanager
-def start(root: Path, build: Path) -> Iterator[Grid]:
+def start(root: Path, build: Path, *, name: str = "grid", nodes: int = NODES) -> Iterator[Grid]:
     """Bring a new grid up. Raises `CannotRun` when it does not come up."""
-    where, logs = build / "grid", build / "grid-logs"
+    where, logs = build / name, build / f"{name}-logs"
     for old in (where, logs):
         shutil.rmtree(old, ignore_errors=True)
     logs.mkdir(parents=True)
     programs, home = Path(sys.executable).parent, where / "users" / USER
-    with short_directory("agent") as agent, enclosure("grid", logs) as box, contextlib.ExitStack() as stack:
+    with short_directory("agent") as agent, enclosure(name, logs) as box, contextlib.ExitStack() as stack:
         password = secrets.token_urlsafe(18)
         env = {
             "PATH": f"{programs}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -85,7 +85,7 @@ def start(root: Path, build: Path) -> Iterator[Grid]:
             "XOS_AGENT_SOCK": str(agent / "agent.sock"),
             "BENCH_PASSWORD": password,
         }
-        size = ["--nodes", str(NODES), "--slots", str(CPUS_PER_NODE), "--no-web"]
+        size = ["--nodes", str(nodes), "--slots", str(CPUS_PER_NODE), "--no-web"]
         _do(box, logs, [str(programs / "xos-setup"), "local", "up", "--root", str(where), *size], env)
         people = [sys.executable, "-m", "bench.ours.people", str(where), str(home), VO, USER]
         _do(box, logs, people, env, typed=f"{password}\n")

@@ -29,8 +29,9 @@ from xos.setup.local.processes import Process, Starting
 from xos.setup.machine import MachineFiles
 from xos.vom.word import read
 
-READY_SECONDS = 30.0
-REGISTERED_SECONDS = 15.0
+READY_SECONDS = 120.0
+"""A node gives way to all else that the machine does, so on a busy one its start may take long."""
+REGISTERED_SECONDS = 60.0
 STOP_SECONDS = 10.0
 RENEW_BEFORE_SECONDS = 7 * 86_400.0
 NEEDED_MB = 64
