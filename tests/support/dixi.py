@@ -218,7 +218,7 @@ async def dial(
         await asyncio.sleep(0.05)  # the transports' own clean-up runs in the next turns of the loop
 
 
-async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
     """Wait for what other tasks bring about and nobody announces; fails after *seconds*."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 -- the condition is a plain function of state, there is no event

@@ -30,7 +30,7 @@ from xos.vom.word import read
 
 from .conftest import CHEAP, PASSWORD
 
-READY_SECONDS = 15.0
+READY_SECONDS = 45.0
 DAEMON = """
 node = "core"
 data = "data"
