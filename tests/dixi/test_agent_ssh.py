@@ -172,13 +172,13 @@ async def test_hostile_clients_end_nothing(server: SshServer) -> None:
         reader, writer = await asyncio.open_unix_connection(server.path)
         writer.write(data)
         writer.write_eof()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(15):
             assert await reader.read() == b""
         writer.close()
     reader, writer = await asyncio.open_unix_connection(server.path)
     writer.write(string(LIST) * 3)
     for _ in range(3):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(15):
             length = int.from_bytes(await reader.readexactly(4), "big")
             assert (await reader.readexactly(length))[:1] == b"\x0c"
     writer.close()

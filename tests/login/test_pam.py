@@ -332,7 +332,7 @@ def test_a_mad_daemon_lets_nobody_in_and_breaks_nothing(
     assert "AddressSanitizer" not in done.stderr
     assert "runtime error" not in done.stderr
     assert "\x1b" not in done.stderr + done.stdout
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
 
 
 def test_what_a_right_answer_asks_for_that_cannot_be_is_passed_over(

@@ -357,7 +357,7 @@ def test_a_hung_daemon_costs_a_quarter_of_a_second_once(programs: dict[str, list
         pairs = [word for n in range(200) for word in ("uid", str(FIRST + 1000 + n))]
         assert nss.look(*pairs, "passwd", "u3.demo")[:200] == 200 * ["unavailable"]
         assert len(amsd.asked) == 1
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 15  # 200 answers late by a quarter of a second each would be 50
     finally:
         amsd.close()
 

@@ -500,7 +500,7 @@ class FakeGrid:
 
     async def until_recorded(self, job_id: str) -> Placement:
         """What the Job Directory is told of a job that has ended."""
-        async with asyncio.timeout(5), self._recording:
+        async with asyncio.timeout(15), self._recording:
             await self._recording.wait_for(lambda: job_id in self.recorded and self.recorded[job_id].state.ended)
             return self.recorded[job_id]
 

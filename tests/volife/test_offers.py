@@ -63,7 +63,7 @@ def node1() -> Resource:
 async def test_a_machine_that_does_not_answer_holds_up_nobody_and_is_shown_once_it_does(node1: Resource) -> None:
     machines = ToldMachines(node1=node1, node3=None)
     asked = offers(machines)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):
         assert await asked.of(["node1", "node2", "node3"]) == {"node1": node1, "node3": None}
     machines.answers["node2"] = late = resource("node2")
     machines.more.set()

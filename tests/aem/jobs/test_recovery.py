@@ -142,7 +142,7 @@ async def test_a_node_that_stays_away_too_long_is_given_up_and_its_units_killed_
     await grid.crash()  # the debt outlives the Job Manager
     await grid.begin()
     grid.come("node1")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):
         await grid.nodes["node1"].ended[f"{job_id}.{unit_on(info.units, 'node1')}"].wait()
     assert (await grid.info(alice, job_id)).state is State.FAILED
     await grid.end()
@@ -150,7 +150,7 @@ async def test_a_node_that_stays_away_too_long_is_given_up_and_its_units_killed_
 
 async def until_running(node: object) -> None:
     """Returns when the node's program runs."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):
         await node.began.wait()  # type: ignore[attr-defined]
 
 
@@ -189,7 +189,7 @@ async def test_a_late_report_of_a_unit_that_was_given_up_gets_it_killed(
     del node.errors["kill_unit"]
     with acting(machine("node1")):
         await manager.report([Unit(f"{job_id}.0", "node1", State.RUNNING)])
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):
         await node.ended[f"{job_id}.0"].wait()
     await grid.end()
 
@@ -201,7 +201,7 @@ async def test_nodes_that_left_while_the_directory_was_away_are_noticed(grid: Fa
     del grid.listed["node1"]
     grid.lose_directory()
     tracker = manager._tracker
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):
         while tracker._heard.get("node2") != 2:  # noqa: ASYNC110 -- nothing is signalled when a watch has begun anew
             await asyncio.sleep(0.01)
     tracker._sweep(2)

@@ -101,7 +101,7 @@ async def test_writers_wait_when_too_much_is_unsent() -> None:
     await asyncio.sleep(0)
     assert not waiting.done()
     osd.open.set()
-    await asyncio.wait_for(waiting, 5.0)
+    await asyncio.wait_for(waiting, 15)
     assert (await content.settle()).size == 4 * PIECE + 8
 
 

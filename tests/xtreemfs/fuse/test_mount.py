@@ -168,7 +168,7 @@ async def test_an_open_file_outlives_its_name_and_is_forgotten_afterwards(mount:
             return os.pread(file.fileno(), 20, 0)
 
     assert await mount.do(use) == b"still here"
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):
         while len(mount.fs.nodes) > 1:  # noqa: ASYNC110 -- FORGET comes when the kernel likes
             await asyncio.sleep(0.01)
 

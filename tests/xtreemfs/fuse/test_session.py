@@ -35,7 +35,7 @@ class Kernel:
 
     async def hear(self) -> tuple[int, int, bytes]:
         """errno, unique and the rest of a reply."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(15):
             data = await asyncio.get_running_loop().sock_recv(self.link, 1 << 21)
         size, error, unique = abi.out_header.unpack_from(data)
         assert size == len(data)

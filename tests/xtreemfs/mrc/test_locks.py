@@ -113,7 +113,7 @@ async def test_a_lock_waits_until_another_client_gives_it_back(mrc: Mrc, session
     waiting = asyncio.ensure_future(mrc.service.lock(span(file, 1, 5, 20), True, mrc.ask(other)))
     await until(lambda: bool(mrc.service._waits))
     await mrc.service.unlock(span(file, 1, 5, 9), mrc.ask(session))
-    await asyncio.wait_for(waiting, 5)
+    await asyncio.wait_for(waiting, 15)
     assert await mrc.service.test_lock(span(file, 9, 0, 4), other.id) == span(file, 1, 0, 4)
 
 
@@ -127,7 +127,7 @@ async def test_who_would_wait_for_itself_is_told(mrc: Mrc, session: Session, fil
         await mrc.service.lock(span(file, 2, 0, 0), True, mrc.ask(other))
     assert raised.value.data["errno"] == errno.EDEADLK
     await mrc.service.unlock(span(file, 2), mrc.ask(other))
-    await asyncio.wait_for(waiting, 5)
+    await asyncio.wait_for(waiting, 15)
 
 
 async def test_locks_of_a_client_that_goes_are_given_back_and_outlive_the_mrc(
@@ -146,7 +146,7 @@ async def test_locks_of_a_client_that_goes_are_given_back_and_outlive_the_mrc(
             waiting = asyncio.ensure_future(mrc.service.lock(span(file, 1), True, mrc.ask(other)))
             await until(lambda: bool(mrc.service._waits))
             await mrc.service.end(session.id)
-            await asyncio.wait_for(waiting, 5)
+            await asyncio.wait_for(waiting, 15)
 
 
 @pytest.mark.timeout(90)

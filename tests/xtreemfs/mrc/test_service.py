@@ -178,7 +178,7 @@ async def test_files_of_a_client_that_vanished_are_as_long_as_osds_say(mrc: Mrc,
 async def _within() -> AsyncIterator[None]:
     import asyncio
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):
         yield
 
 
@@ -317,7 +317,7 @@ async def test_watchers_hear_what_others_change_and_not_what_they_do_themselves(
         await asyncio.sleep(0)
         await opened(mrc, session, b"mine")
         await opened(mrc, other, b"theirs")
-        changed = await asyncio.wait_for(waiting, 5)
+        changed = await asyncio.wait_for(waiting, 15)
         assert (changed.inode, changed.name) == (session.root.id, b"theirs")
         await heard.aclose()  # type: ignore[attr-defined]
 
