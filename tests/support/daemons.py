@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import errno
 import os
+import random
 import shutil
 import signal
 import socket
@@ -20,12 +23,44 @@ from support.dixi import Grid
 READY_SECONDS = 60.0
 
 
-def free_port(host: str = "127.0.0.1") -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
+def free_port() -> int:
+    """A loopback port that nobody has now, nor gets by chance before it is used or between two starts of a daemon.
+
+    The kernel gives ports from 32768 on to whoever connects, so it is below; and no other process of tests takes it.
+    """
+    while True:
+        port = next(_ports)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+                continue
         return port
+
+
+def _blocks() -> Iterator[int]:
+    """Ports of blocks that are this process's as long as it lives; the name of a socket shows which are taken."""
+    first, size, count = 10_000, 64, 340
+    tokens = contextlib.ExitStack()
+    atexit.register(tokens.close)
+    for block in random.Random().sample(range(count), count):
+        token = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            token.bind(f"\0xos-test-ports-{block}")
+        except OSError as error:
+            token.close()
+            if error.errno != errno.EADDRINUSE:
+                raise
+            continue
+        tokens.enter_context(token)
+        yield from range(first + block * size, first + (block + 1) * size)
+    raise AssertionError("all ports of tests are taken")
+
+
+_ports = _blocks()
 
 
 class Node:
