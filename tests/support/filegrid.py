@@ -21,7 +21,14 @@ from xos.dixi.client import ClientConfig, ClientDirectory, make_bus
 from xos.xtreemfs.api import Ask, Claim, Policy
 from xos.xtreemfs.xati import DIRXati, MRCXati
 
-CORE = '[services.Directory]\n[services.DIR]\n[services.MRC]\n[services.MRC.settings]\nsuperusers = ["core"]\n'
+CORE = """
+[services.Directory]
+[services.DIR]
+[services.MRC]
+[services.MRC.settings]
+superusers = ["core"]
+[services.Files]
+"""
 OSD = '[services.OSD]\n[services.OSD.settings]\nmrcs = ["core"]\n'
 ROOT = Claim("root@core", ("gid.0@core",), "gid.0@core")
 

@@ -14,6 +14,7 @@ from xos.common.identity import Identity, Kind
 from xos.dixi.api import Marks
 from xos.dixi.errors import BadArguments, BadService, NoCertificate, NotAllowed, UnknownMethod, UnknownService
 from xos.dixi.named import from_named, twin
+from xos.dixi.pages import Pages
 from xos.dixi.stage import Stage
 
 
@@ -162,8 +163,9 @@ def _field(parameter: inspect.Parameter, kind: Any) -> tuple[str, Any] | tuple[s
 class Dispatcher:
     """Method name to `Method`; immutable once built, so that every listener and connection may share it."""
 
-    def __init__(self, methods: Mapping[str, Method] | None = None) -> None:
+    def __init__(self, methods: Mapping[str, Method] | None = None, pages: Mapping[str, Pages] | None = None) -> None:
         self._methods = dict(methods or {})
+        self._pages = dict(pages or {})
 
     def add(self, service: object, stage: Stage, *, name: str | None = None) -> None:
         """Offer the methods of *service*, each call of which passes through *stage*.
@@ -174,10 +176,15 @@ class Dispatcher:
         for signature in signatures(type(service)).values():
             method = Method(name, signature, getattr(service, signature.name), stage)
             self._methods[method.name] = method
+        if isinstance(service, Pages):
+            self._pages[name] = service
 
     def only(self, services: frozenset[str]) -> Dispatcher:
         """A dispatcher that knows just these services."""
-        return Dispatcher({name: method for name, method in self._methods.items() if method.service in services})
+        return Dispatcher(
+            {name: method for name, method in self._methods.items() if method.service in services},
+            {name: pages for name, pages in self._pages.items() if name in services},
+        )
 
     def find(self, name: str) -> Method:
         """The method *name* (``Service.method``). Raises `UnknownService` or `UnknownMethod`."""
@@ -188,6 +195,14 @@ class Dispatcher:
         if any(m.service == service for m in self._methods.values()):
             raise UnknownMethod(service=service, method=bare)
         raise UnknownService(service=service, where=" here")
+
+    @property
+    def pages(self) -> Mapping[str, Pages]:
+        """The services that answer HTTP themselves, by name."""
+        return self._pages
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._methods
 
     @property
     def services(self) -> tuple[str, ...]:

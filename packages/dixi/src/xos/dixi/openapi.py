@@ -11,14 +11,15 @@ import msgspec
 from xos.common.errors import Fault
 from xos.dixi.dispatch import Method
 from xos.dixi.named import twin
+from xos.dixi.pages import Pages
 
 RAW = "application/octet-stream"
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
 _REF = "#/components/schemas/{name}"
 
 
-def openapi(methods: Iterable[Method], *, title: str, version: str) -> dict[str, Any]:
-    """The document for *methods*, as JSON values."""
+def openapi(methods: Iterable[Method], pages: Iterable[Pages] = (), *, title: str, version: str) -> dict[str, Any]:
+    """The document for *methods*, and for what *pages* answer by themselves, as JSON values."""
     methods = list(methods)
     kinds: list[Any] = [twin(Fault)]
     for method in methods:
@@ -28,6 +29,8 @@ def openapi(methods: Iterable[Method], *, title: str, version: str) -> dict[str,
     for index, method in enumerate(methods):
         arguments, result = schemas[1 + 2 * index], schemas[2 + 2 * index]
         paths[f"/{method.service}/{method.signature.name}"] = _path(method, arguments, result)
+    for each in pages:
+        paths |= each.paths
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": version},

@@ -32,6 +32,7 @@ CORE_SERVICES = (
     "JobDirectory",
     "DIR",
     "MRC",
+    "Files",
 )
 NODE_SERVICES = ("RCAClient", "ResourceManager", "ExecutionManager", "UsageSpool", "OSD")
 WEB_SERVICES = (

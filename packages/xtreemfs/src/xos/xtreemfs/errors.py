@@ -213,3 +213,66 @@ class PieceTooLarge(XtreemFsError):
     code = "xtreemfs.piece-too-large"
     template = "{length} bytes at once; an OSD takes {most}"
     http_status = 413
+
+
+class BadPath(XtreemFsError):
+    """Raised when what names a file in a URL cannot."""
+
+    code = "xtreemfs.bad-path"
+    template = "{path}: {detail}"
+    hint = "Give /Files/VOLUME/PATH, percent-encoded; lsfs.xtreemfs lists the volumes."
+    http_status = 400
+
+
+class NoPath(XtreemFsError):
+    """Raised when nothing is at a path."""
+
+    code = "xtreemfs.no-path"
+    template = "{path}: {detail}"
+    hint = "See what is there: GET the directory, with a slash at the end."
+    http_status = 404
+
+
+class PathDenied(XtreemFsError):
+    """Raised when a user has no right to what is at a path."""
+
+    code = "xtreemfs.denied"
+    template = "{path}: {detail}"
+    hint = "Its owner can allow it: chmod, or xtfsutil --acl."
+    http_status = 403
+
+
+class PathInTheWay(XtreemFsError):
+    """Raised when what is at a path is not what the request is for: a directory for a file, one that is not empty."""
+
+    code = "xtreemfs.in-the-way"
+    template = "{path}: {detail}"
+    http_status = 409
+
+
+class NotAsExpected(XtreemFsError):
+    """Raised when a file is not, or no more, as the request says that it must be (If-Match, If-None-Match)."""
+
+    code = "xtreemfs.not-as-expected"
+    template = "{path} is not as the request says"
+    hint = "Look at it again; somebody may have changed it."
+    http_status = 412
+
+
+class NoRoom(XtreemFsError):
+    """Raised when a file cannot be kept: a quota is reached, or the OSDs are full."""
+
+    code = "xtreemfs.no-room"
+    template = "{path}: {detail}"
+    hint = "Delete files; xtfsutil shows quotas, xtfs_chstatus the OSDs."
+    http_status = 507
+
+
+class NotServed(XtreemFsError):
+    """Raised when the servers that have a file do not answer, or its bytes cannot be had."""
+
+    code = "xtreemfs.not-served"
+    template = "{path}: {detail}"
+    hint = "Try again; xtfs_chstatus shows which services are heard, xtfs_scrub what is damaged."
+    http_status = 503
+    retry_after_ms = 2000

@@ -10,7 +10,6 @@ fsspec is not a dependency of the package: whoever uses it has it. What may not 
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import stat
 from collections.abc import AsyncIterator
@@ -31,8 +30,6 @@ from xos.xtreemfs.client.volume import VolumeClient
 
 SCHEME = "xtreemfs://"
 PAGE = 1000
-MOST_LINKS = 40
-"""As Linux follows (path_resolution(7))."""
 MODE, DIRECTORY_MODE = 0o644, stat.S_IFDIR | 0o755
 """Of what is made."""
 
@@ -101,14 +98,7 @@ class XtreemFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no 
 
     async def found(self, path: str) -> Inode:
         """The inode, of what a link leads to."""
-        volume = await self.connected()
-        where = PurePosixPath(self._strip_protocol(path))
-        for _ in range(MOST_LINKS):
-            inode = await volume.resolve(str(where))
-            if inode.target is None:
-                return inode
-            where = PurePosixPath(os.path.normpath(where.parent / os.fsdecode(inode.target)))
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+        return await (await self.connected()).follow(self._strip_protocol(path))
 
     async def _spot(self, path: str) -> tuple[int, bytes]:
         where = PurePosixPath(self._strip_protocol(path))

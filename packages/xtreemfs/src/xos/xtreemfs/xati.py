@@ -13,6 +13,7 @@ from xos.xtreemfs.api import (
     Change,
     Changed,
     Claim,
+    Entry,
     Extent,
     Following,
     Found,
@@ -1017,3 +1018,23 @@ class OSDXati(BlockingStub):
     ) -> None:
         """This replica is now as the primary's after step *version* of its term. Raises `StaleTerm`."""
         self._caller.call("OSD.adopt", (token, join, size, epoch, version), None, deadline=deadline, retry=True)
+
+
+class FilesAsync(AsyncStub):
+    """The volumes for HTTP: ``GET /Files/VOLUME/PATH``, with the rights of whose certificate is shown."""
+
+    service = "Files"
+
+    def entries(self, volume: str, path: str, *, deadline: float | None = None) -> AsyncIterator[Entry]:
+        """What is in a directory, oldest first. Raises `NoPath`, `PathDenied`, `UnknownVolume`."""
+        return self._caller.stream("Files.entries", (volume, path), Entry, deadline=deadline)
+
+
+class FilesXati(BlockingStub):
+    """The volumes for HTTP: ``GET /Files/VOLUME/PATH``, with the rights of whose certificate is shown."""
+
+    service = "Files"
+
+    def entries(self, volume: str, path: str, *, deadline: float | None = None) -> Iterator[Entry]:
+        """What is in a directory, oldest first. Raises `NoPath`, `PathDenied`, `UnknownVolume`."""
+        return self._caller.stream("Files.entries", (volume, path), Entry, deadline=deadline)

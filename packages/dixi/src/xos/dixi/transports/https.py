@@ -7,7 +7,7 @@ status and, where it helps to come back later, ``Retry-After``. A service that a
 redirect (307) there, so that the caller's own certificate reaches it. ``/openapi.json`` describes all of it,
 ``/metrics`` is for Prometheus. A POST must say ``Content-Type: application/json``: no web page elsewhere can make a
 browser send that without asking first (Fetch standard, "CORS protocol"). The pages of `Offer.origins` are told yes, and
-their readers' certificates are heard.
+their readers' certificates are heard. A service may answer what lies below its name by itself (`xos.dixi.pages`).
 """
 
 from __future__ import annotations
@@ -172,6 +172,12 @@ class HttpsListener:
             if caller.kind is Kind.ANONYMOUS:
                 raise NoCertificate(method=request.path)
             return _PAGES[request.path](self)
+        dispatcher = self._offer.endpoint.dispatcher
+        service, _, where = request.rel_url.raw_path.removeprefix("/").partition("/")
+        if (pages := dispatcher.pages.get(service)) is not None and f"{service}.{where}" not in dispatcher:
+            if caller.kind is Kind.ANONYMOUS:
+                raise NoCertificate(method=f"/{service}/")
+            return await pages.page(request, where, caller)
         method = self._find(request)
         method.admit(caller)
         if method.streams:
@@ -242,7 +248,8 @@ class HttpsListener:
 
     def openapi_page(self) -> web.Response:
         """``/openapi.json``."""
-        document = openapi(self._offer.endpoint.dispatcher, title="XtreemOS services", version="1")
+        dispatcher = self._offer.endpoint.dispatcher
+        document = openapi(dispatcher, dispatcher.pages.values(), title="XtreemOS services", version="1")
         return web.Response(body=msgspec.json.encode(document), content_type="application/json")
 
     def metrics_page(self) -> web.Response:

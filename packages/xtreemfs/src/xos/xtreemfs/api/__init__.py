@@ -57,6 +57,7 @@ from xos.xtreemfs.api.osd import (
     Written,
     token_of,
 )
+from xos.xtreemfs.api.web import Entry, Files
 from xos.xtreemfs.striping import Striping
 
 __all__ = [
@@ -78,7 +79,9 @@ __all__ = [
     "Change",
     "Changed",
     "Claim",
+    "Entry",
     "Extent",
+    "Files",
     "Following",
     "Found",
     "Health",

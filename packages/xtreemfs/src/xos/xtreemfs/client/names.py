@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import errno
+import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
+from pathlib import PurePosixPath
 from typing import TypeVar
 
 from xos.common.errors import XosError
@@ -18,6 +20,9 @@ from xos.xtreemfs.errors import Refused
 from xos.xtreemfs.xati import MRCAsync
 
 log = get_logger("xos.xtreemfs.client")
+
+MOST_LINKS = 40
+"""As Linux follows (path_resolution(7))."""
 
 _T = TypeVar("_T")
 
@@ -107,8 +112,26 @@ class Names(ABC):
     # --- names and attributes
 
     async def resolve(self, path: str, claim: Claim | None = None) -> Inode:
-        """The inode at *path*, not following a link at its end."""
-        return self.seen(await self.call(lambda mrc: mrc.resolve(self.name, path, claim, deadline=CALL_SECONDS)))
+        """The inode at *path* (see `os.fsdecode`), not following a link at its end.
+
+        Where the path is no UTF-8, links on the way are not followed either.
+        """
+        if _is_utf8(path):
+            return self.seen(await self.call(lambda mrc: mrc.resolve(self.name, path, claim, deadline=CALL_SECONDS)))
+        inode = await self.resolve("/", claim)
+        for part in os.fsencode(path).split(b"/"):
+            inode = await self.lookup(inode.id, part, claim) if part else inode
+        return inode
+
+    async def follow(self, path: str, claim: Claim | None = None) -> Inode:
+        """The inode at *path*, of what a link at its end leads to. The volume's root is above itself."""
+        where = PurePosixPath("/", path)
+        for _ in range(MOST_LINKS):
+            inode = await self.resolve(str(where), claim)
+            if inode.target is None:
+                return inode
+            where = PurePosixPath(os.path.normpath(where.parent / os.fsdecode(inode.target)))
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
 
     async def lookup(self, parent: int, name: bytes, claim: Claim | None = None) -> Inode:
         """The inode called *name*."""
@@ -186,3 +209,11 @@ class Names(ABC):
     async def test_lock(self, lock: Lock) -> Lock | None:
         """A lock that is in the way."""
         return await self.call(lambda mrc: mrc.test_lock(lock, self.session.id, deadline=CALL_SECONDS))
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
