@@ -19,6 +19,8 @@ CONNECT_SECONDS = 10.0
 PATIENCE = 30.0
 """Seconds for which a call without a deadline is tried again."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 2.0
+NEARER_AFTER = 8
+"""Calls on a connection after which it is worth while to ask for a cheaper one."""
 
 
 class Backoff:
@@ -47,6 +49,8 @@ class Channel:
         self._leaving: set[Link] = set()
         self._connecting = asyncio.Lock()
         self._closed = False
+        self._calls = 0
+        self._looking: asyncio.Task[None] | None = None
 
     async def call(
         self, method: str, args: tuple[Any, ...], result: Any, *, deadline: float | None = None, retry: bool = False
@@ -54,6 +58,9 @@ class Channel:
         """See `xos.dixi.api.Caller.call`. A call that was surely not carried out is tried again in any case."""
         link = self._link
         if link is not None and not link.closed:
+            self._calls += 1
+            if self._calls == NEARER_AFTER:
+                self._looking = asyncio.get_running_loop().create_task(self._look_nearer(link))
             try:
                 return await link.call(method, args, result, deadline=deadline)
             except (ConnectionLost, Draining, Overloaded) as error:
@@ -108,7 +115,23 @@ class Channel:
             self._link = await self._transport.connect(
                 self.address, self._endpoint, node=self._node, seconds=seconds, on_goodbye=self._goodbye
             )
+            self._calls = 0
             return self._link
+
+    async def _look_nearer(self, link: Link) -> None:
+        """Later calls take a cheaper connection, if there is one; the present one stays for what hangs on it."""
+        try:
+            near = await self._transport.nearer(link, self._endpoint, seconds=CONNECT_SECONDS, on_goodbye=self._goodbye)
+        except (XosError, TimeoutError) as error:
+            log.info("channel.no-nearer", peer=str(self.address), detail=str(error))
+            return
+        if near is None:
+            return
+        if self._link is link and not self._closed:
+            self._goodbye(link)
+            self._link = near
+        else:
+            near.close()
 
     def _goodbye(self, link: Link) -> None:
         # Calls under way are still answered there; the next one makes a new connection.
@@ -130,6 +153,8 @@ class Channel:
     def close(self) -> None:
         """Close the connection; later calls fail."""
         self._closed = True
+        if self._looking is not None:
+            self._looking.cancel()
         for link in [self._link, *self._leaving]:
             if link is not None:
                 link.close()

@@ -9,6 +9,7 @@ made it always reads, so the two cannot wait for each other.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import math
 import ssl
 import time
@@ -73,13 +74,18 @@ class Connection(asyncio.Protocol):
         on_open: Callable[[Connection], None] | None = None,
         on_close: Callable[[Connection], None] | None = None,
         on_goodbye: Callable[[Connection], None] | None = None,
+        on_approach: Callable[[Connection, str], frames.Place] | None = None,
+        after: Connection | None = None,
     ) -> None:
+        """*after*: the connection over which this one was agreed upon: its peer is the peer here."""
         self.peer = ANONYMOUS
         self.address = ""
         self.opened = False
         self.closed = False
         self.refusal: XosError | None = None
         """Why this connection ended before it began to serve."""
+        self.near: Connection | None = None
+        """The one without TLS that was agreed upon over this, see `xos.dixi.transports.near`."""
         self._trust = trust
         self._dispatcher = dispatcher
         self._accepted = accepted
@@ -87,11 +93,14 @@ class Connection(asyncio.Protocol):
         self._on_open = on_open
         self._on_close = on_close
         self._on_goodbye = on_goodbye
+        self._on_approach = on_approach
+        self._after = after
+        self._place: asyncio.Future[frames.Place] | None = None
         self._draining: str | None = None
         self._transport: asyncio.Transport | None = None
         self._loop = asyncio.get_running_loop()
         self._splitter = frames.Splitter()
-        self._out: list[bytes] = []
+        self._out: list[frames.Bulk] = []
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._number = 0
@@ -108,11 +117,13 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The TLS handshake is done: learn who the other side is."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's are not subclasses of asyncio's
-        peername = transport.get_extra_info("peername")
-        self.address = f"{peername[0]}:{peername[1]}" if peername else "?"
         self._heard = self._loop.time()
         try:
-            self.peer = self._identify(transport.get_extra_info("ssl_object"))
+            if self._after is not None:
+                self.peer, self.address = self._after.peer, self._after.address
+            else:
+                self.address = _address(transport.get_extra_info("peername"))
+                self.peer = self._identify(transport.get_extra_info("ssl_object"))
         except XosError as error:
             self.refusal = error
             self.fail(error)
@@ -191,6 +202,8 @@ class Connection(asyncio.Protocol):
             work.cancel()
         for credit in self._credit.values():
             credit.close()
+        if self._place is not None and not self._place.done():
+            self._place.set_exception(lost)
         self._calls.clear()
         self._streams.clear()
         self._works.clear()
@@ -250,6 +263,25 @@ class Connection(asyncio.Protocol):
             if self._streams.pop(number, None) is not None and not incoming.ended:
                 self._send_frame(frames.Cancel(number))
 
+    @property
+    def here(self) -> str | None:
+        """This end's address, if the other seems to be on the same machine."""
+        if self._transport is None or self._after is not None:
+            return None
+        ours, theirs = self._transport.get_extra_info("sockname"), self._transport.get_extra_info("peername")
+        if not ours or not theirs:
+            return None
+        same = ours[0] == theirs[0] or all(ipaddress.ip_address(end[0]).is_loopback for end in (ours, theirs))
+        return _address(ours) if same else None
+
+    async def approach(self, seen: str) -> frames.Place:
+        """Ask for a place to meet without TLS. Raises `ConnectionLost`."""
+        if self.closed:
+            raise ConnectionLost(address=self.address, detail="closed")
+        self._place = self._loop.create_future()
+        self._send_frame(frames.Approach(seen))
+        return await self._place
+
     def _request(self, method: str, args: tuple[Any, ...], deadline: float | None) -> int:
         if self.closed or not self.opened:
             raise ConnectionLost(address=self.address, detail="closed")
@@ -307,6 +339,10 @@ class Connection(asyncio.Protocol):
                 self._send_frame(frames.Pong(frame.nonce))
             case frames.Goodbye() if self._on_goodbye is not None:
                 self._on_goodbye(self)
+            case frames.Approach() if self._on_approach is not None:
+                self._send_frame(self._on_approach(self, frame.seen))
+            case frames.Place() if self._place is not None and not self._place.done():
+                self._place.set_result(frame)
             case _:  # a Pong: that it came is what counts
                 pass
 
@@ -404,7 +440,7 @@ class Connection(asyncio.Protocol):
     def _send_frame(self, frame: frames.Frame) -> None:
         self._write(frames.pack(frame))
 
-    def _write(self, *pieces: bytes, alone: bool = False) -> None:
+    def _write(self, *pieces: frames.Bulk, alone: bool = False) -> None:
         """Send *pieces*; unless *alone*, at the end of this turn of the loop, with what else comes up in it."""
         if self.closed:
             return
@@ -459,6 +495,10 @@ class Connection(asyncio.Protocol):
             self.fail(BadFrame(detail=f"half a frame, and nothing more for {SILENCE:.0f} s"))
         elif now - self._heard > SILENCE:
             self._send_frame(frames.Ping(int(now)))
+
+
+def _address(name: Any) -> str:
+    return f"{name[0]}:{name[1]}" if name else "?"
 
 
 def _failure(number: int, error: XosError) -> frames.Failure:

@@ -95,7 +95,26 @@ class Goodbye(msgspec.Struct, array_like=True, tag=10):
     reason: str
 
 
-Frame = Request | Result | Failure | Item | End | Cancel | Credit | Ping | Pong | Goodbye
+class Approach(msgspec.Struct, array_like=True, tag=11):
+    """We seem to be on one machine: where can we meet without TLS? See `xos.dixi.transports.near`."""
+
+    seen: str
+    """The address of this end as it sees it itself, ``host:port``."""
+
+
+class Place(msgspec.Struct, array_like=True, tag=12):
+    """The answer to `Approach`."""
+
+    name: str
+    """Of a socket in the abstract name space; empty: nowhere."""
+    ticket: bytes
+    """To be shown there, once."""
+    uid: int
+    """Whose socket it is."""
+
+
+Frame = Request | Result | Failure | Item | End | Cancel | Credit | Ping | Pong | Goodbye | Approach | Place
+Bulk = bytes | bytearray | memoryview
 WINDOW = 64
 """Items of a stream that may be under way before the reader has given credit."""
 
@@ -115,18 +134,21 @@ def framed(body: bytes) -> bytes:
     return HEADER.pack(len(body)) + body
 
 
-def pack_request(number: int, method: str, args: tuple[Any, ...], deadline_ms: int) -> list[bytes]:
-    """A `Request`, encoded in one go but for bulk data, which is not copied: the pieces, in order."""
-    if any(type(value) is bytes and len(value) >= LARGE for value in args):
+def pack_request(number: int, method: str, args: tuple[Any, ...], deadline_ms: int) -> list[Bulk]:
+    """A `Request`, encoded in one go but for bulk data, which is not copied: the pieces, in order.
+
+    Bulk data that could be changed must not be, as long as the call is under way.
+    """
+    if any(_is_bulk(value) for value in args):
         middle = [piece for value in args for piece in _element(value)]
         head = b"\x95" + encode(1) + encode(number) + encode(method) + _ARRAY.pack(0xDD, len(args))
         return _joined([head, *middle, encode(deadline_ms)])
     return [framed(encode((1, number, method, args, deadline_ms)))]
 
 
-def pack_result(number: int, value: Any) -> list[bytes]:
+def pack_result(number: int, value: Any) -> list[Bulk]:
     """A `Result`, as `pack_request`."""
-    if type(value) is bytes and len(value) >= LARGE:
+    if _is_bulk(value):
         return _joined([b"\x93" + encode(2) + encode(number), *_element(value)])
     return [framed(encode((2, number, value)))]
 
@@ -136,14 +158,18 @@ def pack_item(number: int, value: Any) -> bytes:
     return framed(encode((4, number, value)))
 
 
-def _element(value: Any) -> tuple[bytes, ...]:
+def _is_bulk(value: Any) -> bool:
+    return isinstance(value, Bulk) and len(value) >= LARGE
+
+
+def _element(value: Any) -> tuple[Bulk, ...]:
     """One value in msgpack; of bulk data the head and the data itself."""
-    if type(value) is bytes and len(value) >= LARGE:
+    if _is_bulk(value):
         return _BIN.pack(0xC6, len(value)), value
     return (encode(value),)
 
 
-def _joined(pieces: list[bytes]) -> list[bytes]:
+def _joined(pieces: list[Bulk]) -> list[Bulk]:
     """The pieces of one frame, the length before them. Raises `BadFrame` when it is too long."""
     size = sum(map(len, pieces))
     if size > MAX_FRAME:
@@ -186,8 +212,7 @@ class Splitter:
         if large is None:
             return None
         if self._have == len(large):
-            # No more than a few times what the other side has really sent.
-            large.extend(bytes(min(self._size, 8 * self._have) - self._have))
+            large.extend(bytes(self._reach(self._have) - self._have))
         return memoryview(large)[self._have :]
 
     def filled(self, count: int) -> memoryview | None:
@@ -235,11 +260,16 @@ class Splitter:
             self._wanted = HEADER.size
             self._kept += view[at:]
 
+    def _reach(self, have: int) -> int:
+        """Bytes to make room for: no more than a few times what the other side has really sent."""
+        return min(self._size, 8 * have)
+
     def _begin(self, size: int, view: memoryview) -> None:
         """Keep the beginning of a frame."""
         if size >= LARGE and len(view) > HEADER.size:
-            self._large = bytearray(view[HEADER.size :])
-            self._have, self._size = len(self._large), size
+            self._have, self._size = len(view) - HEADER.size, size
+            self._large = bytearray(self._reach(self._have))
+            self._large[: self._have] = view[HEADER.size :]
         else:
             self._wanted = HEADER.size + size
             self._kept += view

@@ -165,6 +165,15 @@ class Transport(Protocol):
         """
         ...
 
+    async def nearer(
+        self, link: Link, endpoint: Endpoint, *, seconds: float, on_goodbye: Callable[[Link], None] | None = None
+    ) -> Link | None:
+        """A cheaper connection to the peer of *link*, which stays open; None: there is none.
+
+        Raises `ConnectionLost`, `TimeoutError`.
+        """
+        ...
+
 
 def transport(name: str) -> Transport:
     """The transport *name*, loaded on first use. Raises `BadService` for an unknown name."""

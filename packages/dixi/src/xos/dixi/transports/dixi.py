@@ -13,6 +13,7 @@ from xos.dixi import frames
 from xos.dixi.connection import Connection
 from xos.dixi.errors import NotConnected
 from xos.dixi.transports import BACKLOG, Address, Endpoint, Link, Listener, Offer, bind, plain
+from xos.dixi.transports.near import Door, approach
 from xos.dixi.transports.tls import Gate, TlsLayer
 
 log = get_logger("xos.dixi.transport")
@@ -32,6 +33,7 @@ class DixiListener:
             endpoint.credential, endpoint.trust, anonymous=offer.anonymous, alpn=[frames.ALPN]
         )
         self._gate = Gate(offer.most_connections, str(offer.address))
+        self._door = Door(self._made)
         self._socket = bind(offer.address)
         self._bound = self._socket.getsockname()[:2]
 
@@ -40,18 +42,24 @@ class DixiListener:
         self._server = await asyncio.get_running_loop().create_server(
             self._gate.accepting(self._accept, self._context), sock=self._socket, backlog=BACKLOG
         )
+        await self._door.serve()
 
     def renew(self, credential: Credential) -> None:
         """Show *credential* on later connections."""
         use_credential(self._context, credential)
 
     def _accept(self) -> Connection:
+        return self._made(None)
+
+    def _made(self, after: Connection | None) -> Connection:
         return Connection(
             trust=self._offer.endpoint.trust,
             dispatcher=self._offer.endpoint.dispatcher,
             accepted=True,
             on_open=self._connections.add,
             on_close=self._connections.discard,
+            on_approach=self._door.invite,
+            after=after,
         )
 
     @property
@@ -69,6 +77,7 @@ class DixiListener:
         """Take nothing new."""
         if self._server is not None:
             self._server.close()
+        self._door.close()
         for connection in list(self._connections):
             connection.goodbye(node)
 
@@ -83,6 +92,9 @@ class DixiListener:
             self._server.close()
         else:
             self._socket.close()
+        self._door.close()
+        for connection in list(self._connections):
+            connection.close()
         await self._gate.shut(1.0)
 
 
@@ -133,6 +145,12 @@ class DixiTransport:
         if connection.refusal is not None:
             raise connection.refusal
         return connection
+
+    async def nearer(
+        self, link: Link, endpoint: Endpoint, *, seconds: float, on_goodbye: Callable[[Link], None] | None = None
+    ) -> Link | None:
+        """See `Transport.nearer`."""
+        return await approach(link, endpoint, on_goodbye, seconds) if isinstance(link, Connection) else None
 
 
 TRANSPORT = DixiTransport()

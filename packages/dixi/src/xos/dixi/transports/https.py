@@ -479,5 +479,16 @@ class HttpsTransport:
             raise
         return link
 
+    async def nearer(
+        self,
+        link: Link,  # noqa: ARG002 -- HTTP is for other people's programs
+        endpoint: Endpoint,  # noqa: ARG002
+        *,
+        seconds: float,  # noqa: ARG002
+        on_goodbye: Callable[[Link], None] | None = None,  # noqa: ARG002
+    ) -> None:
+        """See `Transport.nearer`: there is none."""
+        return
+
 
 TRANSPORT = HttpsTransport()

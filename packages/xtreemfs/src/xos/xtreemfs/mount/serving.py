@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from xos.common.log import get_logger
+from xos.dixi.memory import keep_freed_memory
 from xos.dixi.revocation import keep_revocations
 from xos.xtreemfs.client.volume import opened_volume
 from xos.xtreemfs.fuse.serve import mounted
@@ -31,6 +32,7 @@ READ_AHEAD_KIB = 1024
 
 async def serve(access: Access, wanted: Wanted, path: Path, ready: Callable[[], object]) -> None:
     """Mount, call *ready*, serve until it is unmounted; SIGTERM and SIGINT unmount. Raises what says why not."""
+    keep_freed_memory()
     leaving = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
