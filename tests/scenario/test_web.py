@@ -21,6 +21,8 @@ from xos.setup.local import users
 from xos.setup.roles import HTTPS_PORT
 from xos.vom.word import read
 from xos.vom.xati import XVOMSXati
+from xos.xtreemfs.api import Ask, Policy, Striping, Update
+from xos.xtreemfs.xati import DIRXati, MRCXati
 
 pytestmark = [pytest.mark.scenario, pytest.mark.timeout(240)]
 PASSWORD = "correct horse battery"
@@ -48,6 +50,15 @@ class Site:
             xvoms = XVOMSXati(bus)
             xvoms.create_vo(vo, "for trying things out")
             xvoms.add_user(vo, name, PASSWORD, "users", (), roles)
+
+    def volume(self, name: str) -> None:
+        """A volume with a quota, as the core makes one."""
+        with BlockingBus.open(self.grid.local.admin) as bus:
+            policy = Policy(Striping(width=2), Update.QUORUM, replicas=2)
+            MRCXati(bus).make_volume(name, 0o755, policy, 10 << 30, Ask())
+            for _ in eventually(30.0):
+                if any(volume.name == name for volume in DIRXati(bus).volumes()):
+                    break
 
     def complaints(self) -> list[str]:
         """What all consoles said; forgotten afterwards."""
@@ -144,6 +155,7 @@ def test_without_a_certificate_the_page_says_what_to_do(site: Site) -> None:
 
 def test_no_page_has_a_serious_issue_or_is_wider_than_the_screen(site: Site) -> None:
     site.member("vera", "VOManager")
+    site.volume("results")
     visitor = site.person()
     issues = []
     for path in ("/sign-in", "/ca.pem-not"):
@@ -212,6 +224,16 @@ def test_a_vo_from_its_creation_to_its_accounts(site: Site) -> None:
     watching.page.get_by_role("row", name="node2").get_by_text("up", exact=True).wait_for()
     shoot(watching.page, "flow-6-resources")
 
+    cora.go("/vo/physics/files")
+    cora.page.get_by_role("link", name="node2").click()
+    cora.press("Drain it")
+    cora.page.get_by_role("dialog").get_by_role("button", name="Drain it").click()
+    cora.sees("node2 is draining now.")
+    shoot(cora.page, "flow-6-drained")
+    assert serious_issues(cora.page) == []
+    cora.press("Put it online")
+    cora.sees("node2 is online now.")
+
     cora.go("/vo/physics/policies-new")
     cora.fill(Name="not-bob", Rules=FLOW_POLICY)
     cora.press("Put into effect")
@@ -261,6 +283,11 @@ PAGES = (
     "/vo/demo/members/vera",
     "/vo/demo/groups",
     "/vo/demo/resources",
+    "/vo/demo/files",
+    "/vo/demo/files/volumes/results",
+    "/vo/demo/files/services/DIR/core",
+    "/vo/demo/files/services/MRC/core",
+    "/vo/demo/files/services/OSD/node1",
     "/vo/demo/jobs",
     "/vo/demo/requests",
     "/vo/demo/policies",

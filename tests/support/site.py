@@ -23,7 +23,7 @@ from xos.vom.xati import XVOMSAsync
 
 PASSWORD = "correct horse battery"
 CHEAP = "[password_cost]\npasses = 1\nmemory_kib = 8\n"
-SERVICES = ("Directory", "XVOMS", "CDA", "RCA", "Registration", "Accounting", "Audit", "VOPS")
+SERVICES = ("Directory", "XVOMS", "CDA", "RCA", "Registration", "Accounting", "Audit", "VOPS", "DIR", "MRC", "OSD")
 TOKEN = re.compile(r'name="csrf" value="([^"]+)"')
 
 
@@ -110,7 +110,8 @@ class World:
 
 def configuration(directory: Path, cda: dict[str, Any], **settings: Any) -> DaemonConfig:
     files = {"certificate": "machine.pem", "key": "machine.key", "trust": "trust"}
-    hosted = {name: ServiceSettings(settings=cda if name == "CDA" else {}) for name in SERVICES}
+    given = {"CDA": cda, "MRC": {"superusers": ["core"]}}
+    hosted = {name: ServiceSettings(settings=given.get(name, {})) for name in SERVICES}
     web = ServiceSettings(settings={"address": "127.0.0.1:0", **settings})
     return DaemonConfig(
         node="core",

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import time
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ import pytest
 
 from support.daemons import Node, eventually, nodes
 from support.dixi import Grid, make_grid
+from xos.common.certificate import make_csr, make_key
+from xos.common.identity import Identity, Kind
 from xos.common.tls import Credential
 from xos.dixi.blocking import BlockingBus
 from xos.dixi.client import ClientConfig, ClientDirectory
@@ -131,6 +134,34 @@ def test_administrators_say_what_is_wanted_of_an_osd(
     as_node.register(osd("node1"), [])  # a heartbeat changes nothing of that
     assert as_alice.services("OSD")[0].status is Status.DRAINING
     assert as_node.set_status("node1", Status.ONLINE).status is Status.ONLINE  # its own root
+
+
+@pytest.mark.parametrize(
+    ("vos", "roles", "may"),
+    [
+        (("demo",), ("VOManager",), True),
+        (("demo",), ("ResourceAdmin",), True),
+        (("demo",), ("VOAdmin",), True),
+        (("demo",), (), False),
+        (("demo",), ("core",), False),  # what a machine may, no user may by a role of that name
+        (("demo", "physics"), ("VOManager",), False),
+        ((), ("VOManager",), False),
+        (("physics",), ("VOManager",), False),
+    ],
+)
+def test_who_administers_a_vo_drains_machines_that_serve_no_other(
+    grid: Grid, core: Node, vos: tuple[str, ...], roles: tuple[str, ...], may: bool
+) -> None:
+    key = make_key()
+    machine = grid.ca.issue_machine(make_csr(key, "node1"), "node1", ("resource",), ["127.0.0.1"], 3600, vos=vos)
+    with _bus(grid, core, Credential(machine, key)) as bus:
+        DIRXati(bus).register(osd("node1"), [])
+    identity = Identity(Kind.USER, "node1", "demo", "users", roles=roles)
+    user = grid.ca.issue_user(make_csr(key, "node1"), identity, 3600)
+    with _bus(grid, core, Credential(user, key)) as bus:
+        with contextlib.nullcontext() if may else pytest.raises(Refused):
+            DIRXati(bus).set_status("node1", Status.DRAINING)
+        assert (DIRXati(bus).services("OSD")[0].status is Status.DRAINING) == may
 
 
 def test_a_service_that_is_silent_is_suspect_until_it_is_heard(as_node: DIRXati) -> None:

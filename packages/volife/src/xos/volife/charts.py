@@ -58,6 +58,28 @@ def rows(title: str, points: Sequence[tuple[str, float]], unit: str = "") -> Mar
     return _svg(title, Markup().join(parts), TOP * 2 + step * len(ordered))
 
 
+def levels(title: str, points: Sequence[tuple[str, float, float]], unit: str = "") -> Markup:
+    """One lying bar for each (label, part, whole): how much of each is taken, all to one scale."""
+    top = max((whole for _, _, whole in points), default=0.0) or 1.0
+    left, step = 110.0, 30.0
+    parts = []
+    for i, (label, part, whole) in enumerate(points):
+        y, scale = TOP + i * step, (WIDTH - left - 130) / top
+        parts.append(
+            Markup(
+                '<text class="label" x="{}" y="{}" text-anchor="end">{}</text>'
+                '<rect class="whole" x="{}" y="{}" width="{}" height="18" rx="2"/>'
+                '<rect class="bar" x="{}" y="{}" width="{}" height="18" rx="2"/>'
+                '<text class="figure" x="{}" y="{}">{} / {} {}</text>'
+            ).format(
+                _n(left - 10), _n(y + 14), _short(label), _n(left), _n(y), _n(max(whole * scale, 1)),
+                _n(left), _n(y), _n(max(min(part, whole) * scale, 1)),
+                _n(left + whole * scale + 8), _n(y + 14), figure(part), figure(whole), unit,
+            )
+        )  # fmt: skip
+    return _svg(title, Markup().join(parts), TOP * 2 + step * len(points))
+
+
 def nice(top: float) -> float:
     """The end of an axis for values up to *top*: 1, 2 or 5 times a power of ten, at least 1."""
     if top <= 1:

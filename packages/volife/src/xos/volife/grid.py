@@ -5,7 +5,8 @@ from __future__ import annotations
 
 # Not used by name: an error that comes over the wire is only known again when its class has been loaded.
 import xos.aem.errors
-import xos.vom.errors  # noqa: F401
+import xos.vom.errors
+import xos.xtreemfs.errors  # noqa: F401
 from xos.aem.xati import JobDirectoryAsync, JobManagerAsync
 from xos.common.tls import Credential, Trust
 from xos.dixi.api import Caller
@@ -15,6 +16,7 @@ from xos.dixi.hosting import Bus
 from xos.dixi.transports import Endpoint
 from xos.dixi.xati import DirectoryAsync
 from xos.vom.xati import AccountingAsync, AuditAsync, CDAAsync, RCAAsync, VOPSAsync, XVOMSAsync
+from xos.xtreemfs.xati import DIRAsync
 
 FIND_SECONDS = 10.0
 
@@ -48,6 +50,7 @@ class UserGrid:
         self.accounting = AccountingAsync(self)
         self.audit = AuditAsync(self)
         self.cda = CDAAsync(self)
+        self.dir = DIRAsync(self)
         self.jobs = JobManagerAsync(self)
         self.job_directory = JobDirectoryAsync(self)
         self.rca = RCAAsync(self)

@@ -81,7 +81,11 @@ class DIRAsync(AsyncStub):
         await self._caller.call("DIR.suspect", (kind, node), None, deadline=deadline, retry=True)
 
     async def set_status(self, node: str, status: Status, *, deadline: float | None = None) -> ServiceRecord:
-        """For administrators: what is wanted of an OSD. Raises `Refused` (EACCES, ENOENT)."""
+        """What is wanted of an OSD. Raises `Refused` (EACCES, ENOENT).
+
+        For root of a core or of the OSD's machine, and for who administers the one VO that the machine serves
+        (VOManager, VOAdmin, ResourceAdmin).
+        """
         result: ServiceRecord = await self._caller.call(
             "DIR.set_status", (node, status), ServiceRecord, deadline=deadline, retry=True
         )
@@ -130,7 +134,11 @@ class DIRXati(BlockingStub):
         self._caller.call("DIR.suspect", (kind, node), None, deadline=deadline, retry=True)
 
     def set_status(self, node: str, status: Status, *, deadline: float | None = None) -> ServiceRecord:
-        """For administrators: what is wanted of an OSD. Raises `Refused` (EACCES, ENOENT)."""
+        """What is wanted of an OSD. Raises `Refused` (EACCES, ENOENT).
+
+        For root of a core or of the OSD's machine, and for who administers the one VO that the machine serves
+        (VOManager, VOAdmin, ResourceAdmin).
+        """
         result: ServiceRecord = self._caller.call(
             "DIR.set_status", (node, status), ServiceRecord, deadline=deadline, retry=True
         )

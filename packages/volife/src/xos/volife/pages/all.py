@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from xos.volife.pages import groups, home, jobs, joining, me, members, policies, resources, sign_in, usage, vos
+from xos.volife.pages import files, groups, home, jobs, joining, me, members, policies, resources, sign_in, usage, vos
 from xos.volife.visit import Page
 
 PAGES: tuple[Page, ...] = (
@@ -16,6 +16,7 @@ PAGES: tuple[Page, ...] = (
     *groups.PAGES,
     *jobs.PAGES,
     *resources.PAGES,
+    *files.PAGES,
     *policies.PAGES,
     *usage.PAGES,
 )

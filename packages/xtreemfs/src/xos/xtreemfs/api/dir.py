@@ -91,7 +91,11 @@ class DIR(Protocol):
 
     @call(idempotent=True)
     async def set_status(self, node: str, status: Status) -> ServiceRecord:
-        """For administrators: what is wanted of an OSD. Raises `Refused` (EACCES, ENOENT)."""
+        """What is wanted of an OSD. Raises `Refused` (EACCES, ENOENT).
+
+        For root of a core or of the OSD's machine, and for who administers the one VO that the machine serves
+        (VOManager, VOAdmin, ResourceAdmin).
+        """
         ...
 
     @call(reads=True)

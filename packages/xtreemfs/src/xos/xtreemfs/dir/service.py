@@ -14,6 +14,7 @@ from typing import Annotated
 import msgspec
 
 from xos.common.errors import XosError
+from xos.common.identity import Identity, Kind
 from xos.common.log import get_logger
 from xos.common.storage import Store
 from xos.dixi.api import current_call
@@ -33,6 +34,8 @@ MOST_VOLUMES = 100_000
 MOST_ATTRIBUTES = 64
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _ID = re.compile(r"[0-9a-f]{1,32}")
+ADMINISTRATORS = frozenset({"VOManager", "VOAdmin", "ResourceAdmin"})
+"""Roles of users who look after the machines of their VO."""
 VOS = "vos"
 """Attribute that the DIR sets itself, from the machine's certificate: the VOs whose files it may hold; none: all."""
 
@@ -148,9 +151,10 @@ class DirService(Hosted[Settings], DIR):
             self._dead.discard(key)
 
     async def set_status(self, node: str, status: Status) -> ServiceRecord:
-        """See `DIR.set_status`. A core's root may, and the node's own."""
+        """See `DIR.set_status`."""
         caller = current_call().caller
-        if "core" not in caller.roles and caller.name != node:
+        known = [one for one in await self.services("OSD") if one.node == node]
+        if known and not _may_set_status(caller, known[0]):
             raise Refused.of(errno.EACCES, f"status of {node[:64]}")
         store = await asyncio.shield(self._opening)
         found = await store.write(partial(kept.set_status, node=node, status=status))
@@ -162,6 +166,13 @@ class DirService(Hosted[Settings], DIR):
     async def now(self) -> int:
         """See `DIR.now`."""
         return time.time_ns()
+
+
+def _may_set_status(caller: Identity, osd: ServiceRecord) -> bool:
+    """A core's root may, and the node's own; of a machine that serves one VO only, who administers that VO's."""
+    if caller.kind is Kind.MACHINE:
+        return "core" in caller.roles or caller.name == osd.node
+    return dict(osd.attributes).get(VOS) == caller.vo and not ADMINISTRATORS.isdisjoint(caller.roles)
 
 
 def _check(record: ServiceRecord, volumes: list[VolumeRecord]) -> None:
