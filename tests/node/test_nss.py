@@ -24,6 +24,7 @@ SOURCES = Path(__file__).parents[2] / "kernel-modules" / "nss_xos"
 HERE = Path(__file__).parent / "nss"
 FIRST, FIRST_GID = 1_900_000_000, 1_900_500_000
 RANGES = [Range(FIRST, FIRST + 499_999), Range(FIRST_GID, FIRST_GID + 999)]
+WRAPPED = ("-Wl,--wrap=realloc", "-Wl,--wrap=mmap")
 SANITIZED = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="there is no C compiler here")
 
@@ -46,11 +47,13 @@ def library() -> list[Path]:
 def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     """The harness in each variant, as command lines."""
     where = tmp_path_factory.mktemp("nss")
-    plain = compiled(where / "plain", HERE / "harness.c", *library())
+    plain = compiled(where / "plain", HERE / "harness.c", *library(), flags=WRAPPED)
     made = {
         "plain": [str(plain)],
-        "sanitized": [str(compiled(where / "sanitized", HERE / "harness.c", *library(), flags=SANITIZED))],
-        "threads": [str(compiled(where / "tsan", HERE / "harness.c", *library(), flags=("-fsanitize=thread",)))],
+        "sanitized": [str(compiled(where / "sanitized", HERE / "harness.c", *library(), flags=(*SANITIZED, *WRAPPED)))],
+        "threads": [
+            str(compiled(where / "tsan", HERE / "harness.c", *library(), flags=("-fsanitize=thread", *WRAPPED)))
+        ],
     }
     if valgrind := shutil.which("valgrind"):
         made["valgrind"] = [valgrind, "-q", "--error-exitcode=9", "--leak-check=full", str(plain)]
@@ -144,6 +147,12 @@ def test_groups_come_up_to_the_callers_limit(nss_twice: Nss, size: int, limit: i
     nss_twice.table.write_bytes(table())
     assert nss_twice("groups", "u3.demo", str(size), str(limit)) == [f"success {expected}"]
     assert nss_twice("groups", "root", "1", "0") == ["not found 4"]
+
+
+def test_where_memory_runs_out_nobody_is_known_or_it_is_to_be_tried_again(nss_twice: Nss) -> None:
+    nss_twice.table.write_bytes(table(enumerate_=True))
+    line = f"u3.demo:*:{FIRST + 3}:{FIRST + 3}:u3@demo:/home/u3.demo:/bin/sh"
+    assert nss_twice("memory", "u3.demo", "g1.demo") == [*(4 * ["unavailable"]), "try again ENOMEM", line, "success"]
 
 
 def test_listing_lists_only_where_it_is_wanted_and_ends(nss_twice: Nss) -> None:

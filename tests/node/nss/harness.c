@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -140,6 +141,43 @@ static void erange(const char *user, const char *group)
     puts("ok");
 }
 
+/* The linker puts these before libc's, so that memory can run out. */
+void *__real_realloc(void *old, size_t size);
+void *__wrap_realloc(void *old, size_t size);
+void *__real_mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset);
+void *__wrap_mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset);
+static bool no_heap, no_maps;
+
+void *__wrap_realloc(void *old, size_t size)
+{
+    if (!no_heap)
+        return __real_realloc(old, size);
+    errno = ENOMEM;
+    return NULL;
+}
+
+void *__wrap_mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset)
+{
+    if (!no_maps)
+        return __real_mmap(at, size, protection, flags, fd, offset);
+    errno = ENOMEM;
+    return MAP_FAILED;
+}
+
+/* Groups of *user* into a list with room for one that has one; the list stays the caller's, whatever happens. */
+static enum nss_status groups_of(const char *user, long expected, int *err)
+{
+    long start = 1, size = 1;
+    gid_t *groups = malloc(sizeof *groups);
+    groups[0] = 4;
+    errno = 4711;
+    enum nss_status status = _nss_xos_initgroups_dyn(user, 4, &start, &size, &groups, 0, err);
+    if (start != expected || size < start || groups[0] != 4 || errno != 4711)
+        die("a list that cannot grow stays as it was");
+    free(groups);
+    return status;
+}
+
 /* Everything that is listed; a look-up in between must not begin it anew. */
 static void list(void)
 {
@@ -159,6 +197,25 @@ static void list(void)
     while (_nss_xos_getgrent_r(&group, buffer, ROOM, &err) == NSS_STATUS_SUCCESS)
         show_group(NSS_STATUS_SUCCESS, &group);
     _nss_xos_endgrent();
+}
+
+/* No room for the table: nobody can be known. No room for groups: try again. With room all is well, and was not spoilt. */
+static void memory(const char *user, const char *group)
+{
+    int err = 0;
+    no_maps = true;
+    look("passwd", user);
+    look("group", group);
+    look("shadow", user);
+    list();
+    printf("%s\n", status_name(groups_of(user, 1, &err)));
+    no_maps = false;
+    no_heap = true;
+    printf("%s", status_name(groups_of(user, 1, &err)));
+    printf(" %s\n", err == ENOMEM ? "ENOMEM" : "?");
+    look("passwd", user); /* needs none */
+    no_heap = false;
+    printf("%s\n", status_name(groups_of(user, 3, &err)));
 }
 
 static atomic_bool stop;
@@ -272,6 +329,8 @@ int main(int argc, char **argv)
         timed(argc - 2, argv + 2);
     else if (strcmp(argv[1], "erange") == 0)
         erange(argv[2], argv[3]);
+    else if (strcmp(argv[1], "memory") == 0)
+        memory(argv[2], argv[3]);
     else if (strcmp(argv[1], "list") == 0)
         list();
     else if (strcmp(argv[1], "groups") == 0)
