@@ -100,8 +100,8 @@ bool xos_amsd_tell(const char *path, const struct xos_message *request, int pati
     bool told = false;
     int fd, error;
 
-    if (request->failed) {
-        errno = EMSGSIZE;
+    if (request->failed != 0) {
+        errno = request->failed;
         return false;
     }
     if ((fd = open_socket()) < 0)
@@ -120,16 +120,19 @@ char *xos_amsd_ask(const char *path, const struct xos_message *request, int pati
     ssize_t got = -1;
     int fd, error;
 
-    if (request->failed) {
-        errno = EMSGSIZE;
+    if (request->failed != 0) {
+        errno = request->failed;
         return NULL;
     }
-    if ((fd = open_socket()) < 0)
+    /* First, so that no answer is lost: what the daemon has done we must hear of. */
+    if ((answer = malloc(XOS_MESSAGE_MAX)) == NULL)
         return NULL;
+    if ((fd = open_socket()) < 0) {
+        free(answer);
+        return NULL;
+    }
     make_room(fd);
     if (!connect_to(fd, path, deadline) || !send_all(fd, request, deadline) || !wait_for(fd, POLLIN, deadline))
-        goto out;
-    if ((answer = malloc(XOS_MESSAGE_MAX)) == NULL)
         goto out;
     got = recv(fd, answer, XOS_MESSAGE_MAX, MSG_TRUNC);
     if (got == 0)
@@ -143,7 +146,7 @@ out:
     error = errno;
     close(fd);
     if (got <= 0) {
-        xos_answer_free(answer, XOS_MESSAGE_MAX);
+        free(answer);
         errno = error;
         return NULL;
     }

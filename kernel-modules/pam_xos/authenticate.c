@@ -8,6 +8,7 @@
 #include "amsd.h"
 #include "login.h"
 
+#include <errno.h>
 #include <security/pam_ext.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,17 +24,17 @@
 static int judge(const struct xos_login *login, const char *certificate, const char *challenge, const char *proof)
 {
     struct xos_message request = xos_login_request(login, "account");
-    bool refused;
     size_t size = 0;
     char *answer, *kept;
+    int error;
 
     xos_message_add(&request, "certificate", certificate);
     if (challenge != NULL) {
         xos_message_add(&request, "challenge", challenge);
         xos_message_add(&request, "proof", proof);
     }
-    if ((answer = xos_login_ask(login, &request, &size, &refused)) == NULL)
-        return refused ? PAM_AUTH_ERR : PAM_AUTHINFO_UNAVAIL;
+    if ((answer = xos_login_ask(login, &request, &size, &error)) == NULL)
+        return xos_login_code(error, PAM_AUTH_ERR, PAM_AUTHINFO_UNAVAIL);
     xos_answer_free(answer, size);
     kept = strdup(certificate);
     if (kept == NULL || pam_set_data(login->pam, XOS_DATA_CERTIFICATE, kept, xos_login_forget) != PAM_SUCCESS) {
@@ -57,14 +58,17 @@ static bool make_challenge(const struct xos_login *login, char *challenge, size_
     return length > 0 && (size_t)length < size;
 }
 
+/* What was typed, to be freed; NULL: nothing, with errno ENOMEM if there was no memory for it. */
 static char *ask(const struct xos_login *login, const char *prompt)
 {
     char *line = NULL;
+    int code = pam_prompt(login->pam, PAM_PROMPT_ECHO_ON, &line, "%s", prompt);
 
-    return pam_prompt(login->pam, PAM_PROMPT_ECHO_ON, &line, "%s", prompt) == PAM_SUCCESS ? line : NULL;
+    errno = code == PAM_BUF_ERR ? ENOMEM : 0;
+    return code == PAM_SUCCESS ? line : NULL;
 }
 
-/* A certificate in base64, typed (by a program, mostly) in lines; an empty one is the last. */
+/* A certificate in base64, typed (by a program, mostly) in lines; an empty one is the last. NULL: none, with errno as ask. */
 static char *ask_certificate(const struct xos_login *login)
 {
     char *text = calloc(1, XOS_MESSAGE_MAX);
@@ -82,11 +86,10 @@ static char *ask_certificate(const struct xos_login *login)
         if (length == 0)
             break;
     }
-    if (used == 0) {
-        free(text);
-        return NULL;
-    }
-    return text;
+    if (used > 0 && errno != ENOMEM)
+        return text;
+    free(text);
+    return NULL;
 }
 
 static int by_challenge(const struct xos_login *login)
@@ -94,7 +97,11 @@ static int by_challenge(const struct xos_login *login)
     char *certificate = xos_login_from_file(login), *proof = NULL, challenge[CHALLENGE];
     int code = PAM_AUTH_ERR;
 
-    if (certificate == NULL && (certificate = ask_certificate(login)) == NULL) {
+    if (certificate == NULL && errno != ENOMEM)
+        certificate = ask_certificate(login);
+    if (certificate == NULL && errno == ENOMEM)
+        return PAM_BUF_ERR;
+    if (certificate == NULL) {
         xos_login_say(login, "VO users log in by certificate, not by password: use ssh-xos.");
         return PAM_AUTH_ERR;
     }
@@ -102,10 +109,15 @@ static int by_challenge(const struct xos_login *login)
         code = PAM_SYSTEM_ERR;
         goto out;
     }
-    if (!login->silent)
-        pam_info(login->pam, "Prove that the key is yours:  xos-prove %s", challenge);
+    if (!login->silent &&
+        pam_info(login->pam, "Prove that the key is yours:  xos-prove %s", challenge) == PAM_BUF_ERR) {
+        code = PAM_BUF_ERR;
+        goto out;
+    }
     if ((proof = ask(login, "Proof: ")) != NULL && *proof != '\0')
         code = judge(login, certificate, challenge, proof);
+    else if (errno == ENOMEM)
+        code = PAM_BUF_ERR;
 
 out:
     if (proof != NULL)
@@ -121,7 +133,7 @@ int xos_authenticate(struct xos_login *login)
     int code;
 
     if (certificate == NULL)
-        return by_challenge(login);
+        return errno == ENOMEM ? PAM_BUF_ERR : by_challenge(login);
     code = judge(login, certificate, NULL, NULL);
     free(certificate);
     return code;

@@ -5,6 +5,7 @@
 #include "login.h"
 #include "ssh_info.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <security/pam_ext.h>
 #include <security/pam_modutil.h>
@@ -22,7 +23,9 @@ static char *encoded(const void *data, size_t length)
     char *found;
 
     xos_message_add_base64(&text, "c", data, length);
-    found = text.failed ? NULL : strdup(text.data + 2);
+    found = text.failed != 0 ? NULL : strdup(text.data + 2);
+    if (text.failed != 0)
+        errno = text.failed;
     xos_message_free(&text);
     return found;
 }
@@ -34,6 +37,7 @@ char *xos_login_from_keyring(const struct xos_login *login)
     size_t length = 0;
     char *text;
 
+    errno = 0;
     /* A daemon that was started in somebody's session has that session's keyring, and must not take its callers for
      * that somebody: only who called us as the user (sudo, su) is them. */
     if (!login->options.keyring || login->rhost[0] != '\0' || login->ruser[0] == '\0')
@@ -116,13 +120,16 @@ char *xos_login_from_file(const struct xos_login *login)
 {
     PAM_MODUTIL_DEF_PRIVS(before);
     char name[4096], *text;
+    int error;
 
+    errno = 0;
     if (!file_name(login, name, sizeof name))
         return NULL;
     /* As the user: the name may lead anywhere, and root must not read it for them. */
     if (pam_modutil_drop_priv(login->pam, &before, login->account) != 0)
         return NULL;
     text = read_text(name);
+    error = text == NULL ? errno : 0;
     if (pam_modutil_regain_priv(login->pam, &before) != 0) {
         pam_syslog(login->pam, LOG_CRIT, "cannot become root again: %m");
         free(text);
@@ -132,6 +139,7 @@ char *xos_login_from_file(const struct xos_login *login)
         free(text);
         text = NULL;
     }
+    errno = error;
     return text;
 }
 

@@ -29,7 +29,7 @@ static _Noreturn void child(char *const argv[])
 /* Waits for the end of process *pid*; kills it when the time is over. */
 static int await_end(pid_t pid, int patience_ms)
 {
-    int fd = (int)syscall(SYS_pidfd_open, pid, 0u), status = 0, ready = 0;
+    int fd = (int)syscall(SYS_pidfd_open, pid, 0u), status = 0, ready = 0, error = errno;
     bool late;
 
     if (fd >= 0) {
@@ -37,6 +37,7 @@ static int await_end(pid_t pid, int patience_ms)
 
         while ((ready = poll(&one, 1, patience_ms)) < 0 && errno == EINTR)
             ;
+        error = ready == 0 ? ETIMEDOUT : errno;
         close(fd);
     }
     late = ready <= 0;
@@ -46,7 +47,7 @@ static int await_end(pid_t pid, int patience_ms)
         if (errno != EINTR)
             return -1;
     if (late || !WIFEXITED(status)) {
-        errno = late ? ETIMEDOUT : ECHILD;
+        errno = late ? error : ECHILD;
         return -1;
     }
     return WEXITSTATUS(status);

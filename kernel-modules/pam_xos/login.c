@@ -32,25 +32,30 @@ static const char *item(pam_handle_t *pam, int which)
     return pam_get_item(pam, which, &value) == PAM_SUCCESS && value != NULL ? value : "";
 }
 
-/* Whether *name* stands in the machine's own list of users. When that cannot be read, every name does. The lines are read
- * as they are: fgetpwent_r(3) stays for ever before one that is too long for it. */
-static bool is_local(const char *name)
+/* PAM_IGNORE: *name* stands in the machine's own list of users; when that cannot be read, every name does. PAM_SUCCESS: it
+ * does not. PAM_BUF_ERR: no memory to read it. The lines are read as they are: fgetpwent_r(3) stays for ever before one that
+ * is too long for it. */
+static int pass_local(const char *name)
 {
     FILE *file = fopen(XOS_LOCAL_USERS, "re");
     size_t length = strlen(name), size = 0;
     char *line = NULL;
-    bool local = false;
+    int code = PAM_SUCCESS;
 
     if (file == NULL)
-        return true;
-    while (!local && getline(&line, &size, file) > 0)
-        local = strncmp(line, name, length) == 0 && line[length] == ':';
+        return errno == ENOMEM ? PAM_BUF_ERR : PAM_IGNORE;
+    errno = 0;
+    while (code == PAM_SUCCESS && getline(&line, &size, file) > 0)
+        if (strncmp(line, name, length) == 0 && line[length] == ':')
+            code = PAM_IGNORE;
+    if (code == PAM_SUCCESS && errno == ENOMEM)
+        code = PAM_BUF_ERR;
     free(line);
     fclose(file);
-    return local;
+    return code;
 }
 
-/* What libnss_xos says of *name*, whatever other sources say. */
+/* What libnss_xos says of *name*, whatever other sources say; errno is ENOMEM if there was no memory to ask it. */
 static enum nss_status ask_nss(const char *name, uid_t *uid)
 {
     enum nss_status status = NSS_STATUS_UNAVAIL;
@@ -75,13 +80,21 @@ static int whose(struct xos_login *login)
 {
     uid_t uid = 0;
     enum nss_status status;
+    int code;
 
-    if (strchr(login->user, '.') == NULL || strlen(login->user) > LONGEST_NAME || is_local(login->user))
+    if (strchr(login->user, '.') == NULL || strlen(login->user) > LONGEST_NAME)
         return PAM_IGNORE;
-    login->account = pam_modutil_getpwnam(login->pam, login->user);
+    if ((code = pass_local(login->user)) != PAM_SUCCESS)
+        return code;
+    errno = 0;
+    if ((login->account = pam_modutil_getpwnam(login->pam, login->user)) == NULL && errno == ENOMEM)
+        return PAM_BUF_ERR;
+    errno = 0;
     status = ask_nss(login->user, &uid);
     if (status == NSS_STATUS_NOTFOUND)
         return PAM_IGNORE;
+    if (status == NSS_STATUS_UNAVAIL && errno == ENOMEM)
+        return PAM_BUF_ERR;
     if (status != NSS_STATUS_SUCCESS) /* nobody to ask: if another source knows the name, it is theirs */
         return login->account != NULL ? PAM_IGNORE : PAM_AUTHINFO_UNAVAIL;
     if (login->account == NULL)
@@ -103,7 +116,7 @@ int xos_login_begin(struct xos_login *login, pam_handle_t *pam, int flags, int a
     *login = (struct xos_login){.pam = pam, .silent = (flags & PAM_SILENT) != 0};
     code = pam_get_user(pam, &login->user, NULL);
     if (code != PAM_SUCCESS || login->user == NULL)
-        return code == PAM_CONV_AGAIN ? PAM_INCOMPLETE : PAM_IGNORE;
+        return code == PAM_CONV_AGAIN ? PAM_INCOMPLETE : code == PAM_BUF_ERR ? code : PAM_IGNORE;
     login->service = item(pam, PAM_SERVICE);
     login->tty = item(pam, PAM_TTY);
     login->rhost = item(pam, PAM_RHOST);
@@ -153,27 +166,34 @@ void xos_login_say(const struct xos_login *login, const char *text)
     pam_error(login->pam, "%s", line);
 }
 
-char *xos_login_ask(const struct xos_login *login, struct xos_message *request, size_t *size, bool *refused)
+char *xos_login_ask(const struct xos_login *login, struct xos_message *request, size_t *size, int *error)
 {
     char *answer = xos_amsd_ask(login->options.socket, request, login->options.patience_ms, size);
-    const char *error = answer == NULL ? NULL : xos_message_get(answer, *size, "error");
-    const char *message, *hint;
+    const char *refusal, *message, *hint;
 
+    *error = errno;
     xos_message_free(request);
-    *refused = error != NULL;
     if (answer == NULL) {
+        errno = *error;
         pam_syslog(login->pam, LOG_ERR, "%s: xos-amsd at %s: %m", login->user, login->options.socket);
         xos_login_say(login, "This machine cannot check VO accounts at the moment; try again later.");
         return NULL;
     }
-    if (error == NULL && xos_message_get(answer, *size, "ok") != NULL)
+    refusal = xos_message_get(answer, *size, "error");
+    if (refusal == NULL && xos_message_get(answer, *size, "ok") != NULL)
         return answer;
+    *error = refusal != NULL ? 0 : EPROTO;
     message = xos_message_get(answer, *size, "message");
     hint = xos_message_get(answer, *size, "hint");
     pam_syslog(login->pam, LOG_NOTICE, "%s from %s refused: %s: %.300s (%.300s)", login->user,
-               login->rhost[0] != '\0' ? login->rhost : "here", error != NULL ? error : "no ok",
+               login->rhost[0] != '\0' ? login->rhost : "here", refusal != NULL ? refusal : "no ok",
                message != NULL ? message : "?", hint != NULL ? hint : "");
     xos_login_say(login, message != NULL ? message : "This machine refuses the login.");
     xos_answer_free(answer, *size);
     return NULL;
+}
+
+int xos_login_code(int error, int refused, int away)
+{
+    return error == 0 ? refused : error == ENOMEM ? PAM_BUF_ERR : away;
 }

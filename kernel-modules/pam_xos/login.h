@@ -24,19 +24,22 @@ struct xos_login {
 };
 
 /* Whose login it is. PAM_SUCCESS: a VO account. PAM_IGNORE: none of ours, known without asking the daemon.
- * PAM_USER_UNKNOWN, PAM_AUTHINFO_UNAVAIL: it could be one of ours, but nobody knows it. */
+ * PAM_USER_UNKNOWN, PAM_AUTHINFO_UNAVAIL: it could be one of ours, but nobody knows it. PAM_BUF_ERR: no memory to find out. */
 int xos_login_begin(struct xos_login *login, pam_handle_t *pam, int flags, int argc, const char **argv);
 
 /* A request that says who logs in where. */
 struct xos_message xos_login_request(const struct xos_login *login, const char *operation);
-/* Asks the daemon; sends and frees *request*. NULL: it refused (*refused is true) or did not answer; the user has been
- * told in a line, and the journal the rest. */
-char *xos_login_ask(const struct xos_login *login, struct xos_message *request, size_t *size, bool *refused);
+/* Asks the daemon; sends and frees *request*. NULL: it refused (*error is 0), or was not asked or did not answer (*error as
+ * errno); the user has been told in a line, and the journal the rest. */
+char *xos_login_ask(const struct xos_login *login, struct xos_message *request, size_t *size, int *error);
+/* The code that PAM is given for such an error: *refused*, PAM_BUF_ERR, or *away*. */
+int xos_login_code(int error, int refused, int away);
 /* A line for the user, unless PAM was told to be silent. */
 void xos_login_say(const struct xos_login *login, const char *text);
 
 /* The certificate that was shown, as base64 (an XOS-Certificate's DER, or an OpenSSH certificate), to be freed; NULL:
- * none. What was shown by authentication comes first, then what sshd tells, then the keyring of the user's own session. */
+ * none, or with errno ENOMEM: no memory to find out, so that nobody counts as one who has none. What was shown by
+ * authentication comes first, then what sshd tells, then the keyring of the user's own session. */
 char *xos_login_certificate(const struct xos_login *login);
 /* The same, from the keyring of the session that this program was called in, when it was called by the user themself. */
 char *xos_login_from_keyring(const struct xos_login *login);

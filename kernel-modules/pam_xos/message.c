@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "message.h"
 
+#include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,8 +12,10 @@ static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuv
 /* Room for *length* more bytes; the old ones are overwritten when they move. */
 static char *room(struct xos_message *message, size_t length)
 {
-    if (message->failed || length > XOS_MESSAGE_MAX - message->used) {
-        message->failed = true;
+    if (message->failed != 0)
+        return NULL;
+    if (length > XOS_MESSAGE_MAX - message->used) {
+        message->failed = EMSGSIZE;
         return NULL;
     }
     if (message->used + length > message->size) {
@@ -20,7 +23,7 @@ static char *room(struct xos_message *message, size_t length)
         char *data = malloc(size);
 
         if (data == NULL) {
-            message->failed = true;
+            message->failed = ENOMEM;
             return NULL;
         }
         if (message->data != NULL) {
@@ -38,12 +41,12 @@ static char *room(struct xos_message *message, size_t length)
 static char *name_field(struct xos_message *message, const char *name, size_t length)
 {
     size_t name_length = strlen(name);
-    char *field = length > XOS_MESSAGE_MAX ? NULL : room(message, name_length + 1 + length + 1);
+    char *field;
 
-    if (field == NULL) {
-        message->failed = true;
+    if (length > XOS_MESSAGE_MAX)
+        message->failed = EMSGSIZE;
+    if ((field = room(message, name_length + 1 + length + 1)) == NULL)
         return NULL;
-    }
     memcpy(field, name, name_length);
     field[name_length] = '=';
     field[name_length + 1 + length] = '\0';
@@ -55,7 +58,7 @@ void xos_message_add_bytes(struct xos_message *message, const char *name, const 
     char *place;
 
     if (memchr(value, '\0', length) != NULL) {
-        message->failed = true;
+        message->failed = EINVAL;
         return;
     }
     place = name_field(message, name, length);
@@ -71,12 +74,10 @@ void xos_message_add(struct xos_message *message, const char *name, const char *
 void xos_message_add_base64(struct xos_message *message, const char *name, const void *value, size_t length)
 {
     const unsigned char *from = value;
-    char *to = length > XOS_MESSAGE_MAX ? NULL : name_field(message, name, (length + 2) / 3 * 4);
+    char *to = name_field(message, name, length > XOS_MESSAGE_MAX ? length : (length + 2) / 3 * 4);
 
-    if (to == NULL) {
-        message->failed = true;
+    if (to == NULL)
         return;
-    }
     for (size_t i = 0; i < length; i += 3) {
         uint32_t three = (uint32_t)from[i] << 16;
 

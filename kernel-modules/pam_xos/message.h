@@ -8,11 +8,11 @@
 
 #define XOS_MESSAGE_MAX (192u * 1024u)
 
-/* A message being written; `failed` once a field did not fit or memory ran out. Zero it first. */
+/* A message being written; `failed` says why a field is not in it: EMSGSIZE, EINVAL, ENOMEM; 0: all are. Zero it first. */
 struct xos_message {
     char *data;
     size_t used, size;
-    bool failed;
+    int failed;
 };
 
 void xos_message_add(struct xos_message *message, const char *name, const char *value);

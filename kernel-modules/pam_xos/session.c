@@ -20,13 +20,17 @@
 #define VOLUME_PATIENCE_MS 15000
 #define SLICE_PATIENCE_MS 5000
 #define CLOSE_PATIENCE_MS 2000
+#define NO_MEMORY "This machine has no memory left for a session; try again later."
 #define NO_VOLUME 1 /* exit status of the helper: the user has none */
 
-static bool failed(const struct xos_login *login, const char *what, const char *line)
+/* Tells why, as errno has it; the code for PAM. */
+static int failed(const struct xos_login *login, const char *what, const char *line)
 {
+    int code = errno == ENOMEM ? PAM_BUF_ERR : PAM_SESSION_ERR;
+
     pam_syslog(login->pam, LOG_ERR, "%s: %s: %m", login->user, what);
     xos_login_say(login, line);
-    return false;
+    return code;
 }
 
 /* Asks the helper, if there is one, to mount the user's volume. Where that fails the local home has to do: somebody who
@@ -48,16 +52,16 @@ static void mount_volume(const struct xos_login *login)
                  "Your home volume cannot be mounted at the moment: this is a home on this machine alone.");
 }
 
-static bool make_home(const struct xos_login *login)
+static int make_home(const struct xos_login *login)
 {
     const struct passwd *account = login->account;
 
     if (!login->options.home)
-        return true;
+        return PAM_SUCCESS;
     mount_volume(login);
     switch (xos_home_make(account->pw_dir, login->options.skeleton, account->pw_uid, account->pw_gid)) {
     case XOS_HOME_READY:
-        return true;
+        return PAM_SUCCESS;
     case XOS_HOME_FOREIGN:
         errno = EEXIST;
         return failed(login, account->pw_dir, "What lies at the place of your home directory is not yours.");
@@ -78,12 +82,17 @@ struct others {
 
 static void show_others(const struct xos_login *login, struct others *others, struct xos_message *request)
 {
+    errno = 0;
     others->count = login->options.keyring ? xos_keyring_others(login->user, others->keys) : 0;
+    if (errno == ENOMEM)
+        request->failed = ENOMEM;
     for (size_t i = 0; i < others->count; i++) {
         char field[32];
         size_t length = 0;
         unsigned char *payload = xos_keyring_read(others->keys[i], &length);
 
+        if (payload == NULL && errno == ENOMEM)
+            request->failed = ENOMEM;
         snprintf(field, sizeof field, "held.%zu", i);
         if (payload != NULL && request->used + 2 * length < XOS_MESSAGE_MAX / 2)
             xos_message_add_base64(request, field, payload, length);
@@ -109,7 +118,7 @@ static void renew_others(const struct others *others, const char *list, const vo
 
 /* Puts what the daemon gave into the session keyring, and into those of other sessions whose credential was renewed by
  * it. A kernel without keyrings is logged, and no reason to refuse. */
-static void keep_credential(const struct xos_login *login, const char *answer, size_t size, const struct others *others)
+static int keep_credential(const struct xos_login *login, const char *answer, size_t size, const struct others *others)
 {
     const char *payload = xos_message_get(answer, size, "keyring"), *expires = xos_message_get(answer, size, "expires");
     unsigned long long until = 0;
@@ -120,14 +129,17 @@ static void keep_credential(const struct xos_login *login, const char *answer, s
 
     if (!login->options.keyring || payload == NULL || !xos_number(expires, (unsigned long long)now + UINT32_MAX, &until) ||
         until <= (unsigned long long)now)
-        return;
-    if ((data = xos_base64(payload, &length)) == NULL)
-        return;
+        return PAM_SUCCESS;
+    errno = EPROTO;
+    if ((data = xos_base64(payload, &length)) == NULL && errno == ENOMEM)
+        return failed(login, "credential", NO_MEMORY);
     seconds = (unsigned)(until - (unsigned long long)now);
-    if (!xos_keyring_put(login->user, data, length, seconds))
+    if (data == NULL || !xos_keyring_put(login->user, data, length, seconds))
         pam_syslog(login->pam, LOG_WARNING, "%s: no credential in the kernel keyring: %m", login->user);
-    renew_others(others, xos_message_get(answer, size, "renews"), data, length, seconds);
+    if (data != NULL)
+        renew_others(others, xos_message_get(answer, size, "renews"), data, length, seconds);
     free(data);
+    return PAM_SUCCESS;
 }
 
 /* `env.NAME=value`: names in capitals, and none that makes programs load something else. */
@@ -141,7 +153,8 @@ static bool set_environment(const struct xos_login *login, const char *field)
     return pam_putenv(login->pam, field) == PAM_SUCCESS;
 }
 
-/* What pam_systemd, which comes after us, gives the session's cgroup (pam_systemd(8)); *known is whether it can. */
+/* What pam_systemd, which comes after us, gives the session's cgroup (pam_systemd(8)); *known is whether it can. False: no
+ * memory. */
 static bool set_cgroup(const struct xos_login *login, const char *name, const char *value, bool *known)
 {
     static const char *const names[] = {"systemd.memory_max", "systemd.tasks_max", "systemd.cpu_weight",
@@ -157,6 +170,7 @@ static bool set_cgroup(const struct xos_login *login, const char *name, const ch
         if (pam_set_data(login->pam, names[i], kept, xos_login_forget) == PAM_SUCCESS)
             return true;
         free(kept);
+        errno = ENOMEM;
         return false;
     }
     return *known = false;
@@ -171,6 +185,7 @@ static bool set_limit(const struct xos_login *login, const char *field)
     bool known, fine;
     int resource;
 
+    errno = 0;
     if (length >= sizeof name)
         return false;
     memcpy(name, field, length);
@@ -184,8 +199,8 @@ static bool set_limit(const struct xos_login *login, const char *field)
 }
 
 /* Has systemd limit the slice that all sessions of the user are in; before logind starts it, or while it runs. What the
- * policy limits must not run without: false, and the user is told. */
-static bool limit_slice(const struct xos_login *login, const char *answer, size_t size)
+ * policy limits must not run without: if that fails the user is told. */
+static int limit_slice(const struct xos_login *login, const char *answer, size_t size)
 {
     enum { FIXED = 5, MOST = 16 };
     char unit[40];
@@ -203,28 +218,30 @@ static bool limit_slice(const struct xos_login *login, const char *answer, size_
         argv[FIXED + count++] = (char *)field + 6;
     }
     if (count == 0)
-        return true;
+        return PAM_SUCCESS;
     snprintf(unit, sizeof unit, "user-%u.slice", (unsigned)login->account->pw_uid);
     status = xos_helper_run(argv, SLICE_PATIENCE_MS);
     if (status == 0)
-        return true;
+        return PAM_SUCCESS;
     if (status > 0)
         errno = EIO;
     return failed(login, unit, "The limits of your session cannot be set on this machine.");
 }
 
-static void apply(const struct xos_login *login, const char *answer, size_t size)
+/* What cannot be is passed over; but nobody goes without a limit because there was no memory to set it. */
+static int apply(const struct xos_login *login, const char *answer, size_t size)
 {
     for (const char *field = NULL; (field = xos_message_next(answer, size, field)) != NULL;) {
         bool fine = true;
 
         if (strncmp(field, "env.", 4) == 0)
             fine = set_environment(login, field + 4);
-        else if (strncmp(field, "limit.", 6) == 0)
-            fine = set_limit(login, field + 6);
+        else if (strncmp(field, "limit.", 6) == 0 && !(fine = set_limit(login, field + 6)) && errno == ENOMEM)
+            return failed(login, "limit", "The limits of your session cannot be set on this machine.");
         if (!fine)
             pam_syslog(login->pam, LOG_WARNING, "%s: %.*s cannot be set", login->user, (int)strcspn(field, "="), field);
     }
+    return PAM_SUCCESS;
 }
 
 /* Whether the daemon speaks of the account that the program has looked up already. */
@@ -240,23 +257,63 @@ static bool same_account(const struct xos_login *login, const char *answer, size
     return false;
 }
 
-static void remember_session(const struct xos_login *login, const char *session)
+/* The session's number, for its end. */
+static int remember_session(const struct xos_login *login, const char *session)
 {
-    char *kept = session == NULL ? NULL : strdup(session);
+    char *kept;
 
-    if (kept != NULL && pam_set_data(login->pam, XOS_DATA_SESSION, kept, xos_login_forget) != PAM_SUCCESS)
-        free(kept);
+    if (session == NULL)
+        return PAM_SUCCESS;
+    if ((kept = strdup(session)) != NULL && pam_set_data(login->pam, XOS_DATA_SESSION, kept, xos_login_forget) == PAM_SUCCESS)
+        return PAM_SUCCESS;
+    free(kept);
+    errno = ENOMEM;
+    return failed(login, "session", NO_MEMORY);
+}
+
+/* Nobody waits for an answer: there is nothing to be done about one. PAM_BUF_ERR: no memory to tell it. */
+static int tell_end(const struct xos_login *login, const char *session)
+{
+    struct xos_message request = {0};
+    int code;
+
+    xos_message_add(&request, "op", "close");
+    xos_message_add(&request, "session", session);
+    code = request.failed == ENOMEM ? PAM_BUF_ERR : PAM_SUCCESS;
+    if (!xos_amsd_tell(login->options.socket, &request, CLOSE_PATIENCE_MS))
+        pam_syslog(login->pam, LOG_WARNING, "%s: xos-amsd was not told of the session's end: %m", login->user);
+    xos_message_free(&request);
+    return code;
+}
+
+/* Puts what the daemon says into effect. */
+static int begin_session(const struct xos_login *login, const char *answer, size_t size, const struct others *others)
+{
+    int code = limit_slice(login, answer, size);
+
+    if (code != PAM_SUCCESS)
+        return code;
+    /* First: the helper that mounts a volume may need it. */
+    if ((code = keep_credential(login, answer, size, others)) != PAM_SUCCESS)
+        return code;
+    if ((code = make_home(login)) == PAM_SUCCESS && (code = apply(login, answer, size)) == PAM_SUCCESS)
+        code = remember_session(login, xos_message_get(answer, size, "session"));
+    if (code != PAM_SUCCESS && login->options.keyring)
+        (void)xos_keyring_drop(login->user);
+    return code;
 }
 
 int xos_session_open(struct xos_login *login)
 {
     char *certificate = xos_login_certificate(login), *answer;
+    const char *session;
     struct xos_message request;
     struct others others = {.count = 0};
-    int code = PAM_SESSION_ERR;
-    bool refused;
+    int code = PAM_SESSION_ERR, error;
     size_t size = 0;
 
+    if (certificate == NULL && errno == ENOMEM)
+        return PAM_BUF_ERR;
     /* Without one the daemon judges by the service: where root has vouched (su, cron), or not at all. */
     request = xos_login_request(login, "open");
     if (certificate != NULL) {
@@ -264,39 +321,25 @@ int xos_session_open(struct xos_login *login)
         show_others(login, &others, &request);
     }
     free(certificate);
-    if ((answer = xos_login_ask(login, &request, &size, &refused)) == NULL)
-        return PAM_SESSION_ERR;
-    if (!same_account(login, answer, size) || !limit_slice(login, answer, size))
-        goto out;
-    keep_credential(login, answer, size, &others); /* the helper that mounts a volume may need it */
-    if (!make_home(login)) {
-        if (login->options.keyring)
-            (void)xos_keyring_drop(login->user);
-        goto out;
-    }
-    apply(login, answer, size);
-    remember_session(login, xos_message_get(answer, size, "session"));
-    code = PAM_SUCCESS;
-
-out:
+    if ((answer = xos_login_ask(login, &request, &size, &error)) == NULL)
+        return xos_login_code(error, PAM_SESSION_ERR, PAM_SESSION_ERR);
+    if (same_account(login, answer, size))
+        code = begin_session(login, answer, size, &others);
+    if (code != PAM_SUCCESS && (session = xos_message_get(answer, size, "session")) != NULL)
+        (void)tell_end(login, session);
     xos_answer_free(answer, size);
     return code;
 }
 
 int xos_session_close(struct xos_login *login)
 {
-    struct xos_message request = {0};
     const void *session = NULL;
+    int code;
 
     if (pam_get_data(login->pam, XOS_DATA_SESSION, &session) != PAM_SUCCESS || session == NULL)
         return PAM_SUCCESS;
-    xos_message_add(&request, "op", "close");
-    xos_message_add(&request, "session", session);
-    /* Nobody waits for an answer: there is nothing to be done about one. */
-    if (!xos_amsd_tell(login->options.socket, &request, CLOSE_PATIENCE_MS))
-        pam_syslog(login->pam, LOG_WARNING, "%s: xos-amsd was not told of the session's end: %m", login->user);
-    xos_message_free(&request);
+    code = tell_end(login, session);
     if (login->options.keyring)
         (void)xos_keyring_drop(login->user);
-    return PAM_SUCCESS;
+    return code;
 }
