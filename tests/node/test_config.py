@@ -108,6 +108,39 @@ DEBIAN = (
 )
 
 
+OURS = "initgroups: files [SUCCESS=continue] xos [SUCCESS=continue] systemd  # XtreemOS: as the group line\n"
+
+
+@pytest.mark.parametrize(
+    ("group", "added", "initgroups"),
+    [
+        ("files", "files xos", "files [SUCCESS=continue] xos"),
+        ("compat systemd #x", "compat systemd xos #x", "compat [SUCCESS=continue] systemd [SUCCESS=continue] xos"),
+        (
+            "files [SUCCESS=merge] systemd [!NOTFOUND=return] sss",
+            "files [SUCCESS=merge] xos systemd [!NOTFOUND=return] sss",
+            "files [SUCCESS=merge SUCCESS=continue] xos [SUCCESS=continue] "
+            "systemd [!NOTFOUND=return SUCCESS=continue] sss",
+        ),
+    ],
+)
+def test_groups_of_a_user_are_looked_for_where_the_group_line_says(
+    tmp_path: Path, group: str, added: str, initgroups: str
+) -> None:
+    path = tmp_path / "nsswitch.conf"
+    path.write_text(f"group: {group}\nhosts: files\n")
+    configure("add", path)
+    line = f"initgroups: {initgroups}  # XtreemOS: as the group line\n"
+    assert path.read_text() == f"group: {added}\n{line}hosts: files\n"
+    path.write_text(path.read_text().replace("group: files", "group: db files", 1))  # as a package of a directory does
+    configure("add", path)
+    assert ("initgroups: db [SUCCESS=continue] files" in path.read_text()) == group.startswith("files")
+    path.write_text(f"{path.read_text()}initgroups: files\n")  # the administrator's own counts
+    configure("add", path)
+    lines = path.read_text().splitlines()
+    assert [each for each in lines if each.startswith("initgroups")] == ["initgroups: files xos"]
+
+
 def test_we_come_right_after_the_machines_own(tmp_path: Path) -> None:
     path = tmp_path / "nsswitch.conf"
     path.write_text(DEBIAN)
@@ -116,7 +149,7 @@ def test_we_come_right_after_the_machines_own(tmp_path: Path) -> None:
         configure("add", path)
         assert path.read_text() == (
             DEBIAN.replace("passwd:         files", "passwd:         files xos")
-            .replace("group:          files", "group:          files xos")
+            .replace("group:          files systemd  # ours\n", f"group:          files xos systemd  # ours\n{OURS}")
             .replace("shadow:\t\tfiles", "shadow:\t\tfiles xos")
         )
     assert path.stat().st_mode & 0o777 == 0o644
@@ -144,8 +177,8 @@ def test_whatever_was_there_comes_back(tmp_path_factory: pytest.TempPathFactory,
     text = "".join(f"{base}:{gap}{' '.join(words)}{rest}\n" for base, gap, words, rest in lines)  # type: ignore[misc,has-type]
     path.write_text(text)
     configure("add", path)
-    added = path.read_text()
-    for line, before in zip(added.splitlines(), text.splitlines(), strict=True):
+    added = [line for line in path.read_text().splitlines() if "XtreemOS" not in line]
+    for line, before in zip(added, text.splitlines(), strict=True):
         assert line.split("#")[0].split().count("xos") == (0 if before.startswith("hosts") else 1), (before, line)
     configure("remove", path)
     assert path.read_text() == text

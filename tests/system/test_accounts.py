@@ -89,6 +89,19 @@ def test_a_killed_or_hung_amsd_comes_back_and_knows_everybody(node: Machine) -> 
         assert account(node)["uid"] == alice["uid"]
 
 
+def test_groups_are_looked_for_where_the_group_line_says_also_after_it_changed(grid: Grid) -> None:
+    node = grid.node2
+    look = "grep ^initgroups: /etc/nsswitch.conf"
+    assert node.run(look).startswith("initgroups: files [SUCCESS=continue] xos")
+    groups = node.run("id -G alice.demo; id -G root")
+    node.run("cp -p /etc/nsswitch.conf /root/nsswitch.conf; sed -i 's/^group:.*/& db/' /etc/nsswitch.conf")
+    try:
+        node.wait_for("the line for initgroups", lambda: "] db " in node.run(look), seconds=30)
+        assert node.run("id -G alice.demo; id -G root") == groups
+    finally:
+        node.run("cp -p /root/nsswitch.conf /etc/nsswitch.conf")
+
+
 def test_removing_the_package_leaves_nothing_in_nsswitch_conf(grid: Grid) -> None:
     node = grid.node2
     assert "files xos" in node.run("grep ^passwd /etc/nsswitch.conf")

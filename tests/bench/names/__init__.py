@@ -57,7 +57,7 @@ def _place(resources: Resources, side: str, users: int, furnish: Furnish) -> Ite
     (place / "passwd").write_text("root:x:0:0:root:/root:/bin/bash\n")
     (place / "group").write_text("root:x:0:\n")
     service = furnish(place, users, resources)
-    (place / "nsswitch.conf").write_text(f"passwd: {service}\ngroup: {service}\n")
+    (place / "nsswitch.conf").write_text(f"passwd: {service}\ngroup: {service}\ninitgroups: {service}\n")
     yield place
 
 

@@ -12,7 +12,7 @@ from bench.peers import names as peers
 GOAL_US = 2.0
 NOTE = (
     "One service in nsswitch.conf, everything warm, users at random, median of batches. Of each figure more than 1 us "
-    "is glibc's own (it looks at nsswitch.conf and for nscd), on both sides."
+    "is glibc's own (it looks at nsswitch.conf, once for each database, and for nscd), on both sides."
 )
 SSSD = "The peer's CPU time holds the filling of its cache."
 
