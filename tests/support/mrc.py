@@ -66,6 +66,9 @@ class OsdDouble:
         self.revoked: list[tuple[str, int]] = []
         self.states: dict[str, ShareState] = {}
         self.presented: list[Signed] = []
+        self.snapshots: list[tuple[str, int, list[int]]] = []
+        self.number = 0
+        """Of the latest snapshots that it knows from elsewhere."""
 
 
 class Around:
@@ -94,7 +97,8 @@ class Around:
             case "DIR.services":
                 return list(self.records.values())
             case "DIR.suspect":
-                self.records[args[1]] = msgspec.structs.replace(self.records[args[1]], suspect=True)
+                if args[1] in self.records:
+                    self.records[args[1]] = msgspec.structs.replace(self.records[args[1]], suspect=True)
                 return None
             case "DIR.register":
                 self.registered.append(args)
@@ -105,6 +109,9 @@ class Around:
         match method:
             case "OSD.delete":
                 osd.deleted += args[0]
+            case "OSD.snapshots":
+                osd.snapshots.append(args)
+                return max(args[1], osd.number)
             case "OSD.revoke":
                 osd.revoked.append(args)
             case "OSD.present":
@@ -179,7 +186,7 @@ class Mrc:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.service.stop()
-        assert not self.host.failures
+        assert not self.host.failures, self.host.failures
 
     async def volume(self, name: str = "home", *, policy: Policy | None = None, quota: int = 0) -> Volume:
         with acting(ADMIN):

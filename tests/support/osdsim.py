@@ -33,6 +33,8 @@ class SimDisk:
     def __init__(self, chance: random.Random) -> None:
         self._chance = chance
         self.data, self.mark = bytearray(), Mark()
+        self.kept: dict[int, bytes] = {}
+        """What snapshots up to a number show."""
         self.lock = asyncio.Lock()
 
     async def state(self, file_id: str) -> State:  # noqa: ARG002 -- there is one
@@ -76,6 +78,12 @@ class SimDisk:
         async with self._alone():
             blocks = (self.data[n * BLOCK : (n + 1) * BLOCK] for n in range(first, first + count))
             return b"".join(SUM.pack(sum_of(block) if block else 0) for block in blocks)
+
+    async def freeze(self, file_id: str, number: int) -> None:  # noqa: ARG002 -- there is one
+        if self.mark.snapshot < number:
+            async with self._alone():
+                self.kept[number] = bytes(self.data)
+                self.mark = self.mark._replace(snapshot=max(number, self.mark.snapshot))
 
     def _alone(self) -> _Alone:
         return _Alone(self.lock, self._chance.expovariate(1000))
@@ -153,7 +161,7 @@ class SimPeer:
     async def follow(self) -> ShareState:
         state, self._join = await self._call(lambda node: node.follower.follow(FILE, self._term))
         mark = state.mark
-        return ShareState(FILE, state.size, mark.epoch, mark.term, mark.version)
+        return ShareState(FILE, state.size, mark.epoch, mark.term, mark.version, snapshot=mark.snapshot)
 
     async def hold(self) -> None:
         await self._call(lambda node: node.follower.hold(FILE, self._term))
@@ -170,13 +178,13 @@ class SimPeer:
     async def fetch(self, offset: int, length: int) -> bytes:
         return await self._call(lambda node: node.disk.read(FILE, offset, length, unchanged))
 
-    async def patch(self, offset: int, content: bytes) -> None:
+    async def patch(self, offset: int, content: bytes, snapshot: int) -> None:
         join = self._join
-        await self._call(lambda node: node.follower.patch(FILE, self._term, join, offset, content))
+        await self._call(lambda node: node.follower.patch(FILE, self._term, join, offset, content, snapshot))
 
-    async def adopt(self, size: int, epoch: int, version: int) -> None:
+    async def adopt(self, size: int, epoch: int, version: int, snapshot: int) -> None:
         join = self._join
-        await self._call(lambda node: node.follower.adopt(FILE, self._term, join, size, epoch, version))
+        await self._call(lambda node: node.follower.adopt(FILE, self._term, join, size, epoch, version, snapshot))
 
     async def _call(self, work: Callable[[SimNode], Coroutine[Any, Any, T]]) -> T:
         return await self._here.world.call(self._here.name, self._there, work)

@@ -168,7 +168,10 @@ class MRCAsync(AsyncStub):
         return result
 
     async def remove_volume(self, name: str, force: bool, ask: Ask, *, deadline: float | None = None) -> None:
-        """Remove a volume; *force*: with all that is in it. Raises `Refused` (ENOENT, ENOTEMPTY, EACCES)."""
+        """Remove a volume; *force*: with all that is in it, and its snapshots. Or a snapshot, ``VOLUME@NAME``.
+
+        Raises `Refused` (ENOENT, ENOTEMPTY, EACCES).
+        """
         await self._caller.call("MRC.remove_volume", (name, force, ask), None, deadline=deadline, retry=True)
 
     async def change_volume(
@@ -192,8 +195,29 @@ class MRCAsync(AsyncStub):
         return result
 
     async def volumes(self, *, deadline: float | None = None) -> list[Volume]:
-        """All volumes here, by name."""
+        """All volumes here but for snapshots, by name."""
         result: list[Volume] = await self._caller.call("MRC.volumes", (), list[Volume], deadline=deadline, retry=True)
+        return result
+
+    async def make_snapshot(
+        self, volume: str, name: str, path: str, ask: Ask, *, deadline: float | None = None
+    ) -> Volume:
+        """The volume as it is now, below the directory *path*, as a volume ``VOLUME@NAME`` that nothing changes.
+
+        It has what was synced or closed before the call, and nothing of what was begun after it returned; of what is
+        being written what was acknowledged by one moment, the same for all files. Raises `Refused`: EACCES, EEXIST,
+        ENOENT, ENOTDIR, EDQUOT; EAGAIN when an OSD does not answer.
+        """
+        result: Volume = await self._caller.call(
+            "MRC.make_snapshot", (volume, name, path, ask), Volume, deadline=deadline, retry=True
+        )
+        return result
+
+    async def snapshots(self, volume: str, *, deadline: float | None = None) -> list[Volume]:
+        """Of a volume, the oldest first. Raises `Refused` (ENOENT)."""
+        result: list[Volume] = await self._caller.call(
+            "MRC.snapshots", (volume,), list[Volume], deadline=deadline, retry=True
+        )
         return result
 
     async def space(self, volume: str, *, deadline: float | None = None) -> Space:
@@ -484,7 +508,10 @@ class MRCXati(BlockingStub):
         return result
 
     def remove_volume(self, name: str, force: bool, ask: Ask, *, deadline: float | None = None) -> None:
-        """Remove a volume; *force*: with all that is in it. Raises `Refused` (ENOENT, ENOTEMPTY, EACCES)."""
+        """Remove a volume; *force*: with all that is in it, and its snapshots. Or a snapshot, ``VOLUME@NAME``.
+
+        Raises `Refused` (ENOENT, ENOTEMPTY, EACCES).
+        """
         self._caller.call("MRC.remove_volume", (name, force, ask), None, deadline=deadline, retry=True)
 
     def change_volume(
@@ -506,8 +533,27 @@ class MRCXati(BlockingStub):
         return result
 
     def volumes(self, *, deadline: float | None = None) -> list[Volume]:
-        """All volumes here, by name."""
+        """All volumes here but for snapshots, by name."""
         result: list[Volume] = self._caller.call("MRC.volumes", (), list[Volume], deadline=deadline, retry=True)
+        return result
+
+    def make_snapshot(self, volume: str, name: str, path: str, ask: Ask, *, deadline: float | None = None) -> Volume:
+        """The volume as it is now, below the directory *path*, as a volume ``VOLUME@NAME`` that nothing changes.
+
+        It has what was synced or closed before the call, and nothing of what was begun after it returned; of what is
+        being written what was acknowledged by one moment, the same for all files. Raises `Refused`: EACCES, EEXIST,
+        ENOENT, ENOTDIR, EDQUOT; EAGAIN when an OSD does not answer.
+        """
+        result: Volume = self._caller.call(
+            "MRC.make_snapshot", (volume, name, path, ask), Volume, deadline=deadline, retry=True
+        )
+        return result
+
+    def snapshots(self, volume: str, *, deadline: float | None = None) -> list[Volume]:
+        """Of a volume, the oldest first. Raises `Refused` (ENOENT)."""
+        result: list[Volume] = self._caller.call(
+            "MRC.snapshots", (volume,), list[Volume], deadline=deadline, retry=True
+        )
         return result
 
     def space(self, volume: str, *, deadline: float | None = None) -> Space:
@@ -825,8 +871,19 @@ class OSDAsync(AsyncStub):
         await self._caller.call("OSD.revoke", (file_id, revision), None, deadline=deadline, retry=True)
 
     async def delete(self, file_ids: list[str], *, deadline: float | None = None) -> None:
-        """Only for MRCs: remove shares."""
+        """Only for MRCs: remove shares; what a snapshot shows of them is kept for it."""
         await self._caller.call("OSD.delete", (file_ids,), None, deadline=deadline, retry=True)
+
+    async def snapshots(self, volume: str, number: int, there: list[int], *, deadline: float | None = None) -> int:
+        """Only for MRCs: which snapshots of a volume (its id) there are, as of `Volume.number`.
+
+        Nobody writes by a capability of an older number when this returns, and what no snapshot shows any more is
+        freed. What is older than what the OSD knows changes nothing. The number that it knows then.
+        """
+        result: int = await self._caller.call(
+            "OSD.snapshots", (volume, number, there), int, deadline=deadline, retry=True
+        )
+        return result
 
     async def shares(self, after: str, most: int, *, deadline: float | None = None) -> list[ShareState]:
         """What there is, by file id behind *after*; for `xtfs_cleanup` and the RMS."""
@@ -845,9 +902,14 @@ class OSDAsync(AsyncStub):
         result: int = await self._caller.call("OSD.scrub", (), int, deadline=deadline, retry=True)
         return result
 
-    async def state(self, file_id: str, *, deadline: float | None = None) -> ShareState:
-        """Only for MRCs and tools: what this OSD has of a file. Raises `UnknownFile`."""
-        result: ShareState = await self._caller.call("OSD.state", (file_id,), ShareState, deadline=deadline, retry=True)
+    async def state(self, file_id: str, snapshot: int = 0, *, deadline: float | None = None) -> ShareState:
+        """Only for MRCs, OSDs and tools: what this OSD has of a file; or had, as that snapshot shows it.
+
+        Raises `UnknownFile`.
+        """
+        result: ShareState = await self._caller.call(
+            "OSD.state", (file_id, snapshot), ShareState, deadline=deadline, retry=True
+        )
         return result
 
     async def follow(self, capability: Signed, *, deadline: float | None = None) -> Following:
@@ -887,16 +949,31 @@ class OSDAsync(AsyncStub):
         return result
 
     async def patch(
-        self, token: bytes, join: int, offset: int, content: bytes, *, deadline: float | None = None
+        self, token: bytes, join: int, offset: int, content: bytes, snapshot: int = 0, *, deadline: float | None = None
     ) -> None:
-        """Bytes as the primary has them, outside the order of steps. Raises `StaleTerm`."""
-        await self._caller.call("OSD.patch", (token, join, offset, content), None, deadline=deadline, retry=True)
+        """Bytes as the primary has them, outside the order of steps. Raises `StaleTerm`.
+
+        *snapshot*: by which it was written last there; what snapshots up to it show here is kept first.
+        """
+        await self._caller.call(
+            "OSD.patch", (token, join, offset, content, snapshot), None, deadline=deadline, retry=True
+        )
 
     async def adopt(
-        self, token: bytes, join: int, size: int, epoch: int, version: int, *, deadline: float | None = None
+        self,
+        token: bytes,
+        join: int,
+        size: int,
+        epoch: int,
+        version: int,
+        snapshot: int = 0,
+        *,
+        deadline: float | None = None,
     ) -> None:
         """This replica is now as the primary's after step *version* of its term. Raises `StaleTerm`."""
-        await self._caller.call("OSD.adopt", (token, join, size, epoch, version), None, deadline=deadline, retry=True)
+        await self._caller.call(
+            "OSD.adopt", (token, join, size, epoch, version, snapshot), None, deadline=deadline, retry=True
+        )
 
 
 class OSDXati(BlockingStub):
@@ -960,8 +1037,17 @@ class OSDXati(BlockingStub):
         self._caller.call("OSD.revoke", (file_id, revision), None, deadline=deadline, retry=True)
 
     def delete(self, file_ids: list[str], *, deadline: float | None = None) -> None:
-        """Only for MRCs: remove shares."""
+        """Only for MRCs: remove shares; what a snapshot shows of them is kept for it."""
         self._caller.call("OSD.delete", (file_ids,), None, deadline=deadline, retry=True)
+
+    def snapshots(self, volume: str, number: int, there: list[int], *, deadline: float | None = None) -> int:
+        """Only for MRCs: which snapshots of a volume (its id) there are, as of `Volume.number`.
+
+        Nobody writes by a capability of an older number when this returns, and what no snapshot shows any more is
+        freed. What is older than what the OSD knows changes nothing. The number that it knows then.
+        """
+        result: int = self._caller.call("OSD.snapshots", (volume, number, there), int, deadline=deadline, retry=True)
+        return result
 
     def shares(self, after: str, most: int, *, deadline: float | None = None) -> list[ShareState]:
         """What there is, by file id behind *after*; for `xtfs_cleanup` and the RMS."""
@@ -980,9 +1066,14 @@ class OSDXati(BlockingStub):
         result: int = self._caller.call("OSD.scrub", (), int, deadline=deadline, retry=True)
         return result
 
-    def state(self, file_id: str, *, deadline: float | None = None) -> ShareState:
-        """Only for MRCs and tools: what this OSD has of a file. Raises `UnknownFile`."""
-        result: ShareState = self._caller.call("OSD.state", (file_id,), ShareState, deadline=deadline, retry=True)
+    def state(self, file_id: str, snapshot: int = 0, *, deadline: float | None = None) -> ShareState:
+        """Only for MRCs, OSDs and tools: what this OSD has of a file; or had, as that snapshot shows it.
+
+        Raises `UnknownFile`.
+        """
+        result: ShareState = self._caller.call(
+            "OSD.state", (file_id, snapshot), ShareState, deadline=deadline, retry=True
+        )
         return result
 
     def follow(self, capability: Signed, *, deadline: float | None = None) -> Following:
@@ -1017,15 +1108,30 @@ class OSDXati(BlockingStub):
         result: bytes = self._caller.call("OSD.fetch", (token, offset, length), bytes, deadline=deadline, retry=True)
         return result
 
-    def patch(self, token: bytes, join: int, offset: int, content: bytes, *, deadline: float | None = None) -> None:
-        """Bytes as the primary has them, outside the order of steps. Raises `StaleTerm`."""
-        self._caller.call("OSD.patch", (token, join, offset, content), None, deadline=deadline, retry=True)
+    def patch(
+        self, token: bytes, join: int, offset: int, content: bytes, snapshot: int = 0, *, deadline: float | None = None
+    ) -> None:
+        """Bytes as the primary has them, outside the order of steps. Raises `StaleTerm`.
+
+        *snapshot*: by which it was written last there; what snapshots up to it show here is kept first.
+        """
+        self._caller.call("OSD.patch", (token, join, offset, content, snapshot), None, deadline=deadline, retry=True)
 
     def adopt(
-        self, token: bytes, join: int, size: int, epoch: int, version: int, *, deadline: float | None = None
+        self,
+        token: bytes,
+        join: int,
+        size: int,
+        epoch: int,
+        version: int,
+        snapshot: int = 0,
+        *,
+        deadline: float | None = None,
     ) -> None:
         """This replica is now as the primary's after step *version* of its term. Raises `StaleTerm`."""
-        self._caller.call("OSD.adopt", (token, join, size, epoch, version), None, deadline=deadline, retry=True)
+        self._caller.call(
+            "OSD.adopt", (token, join, size, epoch, version, snapshot), None, deadline=deadline, retry=True
+        )
 
 
 class FilesAsync(AsyncStub):

@@ -44,6 +44,8 @@ class Inode(msgspec.Struct, array_like=True, frozen=True):
     """What a POSIX access ACL says beyond the mode: ``group::r--,user:alice@demo:r--``; the group bits mask it."""
     default_acl: str = ""
     """Of a directory: the whole ACL that what is made in it begins with, which takes the place of the umask."""
+    origin: int = 0
+    """In a snapshot: the inode that this is a copy of; nothing about it can be changed."""
 
     @property
     def is_directory(self) -> bool:
@@ -153,6 +155,11 @@ class Capability(msgspec.Struct, array_like=True, frozen=True):
     """Bytes by which the file may still grow under the quota (the original's space voucher); -1: no limit."""
     revision: int = 0
     """Grows with each revocation (rights taken away); an OSD that was told of a later one refuses this."""
+    snapshot: int = 0
+    """`Volume.number` as it was signed: the OSD keeps what snapshots up to it are to show before a write changes that,
+    and lets nobody write by an older one."""
+    origin: str = ""
+    """Of a file in a snapshot: the file that it is a copy of, as it was when snapshot `snapshot` was made."""
 
 
 class Extent(msgspec.Struct, array_like=True, frozen=True):

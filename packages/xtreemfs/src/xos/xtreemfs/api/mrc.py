@@ -64,6 +64,14 @@ class Volume(msgspec.Struct, array_like=True, frozen=True):
     files: int = 0
     mrc: tuple[str, ...] = ()
     """Nodes that serve it; the first that answers."""
+    origin: str = ""
+    """Of a snapshot, ``VOLUME@NAME``: the name of the volume."""
+    number: int = 0
+    """Of a snapshot: its own, never given twice in the volume. Of a volume: grows as snapshots come and go."""
+    made: int = 0
+    """Of a snapshot: when, in Unix nanoseconds."""
+    path: str = ""
+    """Of a snapshot: the directory of the volume that is its root."""
 
 
 class Session(msgspec.Struct, array_like=True, frozen=True):
@@ -181,7 +189,10 @@ class MRC(Protocol):
 
     @call(idempotent=True)
     async def remove_volume(self, name: str, force: bool, ask: Ask) -> None:
-        """Remove a volume; *force*: with all that is in it. Raises `Refused` (ENOENT, ENOTEMPTY, EACCES)."""
+        """Remove a volume; *force*: with all that is in it, and its snapshots. Or a snapshot, ``VOLUME@NAME``.
+
+        Raises `Refused` (ENOENT, ENOTEMPTY, EACCES).
+        """
         ...
 
     @call(idempotent=True)
@@ -201,7 +212,22 @@ class MRC(Protocol):
 
     @call(reads=True)
     async def volumes(self) -> list[Volume]:
-        """All volumes here, by name."""
+        """All volumes here but for snapshots, by name."""
+        ...
+
+    @call(idempotent=True)
+    async def make_snapshot(self, volume: str, name: str, path: str, ask: Ask) -> Volume:
+        """The volume as it is now, below the directory *path*, as a volume ``VOLUME@NAME`` that nothing changes.
+
+        It has what was synced or closed before the call, and nothing of what was begun after it returned; of what is
+        being written what was acknowledged by one moment, the same for all files. Raises `Refused`: EACCES, EEXIST,
+        ENOENT, ENOTDIR, EDQUOT; EAGAIN when an OSD does not answer.
+        """
+        ...
+
+    @call(reads=True)
+    async def snapshots(self, volume: str) -> list[Volume]:
+        """Of a volume, the oldest first. Raises `Refused` (ENOENT)."""
         ...
 
     @call(reads=True)

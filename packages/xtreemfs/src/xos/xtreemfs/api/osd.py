@@ -46,6 +46,8 @@ class ShareState(msgspec.Struct, array_like=True, frozen=True):
     """Number of the last change of that term."""
     damaged: int = 0
     """Blocks that the scrubber found damaged."""
+    snapshot: int = 0
+    """By which `Capability.snapshot` it was written last."""
 
 
 class Health(msgspec.Struct, array_like=True, frozen=True):
@@ -87,6 +89,8 @@ class Step(msgspec.Struct, array_like=True, frozen=True):
     """Of a truncation: the share's new size."""
     content: bytes | None = None
     """None: a truncation."""
+    snapshot: int = 0
+    """`Capability.snapshot` of the writer: the replica keeps what the snapshots up to it show first."""
 
 
 def token_of(capability: Signed, caller: str) -> bytes:
@@ -139,7 +143,16 @@ class OSD(Protocol):
 
     @call(idempotent=True, allow=MACHINES)
     async def delete(self, file_ids: list[str]) -> None:
-        """Only for MRCs: remove shares."""
+        """Only for MRCs: remove shares; what a snapshot shows of them is kept for it."""
+        ...
+
+    @call(idempotent=True, allow=MACHINES)
+    async def snapshots(self, volume: str, number: int, there: list[int]) -> int:
+        """Only for MRCs: which snapshots of a volume (its id) there are, as of `Volume.number`.
+
+        Nobody writes by a capability of an older number when this returns, and what no snapshot shows any more is
+        freed. What is older than what the OSD knows changes nothing. The number that it knows then.
+        """
         ...
 
     @call(reads=True, allow=MACHINES)
@@ -158,8 +171,11 @@ class OSD(Protocol):
         ...
 
     @call(reads=True, allow=MACHINES)
-    async def state(self, file_id: str) -> ShareState:
-        """Only for MRCs and tools: what this OSD has of a file. Raises `UnknownFile`."""
+    async def state(self, file_id: str, snapshot: int = 0) -> ShareState:
+        """Only for MRCs, OSDs and tools: what this OSD has of a file; or had, as that snapshot shows it.
+
+        Raises `UnknownFile`.
+        """
         ...
 
     # --- between OSDs, for files with replicas that are written to (`xos.xtreemfs.osd.replication`)
@@ -200,11 +216,14 @@ class OSD(Protocol):
         ...
 
     @call(idempotent=True, allow=MACHINES)
-    async def patch(self, token: bytes, join: int, offset: int, content: bytes) -> None:
-        """Bytes as the primary has them, outside the order of steps. Raises `StaleTerm`."""
+    async def patch(self, token: bytes, join: int, offset: int, content: bytes, snapshot: int = 0) -> None:
+        """Bytes as the primary has them, outside the order of steps. Raises `StaleTerm`.
+
+        *snapshot*: by which it was written last there; what snapshots up to it show here is kept first.
+        """
         ...
 
     @call(idempotent=True, allow=MACHINES)
-    async def adopt(self, token: bytes, join: int, size: int, epoch: int, version: int) -> None:
+    async def adopt(self, token: bytes, join: int, size: int, epoch: int, version: int, snapshot: int = 0) -> None:
         """This replica is now as the primary's after step *version* of its term. Raises `StaleTerm`."""
         ...

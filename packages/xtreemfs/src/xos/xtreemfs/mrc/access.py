@@ -13,7 +13,9 @@ READ, WRITE, EXECUTE = 4, 2, 1
 
 
 def may(inode: Inode, who: Who, wanted: int) -> bool:
-    """Whether *who* may do all of *wanted* (`READ`, `WRITE`, `EXECUTE`) with *inode*."""
+    """Whether *who* may do all of *wanted* (`READ`, `WRITE`, `EXECUTE`) with *inode*. Snapshots nobody writes to."""
+    if inode.origin and wanted & WRITE:
+        return False
     if who.superuser:
         return not wanted & EXECUTE or inode.is_directory or bool(inode.mode & 0o111)
     if who.user == inode.owner:
@@ -27,6 +29,11 @@ def may(inode: Inode, who: Who, wanted: int) -> bool:
     return wanted & ~allowed & 7 == 0
 
 
+def denied(inode: Inode, wanted: int = WRITE) -> Refusal:
+    """Why nobody, or not this one, `may` do so."""
+    return Refusal(errno.EROFS if inode.origin and wanted & WRITE else errno.EACCES)
+
+
 def owns(inode: Inode, who: Who) -> bool:
     """Whether *who* may change what only an owner may."""
     return who.superuser or who.user == inode.owner
@@ -35,7 +42,7 @@ def owns(inode: Inode, who: Who) -> bool:
 def may_remove(directory: Inode, inode: Inode, who: Who) -> Refusal | None:
     """Why *who* may not take a name of *inode* out of *directory*; None: they may."""
     if not may(directory, who, WRITE | EXECUTE):
-        return Refusal(errno.EACCES)
+        return denied(directory)
     if directory.mode & stat.S_ISVTX and not (owns(directory, who) or owns(inode, who)):
         return Refusal(errno.EPERM)
     return None
@@ -43,6 +50,8 @@ def may_remove(directory: Inode, inode: Inode, who: Who) -> Refusal | None:
 
 def may_change(inode: Inode, who: Who, change: Change) -> Refusal | None:
     """Why *who* may not make *change*; None: they may (chmod(2), chown(2), utimensat(2), truncate(2))."""
+    if inode.origin:
+        return denied(inode)
     if change.size is not None:
         if inode.is_directory:
             return Refusal(errno.EISDIR)

@@ -22,9 +22,11 @@ def clear(connection: sa.Connection, volume: Volume) -> bool:
     """
     some = sa.select(_I.id, _I.layout).where(_I.volume_id == volume.id, _I.id != volume.root).limit(PIECE)
     pieces = connection.execute(some).all()
-    for number, layout in pieces:
-        if layout is not None:
-            contents.delete_at(connection, contents.decode_layout(layout), contents.file_id(volume, number))
+    for number, encoded in pieces:
+        layout = None if encoded is None else contents.decode_layout(encoded)
+        # Of a snapshot's file OSDs have a share of its own only once its replicas have changed.
+        if layout is not None and (layout.version or not volume.origin):
+            contents.delete_at(connection, layout, contents.file_id(volume, number))
     numbers = [number for number, _ in pieces]
     for column in (ENTRIES.c.parent, ENTRIES.c.inode, XATTRS.c.inode, HANDLES.c.inode, LOCKS.c.inode, _I.id):
         connection.execute(sa.delete(column.table).where(column.in_(numbers)))

@@ -55,6 +55,8 @@ class Grant(msgspec.Struct, array_like=True, frozen=True):
     revision: int
     room: int
     created: bool = False
+    snapshot: int = 0
+    origin: str = ""
 
 
 def file_id(volume: Volume, number: int) -> str:
@@ -177,5 +179,10 @@ def grant(
     inode = whole.inode
     room = -1
     if access & Access.WRITE:
-        room = usage.room(connection, volume.id, volume.quota, inode.owner, inode.group)
-    return Grant(inode, handle, access, file_id(volume, inode.id), layout, whole.revision, room, created)
+        quota = volume.quota
+        if quota and volume.number:
+            quota = max(1, quota - usage.kept(connection, volume.uuid))
+        room = usage.room(connection, volume.id, quota, inode.owner, inode.group)
+    origin = f"{volume.origin}-{inode.origin:x}" if inode.origin else ""
+    name = file_id(volume, inode.id)
+    return Grant(inode, handle, access, name, layout, whole.revision, room, created, volume.number, origin)

@@ -157,6 +157,8 @@ class Desk:
             layout=grant.layout,
             room=grant.room,
             revision=grant.revision,
+            snapshot=grant.snapshot,
+            origin=grant.origin,
         )
         return sign(_encode(capability), self._host.credential, purpose=CAPABILITY_PURPOSE)
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from xos.xtreemfs.api import Access, Extent, Open, Update
 from xos.xtreemfs.mrc import contents, namespace, rows, volumes
-from xos.xtreemfs.mrc.access import EXECUTE, READ, WRITE, may
+from xos.xtreemfs.mrc.access import EXECUTE, READ, WRITE, denied, may
 from xos.xtreemfs.mrc.contents import Grant, Place
 from xos.xtreemfs.mrc.rows import Whole
 from xos.xtreemfs.mrc.schema import HANDLES
@@ -79,7 +79,7 @@ def _cannot_open(inode: Inode, who: Who, wanted: Open) -> Refusal | None:
     bits = (READ if wanted.access & Access.READ else 0) | (WRITE if _writes(wanted) else 0)
     # A kernel reads a program on behalf of who may only run it.
     allowed = may(inode, who, bits) or (bits == READ and may(inode, who, EXECUTE))
-    return None if allowed else Refusal(errno.EACCES)
+    return None if allowed else denied(inode, bits)
 
 
 def _writes(wanted: Open) -> bool:
@@ -141,7 +141,7 @@ def truncate(
     if not stat.S_ISREG(whole.inode.mode):
         return Refusal(errno.EISDIR if whole.inode.is_directory else errno.EINVAL)
     if not may(whole.inode, who, WRITE):
-        return Refusal(errno.EACCES)
+        return denied(whole.inode)
     volume = volumes.volume(connection, whole.volume)
     layout = contents.placed(connection, whole, place)
     if isinstance(layout, Refusal):

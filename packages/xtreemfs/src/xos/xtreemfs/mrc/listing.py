@@ -10,7 +10,7 @@ import stat
 import sqlalchemy as sa
 
 from xos.xtreemfs.mrc import acl, rows
-from xos.xtreemfs.mrc.access import owns
+from xos.xtreemfs.mrc.access import denied, owns
 from xos.xtreemfs.mrc.values import Inode, Refusal, Result, Who
 
 ACCESS, DEFAULT = b"system.posix_acl_access", b"system.posix_acl_default"
@@ -75,6 +75,8 @@ def _mine(connection: sa.Connection, who: Who, number: int, name: bytes) -> Resu
     inode = rows.inode(connection, number)
     if inode is None:
         return Refusal(errno.ESTALE)
+    if inode.origin:
+        return denied(inode)
     if stat.S_ISLNK(inode.mode):
         return Refusal(errno.EOPNOTSUPP)
     if name == DEFAULT and not inode.is_directory:

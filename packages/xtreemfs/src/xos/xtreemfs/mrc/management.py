@@ -81,11 +81,17 @@ class Management:
         self._bytes_per_second = mib_per_second * (1 << 20)
         self._wanted = asyncio.Event()
         self._hints: set[int] = set()
+        self._again = False
         self._gate, self._free = asyncio.Semaphore(TOGETHER), 0.0
 
     def look(self, inode: int) -> None:
         """There may be something to do about a file."""
         self._hints.add(inode)
+        self._wanted.set()
+
+    def look_again(self) -> None:
+        """There may be something to do about many files."""
+        self._again = True
         self._wanted.set()
 
     async def run(self) -> None:
@@ -99,7 +105,8 @@ class Management:
                 hints, self._hints = self._hints, set()
                 if await self._files(await self._store.read(partial(_named, inodes=hints)), leaving, stores):
                     next_ = min(next_, loop.time() + AGAIN_SECONDS)
-            if (leaving, stores) != seen or loop.time() >= next_:
+            if (leaving, stores) != seen or loop.time() >= next_ or self._again:
+                self._again = False
                 left = await self.round(leaving, stores)
                 seen, next_ = (leaving, stores), loop.time() + (AGAIN_SECONDS if left else ROUND_SECONDS)
             self._wanted.clear()

@@ -14,7 +14,17 @@ import stat
 import sqlalchemy as sa
 
 from xos.xtreemfs.mrc import acl, rows, usage
-from xos.xtreemfs.mrc.access import EXECUTE, READ, WRITE, may, may_change, may_remove, mode_after, new_inode_mode
+from xos.xtreemfs.mrc.access import (
+    EXECUTE,
+    READ,
+    WRITE,
+    denied,
+    may,
+    may_change,
+    may_remove,
+    mode_after,
+    new_inode_mode,
+)
 from xos.xtreemfs.mrc.schema import INODES
 from xos.xtreemfs.mrc.values import LINK_MAX, NAME_MAX, NOW, TARGET_MAX, Change, Inode, Refusal, Result, Row, Who
 
@@ -235,7 +245,7 @@ def _writable(connection: sa.Connection, parent: int, name: bytes, who: Who) -> 
     if directory.nlink == 0:
         return Refusal(errno.ENOENT)  # it is removed, though somebody is in it
     if not may(directory, who, WRITE) and rows.child(connection, parent, name) is None:
-        return Refusal(errno.EACCES)
+        return denied(directory)
     return directory
 
 

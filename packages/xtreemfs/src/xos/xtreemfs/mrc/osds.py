@@ -18,7 +18,7 @@ from xos.common.storage import Store
 from xos.dixi.stubs import HasCallers
 from xos.xtreemfs.api import Layout, Policy, Replica, ServiceRecord, ShareState, Status
 from xos.xtreemfs.errors import UnknownFile
-from xos.xtreemfs.mrc import placement
+from xos.xtreemfs.mrc import placement, snapshots
 from xos.xtreemfs.mrc.schema import CHORES
 from xos.xtreemfs.xati import DIRAsync, OSDAsync
 
@@ -75,6 +75,10 @@ class Osds:
         chosen = placement.select(osds, policy.osd_selection, self._rng)[:width]
         return placement.replica_on(chosen) if len(chosen) == width else None
 
+    def nodes(self) -> set[str]:
+        """All that are known."""
+        return {osd.node for osd in self.known}
+
     def leaving(self) -> frozenset[str]:
         """Those on which nothing is to be any more."""
         return frozenset(osd.node for osd in self.known if osd.status is not Status.ONLINE)
@@ -114,6 +118,19 @@ class Osds:
         found = await asyncio.gather(*(ask(node) for node in nodes))
         return {node: state for node, state in zip(nodes, found, strict=True) if state is not None}
 
+    async def tell_snapshots(self, nodes: Sequence[str], volume: str, number: int, there: list[int]) -> list[str]:
+        """See `OSD.snapshots`; those that do not answer."""
+
+        async def tell(node: str) -> bool:
+            try:
+                return await OSDAsync(self._bus, node).snapshots(volume, number, there, deadline=CALL_SECONDS) == number
+            except XosError as error:
+                log.info("osd-unreachable", osd=node, code=error.code, detail=error.message)
+                return False
+
+        told = await asyncio.gather(*map(tell, nodes))
+        return [node for node, heard in zip(nodes, told, strict=True) if not heard]
+
     async def tell(self, node: str, deleted: list[str], revoked: list[tuple[str, int]]) -> None:
         """Have shares deleted and capabilities refused. Raises `XosError`."""
         osd = OSDAsync(self._bus, node)
@@ -121,6 +138,10 @@ class Osds:
             await osd.delete(deleted, deadline=CALL_SECONDS)
         for file_id, revision in revoked:
             await osd.revoke(file_id, revision, deadline=CALL_SECONDS)
+
+    async def snapshots(self, node: str, volume: str, number: int, there: list[int]) -> int:
+        """See `OSD.snapshots`. Raises `XosError`."""
+        return await OSDAsync(self._bus, node).snapshots(volume, number, there, deadline=CALL_SECONDS)
 
 
 class Chores:
@@ -166,9 +187,11 @@ class Chores:
     async def _tell(self, node: str, chores: list[tuple[int, str, int | None]]) -> list[int]:
         deleted = [file_id for _, file_id, revision in chores if revision is None]
         gone = set(deleted)
-        revoked = [(name, revision) for _, name, revision in chores if revision is not None and name not in gone]
+        numbered = [(name, revision) for _, name, revision in chores if revision is not None and name not in gone]
         try:
-            await self._osds.tell(node, deleted, revoked)
+            await self._osds.tell(node, deleted, [one for one in numbered if "-" in one[0]])
+            for volume, number in [one for one in numbered if "-" not in one[0]]:
+                await self._tell_snapshots(node, volume, number)
         except XosError as error:
             pause = min(_LONGEST_PAUSE, 2 * self._pauses.get(node, (0.0, 0.5))[1])
             self._pauses[node] = (time.monotonic() + pause, pause)
@@ -176,3 +199,10 @@ class Chores:
             return []
         self._pauses.pop(node, None)
         return [number for number, _, _ in chores]
+
+    async def _tell_snapshots(self, node: str, volume: str, number: int) -> None:
+        there = await self._store.read(lambda db: snapshots.there(db, volume))
+        known = await self._osds.snapshots(node, volume, number, there)
+        if known > number:
+            await self._store.write(lambda db: snapshots.overtake(db, volume, known, self._osds.nodes()))
+            self.look()

@@ -29,6 +29,7 @@ _COLUMNS = (
     _I.epoch,
     _I.acl,
     _I.default_acl,
+    _I.origin,
 )
 _INODE = Statement(sa.select(*_COLUMNS).where(_I.id == sa.bindparam("id")))
 _WHOLE = Statement(

@@ -20,12 +20,17 @@ VOLUMES = sa.Table(
     "volumes",
     METADATA,
     sa.Column("id", _Id, primary_key=True),
-    sa.Column("name", sa.String(64), nullable=False, unique=True),
+    sa.Column("name", sa.String(130), nullable=False, unique=True),
     sa.Column("root", sa.BigInteger, nullable=False),
     sa.Column("uuid", sa.String(32), nullable=False),
     sa.Column("owner", sa.String(160), nullable=False),
     sa.Column("policy", sa.LargeBinary, nullable=False),  # msgpack of a `Policy`
     sa.Column("quota", sa.BigInteger, nullable=False),  # bytes; 0: none
+    sa.Column("number", sa.BigInteger, nullable=False, server_default="0"),  # see `mrc.snapshots`
+    sa.Column("reserved", sa.BigInteger, nullable=False, server_default="0"),  # the highest that OSDs may know
+    sa.Column("made", sa.BigInteger, nullable=False, server_default="0"),  # of a snapshot
+    sa.Column("origin", sa.String(32), nullable=False, server_default=""),  # of a snapshot: the volume's uuid
+    sa.Column("path", sa.Text, nullable=False, server_default=""),  # of a snapshot
 )
 
 INODES = sa.Table(
@@ -51,7 +56,15 @@ INODES = sa.Table(
     sa.Column("revision", sa.BigInteger, nullable=False, server_default="0"),  # of the last revocation
     sa.Column("policy", sa.LargeBinary),  # of a directory that has one of its own
     sa.Column("layout", sa.LargeBinary),  # of a file that was placed: msgpack of a `Layout`
+    sa.Column("origin", sa.BigInteger, nullable=False, server_default="0"),  # in a snapshot: what it is a copy of
     sqlite_autoincrement=True,
+)
+sa.Index(
+    "ix_inodes_volume_id_origin",
+    INODES.c.volume_id,
+    INODES.c.origin,
+    sqlite_where=INODES.c.origin != 0,
+    postgresql_where=INODES.c.origin != 0,
 )
 sa.Index("ix_inodes_nameless", INODES.c.id, sqlite_where=INODES.c.nlink == 0, postgresql_where=INODES.c.nlink == 0)
 
@@ -124,7 +137,8 @@ CHORES = sa.Table(
     sa.Column("id", _Id, primary_key=True),
     sa.Column("node", sa.String(64), nullable=False),
     sa.Column("file_id", sa.String(64), nullable=False, index=True),
-    sa.Column("revision", sa.BigInteger),  # refuse capabilities of an older one; NULL: delete the share
+    # Refuse capabilities of an older one; NULL: delete the share. Of a volume: which snapshots there are, as of this.
+    sa.Column("revision", sa.BigInteger),
 )
 
 USAGE = sa.Table(

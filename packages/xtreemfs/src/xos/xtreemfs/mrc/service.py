@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Literal
 
 import msgspec
@@ -16,19 +17,20 @@ from xos.common.storage import Store
 from xos.dixi.hosting import Hosted
 from xos.xtreemfs.api import MRC, Access, Extent, ServiceRecord, VolumeRecord
 from xos.xtreemfs.heartbeat import Heart
-from xos.xtreemfs.mrc import contents, handles, namespace, sessions, volumes
+from xos.xtreemfs.mrc import contents, handles, namespace, sessions, snapshots, volumes
 from xos.xtreemfs.mrc.calls.base import node
 from xos.xtreemfs.mrc.calls.files import FileCalls
 from xos.xtreemfs.mrc.calls.inodes import InodeCalls
 from xos.xtreemfs.mrc.calls.locks import LockCalls
 from xos.xtreemfs.mrc.calls.names import NameCalls
 from xos.xtreemfs.mrc.calls.replicas import ReplicaCalls
-from xos.xtreemfs.mrc.calls.volumes import VolumeCalls
+from xos.xtreemfs.mrc.calls.snapshots import SnapshotCalls
 from xos.xtreemfs.mrc.contents import Grant
 from xos.xtreemfs.mrc.desk import Desk
 from xos.xtreemfs.mrc.management import Changing, Management
 from xos.xtreemfs.mrc.osds import Chores, Osds
 from xos.xtreemfs.mrc.schema import METADATA, MIGRATIONS
+from xos.xtreemfs.mrc.volumes import Volume
 
 log = get_logger("xos.xtreemfs.mrc")
 
@@ -57,7 +59,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Who may make volumes besides administrators: patterns such as ``*@demo``."""
 
 
-class MrcService(Hosted[Settings], VolumeCalls, NameCalls, InodeCalls, FileCalls, LockCalls, ReplicaCalls, MRC):
+class MrcService(Hosted[Settings], SnapshotCalls, NameCalls, InodeCalls, FileCalls, LockCalls, ReplicaCalls, MRC):
     """Satisfies `xos.xtreemfs.api.MRC`."""
 
     settings_type = Settings
@@ -65,7 +67,7 @@ class MrcService(Hosted[Settings], VolumeCalls, NameCalls, InodeCalls, FileCalls
     async def start(self) -> None:
         """Open the database; sessions that there were get a whole lease anew."""
         self.node, self.makers = self.host.node, self.settings.makers
-        self._waiting, self._waits = {}, []
+        self._waiting, self._waits, self.still = {}, [], {}
         self._asking = asyncio.Semaphore(MOST_ASKING)
         lazy = self.settings.durable == "second"
         place = self.settings.database or self.host.data / "mrc.sqlite"
@@ -73,6 +75,7 @@ class MrcService(Hosted[Settings], VolumeCalls, NameCalls, InodeCalls, FileCalls
         self.desk = Desk(self.host, self.store, speakers=self.settings.speakers, superusers=self.settings.superusers)
         await self.desk.recover()
         await self.store.write(_reap_all)
+        told = await self.store.write(snapshots.recover)
         self.osds, self.heart = Osds(self.host.bus), Heart(self.host.bus, self._state)
         self.chores = Chores(self.store, self.osds)
         self.changing = Changing()
@@ -82,6 +85,7 @@ class MrcService(Hosted[Settings], VolumeCalls, NameCalls, InodeCalls, FileCalls
         self.host.spawn(self.chores.run(), name="mrc-chores")
         self.host.spawn(self.management.run(), name="mrc-replicas")
         self.host.spawn(self._tick(), name="mrc-sessions")
+        self.host.spawn(self._tell_snapshots(told), name="mrc-snapshots")
         if lazy:
             self.host.spawn(self._keep_syncing(), name="mrc-sync")
 
@@ -100,6 +104,13 @@ class MrcService(Hosted[Settings], VolumeCalls, NameCalls, InodeCalls, FileCalls
             if self.desk.changes != seen:
                 seen = self.desk.changes
                 await self.store.sync()
+
+    async def _tell_snapshots(self, volumes_: Sequence[Volume]) -> None:
+        while not self.osds.known:  # noqa: ASYNC110 -- the DIR tells when it is asked
+            await asyncio.sleep(TICK_SECONDS)
+        for volume in volumes_:
+            await self.store.write(partial(snapshots.tell_anew, volume=volume, nodes=self.osds.nodes()))
+        self.chores.look()
 
     async def _tick(self) -> None:
         while True:

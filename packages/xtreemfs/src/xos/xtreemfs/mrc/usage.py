@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from xos.xtreemfs.mrc.schema import QUOTAS, USAGE
+from xos.xtreemfs.mrc.schema import QUOTAS, USAGE, VOLUMES
 from xos.xtreemfs.mrc.statements import Statement
 
 _U, _Q = USAGE.c, QUOTAS.c
@@ -19,6 +19,9 @@ _OF = Statement(
     sa.select(sa.func.coalesce(sa.func.sum(_U.bytes), 0), sa.func.coalesce(sa.func.sum(_U.files), 0)).where(
         _U.volume_id == sa.bindparam("volume")
     )
+)
+_KEPT = sa.select(sa.func.coalesce(sa.func.sum(_U.bytes), 0)).where(
+    _U.volume_id.in_(sa.select(VOLUMES.c.id).where(VOLUMES.c.origin == sa.bindparam("uuid")))
 )
 _BYTES = {
     "user": sa.select(sa.func.coalesce(sa.func.sum(_U.bytes), 0)).where(
@@ -47,6 +50,11 @@ def used(connection: sa.Connection, volume: int) -> tuple[int, int]:
     return int(size), int(files)
 
 
+def kept(connection: sa.Connection, uuid: str) -> int:
+    """Bytes of all snapshots of a volume, as if they shared nothing."""
+    return int(connection.execute(_KEPT, {"uuid": uuid}).scalar_one())
+
+
 def used_by(connection: sa.Connection, volume: int, kind: str, name: str) -> int:
     """Bytes of a user's or group's files."""
     return int(connection.execute(_BYTES[kind], {"volume": volume, "name": name}).scalar_one())
@@ -65,7 +73,7 @@ def set_limit(connection: sa.Connection, volume: int, kind: str, name: str, size
 
 
 def room(connection: sa.Connection, volume: int, quota: int, owner: str, group: str) -> int:
-    """Bytes by which a file of theirs may grow; -1: no limit."""
+    """Bytes by which a file of theirs may grow; -1: no limit. *quota*: what snapshots leave of the volume's."""
     rooms = [quota - used(connection, volume)[0]] if quota else []
     set_ = limits(connection, volume)
     for kind, name in (("user", owner), ("group", group)):

@@ -27,6 +27,12 @@ class Volume(msgspec.Struct, array_like=True, frozen=True):
     policy: bytes = b""
     """Msgpack of a `Policy`."""
     quota: int = 0
+    number: int = 0
+    """See `xos.xtreemfs.mrc.snapshots`."""
+    origin: str = ""
+    """Of a snapshot: the uuid of the volume."""
+    made: int = 0
+    path: str = ""
 
 
 def make_volume(
@@ -92,5 +98,7 @@ def remove_volume(connection: sa.Connection, name: str) -> Result[None]:
 
 
 _C = VOLUMES.c
-_VOLUME = sa.select(_C.id, _C.name, _C.root, _C.uuid, _C.owner, _C.policy, _C.quota)
+_VOLUME = sa.select(
+    _C.id, _C.name, _C.root, _C.uuid, _C.owner, _C.policy, _C.quota, _C.number, _C.origin, _C.made, _C.path
+)
 _BY_ID = Statement(_VOLUME.where(_C.id == sa.bindparam("id")))

@@ -13,7 +13,7 @@ import stat
 import sqlalchemy as sa
 
 from xos.xtreemfs.mrc import rows
-from xos.xtreemfs.mrc.access import READ, WRITE, may, owns
+from xos.xtreemfs.mrc.access import READ, WRITE, denied, may, owns
 from xos.xtreemfs.mrc.schema import XATTRS
 from xos.xtreemfs.mrc.values import XATTR_NAME_MAX, XATTR_VALUE_MAX, Inode, Refusal, Result, Who
 
@@ -86,6 +86,8 @@ def _open(connection: sa.Connection, who: Who, number: int, name: bytes, wanted:
     inode = rows.inode(connection, number)
     if inode is None:
         return Refusal(errno.ESTALE)
+    if inode.origin and wanted == WRITE:
+        return denied(inode)
     space, dot, rest = name.partition(b".")
     if len(name) > XATTR_NAME_MAX:
         return Refusal(errno.ERANGE)

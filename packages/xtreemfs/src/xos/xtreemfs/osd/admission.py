@@ -43,6 +43,8 @@ class Grant:
     """Index of the replica that this OSD is part of."""
     base: int | None = None
     """How long the file was when this was presented first: from there it may grow by `Capability.room`."""
+    frozen: bool = False
+    """What snapshots show is kept, so that it may be written to; in a snapshot: it has been found whole."""
 
     @property
     def file_id(self) -> str:

@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 BLOCK = 64 << 10
 """Bytes. The sum of a block is checked whenever any of it is read."""
-MAGIC = b"XOSSUMS2"
-HEAD = struct.Struct("<8sI4x8s8Q40x")
+MAGIC = b"XOSSUMS3"
+HEAD = struct.Struct("<8sI4x8s9Q32x")
 SUM = struct.Struct("<I")
 _ZERO_BLOCK = zlib.crc32(bytes(BLOCK))
 
@@ -49,6 +49,8 @@ class Mark(NamedTuple):
     """Of the primary that ordered the last change."""
     version: int = 0
     """Number of the last change in that term."""
+    snapshot: int = 0
+    """By which number it was written last; what snapshots up to it show is kept apart (`osd.snapshots`)."""
 
 
 class Head(NamedTuple):
@@ -75,7 +77,7 @@ class Head(NamedTuple):
         if magic != MAGIC:
             return cls()
         known = next((one for one in Synced if one == state), Synced.DIRTY)
-        return cls(known, boot, Mark(*numbers[:6]), *numbers[6:])
+        return cls(known, boot, Mark(*numbers[:7]), *numbers[7:])
 
     def found(self, boot: bytes) -> Head:
         """What of it counts after a start on the kernel *boot*."""

@@ -35,12 +35,12 @@ async def differing(file_id: str, disk: Disk, peer: Peer | Source, size: int) ->
     return found
 
 
-async def push(file_id: str, disk: Disk, peer: Peer, blocks: Iterable[int]) -> None:
-    """Give *peer* these blocks as they are here."""
+async def push(file_id: str, disk: Disk, peer: Peer, blocks: Iterable[int], snapshot: int) -> None:
+    """Give *peer* these blocks as they are here, where they were written by *snapshot* last."""
     for first, count in runs(blocks):
         content = await disk.read(file_id, first * BLOCK, count * BLOCK, unchanged)
         if content:
-            await peer.patch(first * BLOCK, content)
+            await peer.patch(first * BLOCK, content, snapshot)
 
 
 async def pull(file_id: str, disk: Disk, peer: Peer, size: int, admit: Admit) -> None:

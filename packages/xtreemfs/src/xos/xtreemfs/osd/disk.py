@@ -10,12 +10,15 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
+from xos.xtreemfs.api import Capability
 from xos.xtreemfs.errors import DiskFailed, UnknownFile
 from xos.xtreemfs.osd.share import Admit, Share, State
 from xos.xtreemfs.osd.store import ShareStore
 
 T = TypeVar("T")
 THREADS = 8
+COPIERS = 2
+"""Threads that keep shares for snapshots: each may copy for long."""
 
 
 class Disk(Protocol):
@@ -49,6 +52,13 @@ class Disk(Protocol):
         """Of blocks, four bytes each."""
         ...
 
+    async def freeze(self, file_id: str, number: int) -> None:
+        """Before a write by that number: what earlier snapshots show is kept, on disk, when this returns.
+
+        Nobody may write meanwhile.
+        """
+        ...
+
 
 class LocalDisk:
     """Satisfies `Disk` with a `ShareStore`."""
@@ -56,10 +66,13 @@ class LocalDisk:
     def __init__(self, store: ShareStore) -> None:
         self._store = store
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="osd-disk")
+        self._copiers = ThreadPoolExecutor(COPIERS, thread_name_prefix="osd-freeze")
+        self._freezing: dict[str, asyncio.Task[None]] = {}
 
     def close(self) -> None:
         """Sync everything. Raises `OSError`."""
         self._pool.shutdown()
+        self._copiers.shutdown()
         self._store.close()
 
     async def state(self, file_id: str) -> State:
@@ -72,10 +85,12 @@ class LocalDisk:
 
     async def write(self, file_id: str, offset: int, content: bytes, admit: Admit) -> State:
         """See `Disk`."""
+        await self._still(file_id)
         return await self._made(file_id, lambda share: share.write(offset, content, admit))
 
     async def truncate(self, file_id: str, size: int, admit: Admit) -> State:
         """See `Disk`."""
+        await self._still(file_id)
         return await self._made(file_id, lambda share: share.truncate(size, admit))
 
     async def keep(self, file_id: str, admit: Admit, *, durable: bool) -> State:
@@ -100,14 +115,55 @@ class LocalDisk:
         """See `Disk`."""
         return await self._there(file_id, lambda share: share.sums(first, count), bytes(4 * count))
 
+    async def freeze(self, file_id: str, number: int) -> None:
+        """See `Disk`. Where it takes long it goes on when whoever asked has given up."""
+        while (await self.state(file_id)).mark.snapshot < number and await self.run(lambda: self._store.has(file_id)):
+            task = self._freezing.get(file_id)
+            if task is None:
+                work = self._run(self._copiers, lambda: self._store.freeze(file_id, number))
+                task = self._freezing[file_id] = asyncio.get_running_loop().create_task(work)
+                task.add_done_callback(lambda task: self._frozen(file_id, task))
+            await asyncio.shield(task)
+
+    def _frozen(self, file_id: str, task: asyncio.Task[None]) -> None:
+        del self._freezing[file_id]
+        if not task.cancelled():
+            task.exception()  # whoever waited has it; if nobody did, the next write tries again
+
+    async def _still(self, file_id: str) -> None:
+        """Wait until nothing copies the share any more."""
+        while (task := self._freezing.get(file_id)) is not None:
+            await asyncio.wait([task])
+
+    async def shown(self, capability: Capability) -> str:
+        """The share that has what a snapshot's file holds; one that is not there if it holds nothing."""
+        file_id, origin = capability.file_id, capability.origin
+
+        def find() -> str:
+            own = self._store.has(file_id)
+            return file_id if own else self._store.shown(origin, capability.snapshot) or file_id
+
+        return await self.run(find)
+
+    async def set_apart(self, capability: Capability) -> None:
+        """Make what a snapshot's file holds a share of its own, so that it can be copied, filled and deleted."""
+        while (name := await self.shown(capability)) == capability.origin:
+            await self.freeze(name, capability.snapshot)
+        if name != capability.file_id:
+            await self._run(self._copiers, lambda: self._store.copy(name, capability.file_id))
+
     async def delete(self, file_id: str) -> bool:
         """See `ShareStore.delete`."""
         return await self.run(lambda: self._store.delete(file_id))
 
     async def run(self, work: Callable[[], T]) -> T:
         """*work* in a thread. Raises what it raises, `DiskFailed` for what the system says."""
+        return await self._run(self._pool, work)
+
+    @staticmethod
+    async def _run(pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+            return await asyncio.get_running_loop().run_in_executor(pool, work)
         except OSError as error:
             raise DiskFailed(detail=_plain(error)) from error
 

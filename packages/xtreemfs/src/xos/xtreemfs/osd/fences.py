@@ -18,6 +18,7 @@ def fence(capability: Capability) -> Admit:
             epoch=max(mark.epoch, capability.epoch),
             revision=max(mark.revision, capability.revision),
             layout=max(mark.layout, capability.layout.version),
+            snapshot=max(mark.snapshot, capability.snapshot),
         )
 
     return admit

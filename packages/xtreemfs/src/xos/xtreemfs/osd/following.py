@@ -80,6 +80,7 @@ class Follower:
         state = await self._turn(file_id, term, file, step.version - 1)
         if state.mark.version < step.version:
             admit = self._next(file_id, term, step)
+            await self._disk.freeze(file_id, step.snapshot)
             if step.content is None:
                 await self._disk.truncate(file_id, step.offset, admit)
             else:
@@ -96,22 +97,28 @@ class Follower:
         await self._disk.sync(file_id)
         self._check(file_id, term, file, Mark())
 
-    async def patch(self, file_id: str, term: int, join: int, offset: int, content: bytes) -> None:
+    async def patch(self, file_id: str, term: int, join: int, offset: int, content: bytes, snapshot: int) -> None:
         """Bytes as the primary has them. The mark stays: all that it tells of is still there."""
         file = self._files[file_id]
         self._check(file_id, term, file, Mark())
+        await self._disk.freeze(file_id, snapshot)
         await self._disk.write(file_id, offset, content, self._joining(file_id, term, file, join))
 
-    async def adopt(self, file_id: str, term: int, join: int, size: int, epoch: int, version: int) -> None:
+    async def adopt(
+        self, file_id: str, term: int, join: int, size: int, epoch: int, version: int, snapshot: int
+    ) -> None:
         """This replica is as its primary after step *version*."""
         file = self._files[file_id]
         self._check(file_id, term, file, Mark())
+        await self._disk.freeze(file_id, snapshot)
         joining = self._joining(file_id, term, file, join)
 
         def admit(mark: Mark) -> Mark:
             mark = joining(mark)
             file.join += 1  # a patch that comes now comes too late
-            return mark._replace(term=term, version=version, epoch=max(epoch, mark.epoch))
+            return mark._replace(
+                term=term, version=version, epoch=max(epoch, mark.epoch), snapshot=max(snapshot, mark.snapshot)
+            )
 
         await self._disk.truncate(file_id, size, admit)
         async with file.applied:
@@ -164,6 +171,8 @@ class Follower:
                 raise StaleTerm(file_id=file_id, term=term, current=mark.promised)
             if (mark.term, mark.version) != (term, step.version - 1):
                 raise Gap(file_id=file_id, version=mark.version)
-            return mark._replace(version=step.version, epoch=max(step.epoch, mark.epoch))
+            return mark._replace(
+                version=step.version, epoch=max(step.epoch, mark.epoch), snapshot=max(step.snapshot, mark.snapshot)
+            )
 
         return admit

@@ -100,13 +100,13 @@ class Lead:
         self._check()
         return self._state
 
-    async def write(self, offset: int, content: bytes, admit: Admit) -> State:
-        """Write; on enough replicas when this returns."""
-        return await self._step(offset, content, admit)
+    async def write(self, offset: int, content: bytes, admit: Admit, snapshot: int = 0) -> State:
+        """Write; on enough replicas when this returns. *snapshot*: what those up to it show is kept first."""
+        return await self._step(offset, content, admit, snapshot)
 
-    async def truncate(self, size: int, admit: Admit) -> State:
+    async def truncate(self, size: int, admit: Admit, snapshot: int = 0) -> State:
         """Cut or grow the share; on enough replicas when this returns."""
-        return await self._step(size, None, admit)
+        return await self._step(size, None, admit, snapshot)
 
     async def read(self, offset: int, length: int, admit: Admit) -> bytes:
         """What is on enough replicas."""
@@ -181,16 +181,18 @@ class Lead:
 
     # --- steps
 
-    async def _step(self, offset: int, content: bytes | None, admit: Admit) -> State:
+    async def _step(self, offset: int, content: bytes | None, admit: Admit, snapshot: int) -> State:
         await self.start()
         # Once begun it is done: a caller that goes away in the middle must not make replicas differ.
-        state = await asyncio.shield(self._spawn(self._ordered(offset, content, admit)))
+        state = await asyncio.shield(self._spawn(self._ordered(offset, content, admit, snapshot)))
         await self._acknowledged(state.mark.version)
         return state
 
-    async def _ordered(self, offset: int, content: bytes | None, admit: Admit) -> State:
+    async def _ordered(self, offset: int, content: bytes | None, admit: Admit, snapshot: int) -> State:
         async with self._order:
             self._check()
+            if snapshot > self._state.mark.snapshot:
+                await self._disk.freeze(self.file_id, snapshot)
             version = self._state.mark.version + 1
 
             numbered = self._numbered(lambda mark: admit(mark)._replace(term=self.term, version=version))
@@ -204,7 +206,7 @@ class Lead:
                 )
                 first, end = min(offset, before), offset + len(content)
             self._state = state
-            step = Step(version, state.mark.epoch, offset, content)
+            step = Step(version, state.mark.epoch, offset, content, state.mark.snapshot)
             for member in self._members:
                 if member.joined:
                     self._spawn(self._send(member, step))
@@ -326,15 +328,17 @@ class Lead:
         """Have a majority's promise, and the newest that one of it has."""
         mine, join = await self._follower.follow(self.file_id, self.term)
         newest, size, epoch = (mine.mark.term, mine.mark.version), mine.size, mine.mark.epoch
-        best: _Member | None = None
+        snapshot, best = mine.mark.snapshot, None
         for member, state in await self._majority():
             epoch = max(epoch, state.epoch)
             if (state.term, state.version) > newest:
                 newest, size, best = (state.term, state.version), state.size, member
+            snapshot = max(snapshot, state.snapshot)
+        await self._disk.freeze(self.file_id, snapshot)
         if best is not None:
             await pull(self.file_id, self._disk, best.peer, size, self._numbered(unchanged))
         version = newest[1] if newest[0] == self.term else 0
-        await self._follower.adopt(self.file_id, self.term, join, size, epoch, version)
+        await self._follower.adopt(self.file_id, self.term, join, size, epoch, version, snapshot)
         self._state = await self._disk.state(self.file_id)
 
     async def _majority(self) -> list[tuple[_Member, ShareState]]:
@@ -398,13 +402,13 @@ class Lead:
         blocks = await differing(self.file_id, self._disk, member.peer, self._state.size)
         blocks |= member.damaged
         while len(blocks) > FEW_BLOCKS:
-            await push(self.file_id, self._disk, member.peer, blocks)
+            await push(self.file_id, self._disk, member.peer, blocks, self._state.mark.snapshot)
             blocks, member.changed = member.changed, set()
         async with self._order:
             self._check()
-            await push(self.file_id, self._disk, member.peer, blocks | member.changed)
             mark = self._state.mark
-            await member.peer.adopt(self._state.size, mark.epoch, mark.version)
+            await push(self.file_id, self._disk, member.peer, blocks | member.changed, mark.snapshot)
+            await member.peer.adopt(self._state.size, mark.epoch, mark.version, mark.snapshot)
             member.joined, member.damaged = True, set()
             await self._heard(member, began, mark.version)
 

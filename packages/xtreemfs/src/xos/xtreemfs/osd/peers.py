@@ -96,11 +96,11 @@ class Peer(Protocol):
         """See `OSD.fetch`."""
         ...
 
-    async def patch(self, offset: int, content: bytes) -> None:
+    async def patch(self, offset: int, content: bytes, snapshot: int) -> None:
         """See `OSD.patch`."""
         ...
 
-    async def adopt(self, size: int, epoch: int, version: int) -> None:
+    async def adopt(self, size: int, epoch: int, version: int, snapshot: int) -> None:
         """See `OSD.adopt`."""
         ...
 
@@ -139,14 +139,16 @@ class RemotePeer:
         """See `Peer`."""
         return await self._with_token(lambda token: self._osd.fetch(token, offset, length, deadline=STEP_SECONDS))
 
-    async def patch(self, offset: int, content: bytes) -> None:
-        """See `Peer`."""
-        await self._with_token(lambda token: self._osd.patch(token, self._join, offset, content, deadline=STEP_SECONDS))
-
-    async def adopt(self, size: int, epoch: int, version: int) -> None:
+    async def patch(self, offset: int, content: bytes, snapshot: int) -> None:
         """See `Peer`."""
         await self._with_token(
-            lambda token: self._osd.adopt(token, self._join, size, epoch, version, deadline=STEP_SECONDS)
+            lambda token: self._osd.patch(token, self._join, offset, content, snapshot, deadline=STEP_SECONDS)
+        )
+
+    async def adopt(self, size: int, epoch: int, version: int, snapshot: int) -> None:
+        """See `Peer`."""
+        await self._with_token(
+            lambda token: self._osd.adopt(token, self._join, size, epoch, version, snapshot, deadline=STEP_SECONDS)
         )
 
     async def _with_token(self, call: Callable[[bytes], Awaitable[T]]) -> T:

@@ -97,7 +97,7 @@ class Replication:
             await self.forget(grant.file_id)
         state, join = await self._follower.follow(grant.file_id, term)
         mark = state.mark
-        share = ShareState(grant.file_id, state.size, mark.epoch, mark.term, mark.version)
+        share = ShareState(grant.file_id, state.size, mark.epoch, mark.term, mark.version, snapshot=mark.snapshot)
         return Following(grant.token, share, join)
 
     @property
@@ -123,4 +123,4 @@ def is_written(grant: Grant) -> bool:
 def told(file_id: str, state: State) -> ShareState:
     """A share's state for MRCs and tools, who count terms as layouts do; -1: no primary has ordered anything."""
     mark = state.mark
-    return ShareState(file_id, state.size, mark.epoch, mark.term - 1, mark.version)
+    return ShareState(file_id, state.size, mark.epoch, mark.term - 1, mark.version, snapshot=mark.snapshot)

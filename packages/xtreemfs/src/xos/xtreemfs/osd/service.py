@@ -39,6 +39,8 @@ from xos.xtreemfs.osd.replication import Replication, is_written, told
 from xos.xtreemfs.osd.scrubbing import Scrubber
 from xos.xtreemfs.osd.share import MOST_BYTES as MOST_SHARE
 from xos.xtreemfs.osd.share import State, unchanged
+from xos.xtreemfs.osd.showing import Showing, Writers
+from xos.xtreemfs.osd.snapshots import Known
 from xos.xtreemfs.osd.store import ShareStore
 
 log = get_logger("xos.xtreemfs.osd")
@@ -80,6 +82,8 @@ class OsdService(Hosted[OsdSettings], OSD):
         self._disk = LocalDisk(self._store)
         self._replication = Replication(self.host, self._disk)
         self._fillings = Fillings(self.host, self._disk)
+        self._writers = Writers(self._store.snapshots)
+        self._showing = Showing(self._disk, self.host.bus)
         self.scrubber = Scrubber(self._store, self._disk, self.settings.scrub_mib_per_second)
         self.host.spawn(self.heartbeat.run(), name="osd-heartbeat")
         self.host.spawn(self.scrubber.run(), name="osd-scrubber")
@@ -99,14 +103,18 @@ class OsdService(Hosted[OsdSettings], OSD):
 
     async def _prepared(self, grant: Grant) -> Extent:
         """What must be so before a capability is used; how long the file is."""
-        check(grant.capability, (state := await self._disk.state(grant.file_id)).mark)
         version = grant.capability.layout.version
+        if grant.capability.origin and (version or grant.peer):
+            await self._disk.set_apart(grant.capability)
+        check(grant.capability, (state := await self._disk.state(grant.file_id)).mark)
         if version > state.mark.layout:  # before anything is copied to the replicas that it names
             state = await self._disk.keep(grant.file_id, laid_out(version), durable=True)
         if is_written(grant) and grant.is_primary and grant.holds:
             state = await (await self._replication.lead(grant)).start()
-        elif lacks(grant):
+        elif await self._lacks(grant):
             state = await self._fillings.of(grant).start()
+        elif grant.capability.origin:
+            state = await self._showing.state(grant.capability)
         extent = self._extent(grant, state)
         if grant.base is None:
             grant.base = extent.size
@@ -118,8 +126,10 @@ class OsdService(Hosted[OsdSettings], OSD):
             _check_piece(length)
             if is_written(grant):
                 return await (await self._replication.lead(grant)).read(offset, length, fence(grant.capability))
-            if lacks(grant):
+            if await self._lacks(grant):
                 return await self._fillings.of(grant).read(offset, length, fence(grant.capability))
+            if grant.capability.origin:
+                return await self._showing.read(grant.capability, offset, length)
             return await self._disk.read(grant.file_id, offset, length, fence(grant.capability))
 
     async def write(
@@ -135,12 +145,21 @@ class OsdService(Hosted[OsdSettings], OSD):
             _check_piece(len(content))
             _check_changes(grant)
             _check_room(grant, offset + len(content))
-            admit = fence(grant.capability)
-            if is_written(grant):
-                state = await (await self._replication.lead(grant)).write(offset, content, admit)
-            else:
-                state = await self._disk.write(grant.file_id, offset, content, admit)
-            return Written(self._extent(grant, state))
+            with self._writers.writing(grant.capability):
+                return Written(self._extent(grant, await self._write(grant, offset, content)))
+
+    async def _write(self, grant: Grant, offset: int, content: bytes) -> State:
+        admit = fence(grant.capability)
+        if is_written(grant):
+            return await (await self._replication.lead(grant)).write(offset, content, admit, grant.capability.snapshot)
+        await self._freeze(grant)
+        return await self._disk.write(grant.file_id, offset, content, admit)
+
+    async def _freeze(self, grant: Grant) -> None:
+        """Before it is written to."""
+        if grant.capability.snapshot and not grant.frozen:
+            await self._disk.freeze(grant.file_id, grant.capability.snapshot)
+            grant.frozen = True
 
     async def truncate(self, token: bytes, size: int, capability: Signed | None = None) -> Written:
         """See `OSD`."""
@@ -150,10 +169,13 @@ class OsdService(Hosted[OsdSettings], OSD):
             _check_changes(grant)
             share = grant.capability.layout.striping.share_size(size, grant.place)
             admit = fence(grant.capability)
-            if is_written(grant):
-                await (await self._replication.lead(grant)).truncate(share, admit)
-            else:
-                await self._disk.truncate(grant.file_id, share, admit)
+            with self._writers.writing(grant.capability):
+                if is_written(grant):
+                    lead = await self._replication.lead(grant)
+                    await lead.truncate(share, admit, grant.capability.snapshot)
+                else:
+                    await self._freeze(grant)
+                    await self._disk.truncate(grant.file_id, share, admit)
             return Written(Extent(size, grant.capability.epoch))
 
     async def sync(self, token: bytes, capability: Signed | None = None) -> Written:
@@ -161,9 +183,20 @@ class OsdService(Hosted[OsdSettings], OSD):
         async with self._granted(token, capability, Access.READ | Access.WRITE) as grant:
             if is_written(grant):
                 return Written(self._extent(grant, await (await self._replication.lead(grant)).sync()))
-            if lacks(grant):
+            if await self._lacks(grant):
                 return Written(self._extent(grant, await self._fillings.of(grant).fill()))
             return Written(self._extent(grant, await self._disk.sync(grant.file_id)))
+
+    async def _lacks(self, grant: Grant) -> bool:
+        """Whether this replica may not have everything. Of a snapshot's file it may have been found that it has."""
+        if not lacks(grant) or grant.frozen:
+            return False
+        if grant.capability.origin:
+            if await self._showing.is_same(grant):
+                grant.frozen = True
+                return False
+            await self._disk.set_apart(grant.capability)
+        return True
 
     # --- for MRCs and tools
 
@@ -181,16 +214,28 @@ class OsdService(Hosted[OsdSettings], OSD):
             self._fillings.forget(file_id)
             await self._disk.delete(file_id)
 
+    async def snapshots(self, volume: str, number: int, there: list[int]) -> int:
+        """See `OSD`."""
+        self._only_mrcs()
+        known = await self._disk.run(lambda: self._store.free(volume, Known(number, tuple(there))))
+        await self._writers.older_over(volume, number)
+        return known.number
+
     async def shares(self, after: str, most: int) -> list[ShareState]:
         """See `OSD`."""
         most = max(1, min(most, MOST_STATES))
         names = await self._disk.run(lambda: sorted(name for name in self._store.file_ids() if name > after)[:most])
         return [told(name, await self._disk.state(name)) for name in names]
 
-    async def state(self, file_id: str) -> ShareState:
+    async def state(self, file_id: str, snapshot: int = 0) -> ShareState:
         """See `OSD`."""
-        if not await self._disk.run(lambda: self._store.has(file_id)):
+        if snapshot:
+            shown = await self._disk.run(lambda: self._store.shown(file_id, snapshot))
+        else:
+            shown = file_id if await self._disk.run(lambda: self._store.has(file_id)) else None
+        if shown is None:
             raise UnknownFile(file_id=file_id)
+        file_id = shown
         return told(file_id, await self._disk.state(file_id))
 
     async def health(self) -> Health:
@@ -242,15 +287,15 @@ class OsdService(Hosted[OsdSettings], OSD):
         _check_piece(length)
         return await self._disk.read(grant.file_id, offset, length, unchanged)
 
-    async def patch(self, token: bytes, join: int, offset: int, content: bytes) -> None:
+    async def patch(self, token: bytes, join: int, offset: int, content: bytes, snapshot: int = 0) -> None:
         """See `OSD`."""
         grant, term = self._from_primary(token)
-        await self._replication.follower.patch(grant.file_id, term, join, offset, content)
+        await self._replication.follower.patch(grant.file_id, term, join, offset, content, snapshot)
 
-    async def adopt(self, token: bytes, join: int, size: int, epoch: int, version: int) -> None:
+    async def adopt(self, token: bytes, join: int, size: int, epoch: int, version: int, snapshot: int = 0) -> None:
         """See `OSD`."""
         grant, term = self._from_primary(token)
-        await self._replication.follower.adopt(grant.file_id, term, join, size, epoch, version)
+        await self._replication.follower.adopt(grant.file_id, term, join, size, epoch, version, snapshot)
 
     def _from_primary(self, token: bytes) -> tuple[Grant, int]:
         grant = self._admission.grant(token, current_call().caller)

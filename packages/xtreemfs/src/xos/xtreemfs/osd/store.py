@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The shares that an OSD keeps: two files each, spread over 256 directories of a local file system.
 
-    shares/3f/FILEID.data  FILEID.sums
+    shares/3f/FILEID.data  FILEID.sums      FILEID-NUMBER.data  …: kept for snapshots (`xos.xtreemfs.osd.snapshots`)
 
 What is read or written is checked against its sums (`xos.xtreemfs.osd.share`). All calls block; an OSD makes them in
 threads.
@@ -10,6 +10,7 @@ threads.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import secrets
 import threading
@@ -22,7 +23,9 @@ from xos.common.files import StorageFull, sync_directory, write_atomically
 from xos.common.log import get_logger
 from xos.xtreemfs.errors import BadFileId, UnknownFile
 from xos.xtreemfs.osd.checksums import BLOCK
+from xos.xtreemfs.osd.cloning import DRAFT
 from xos.xtreemfs.osd.share import Share
+from xos.xtreemfs.osd.snapshots import Known, Snapshots, kept_as, split, volume_of
 
 log = get_logger("xos.xtreemfs.osd")
 MOST_OPEN = 1024
@@ -55,6 +58,9 @@ class ShareStore:
                 place.mkdir(mode=0o700)
             sync_directory(self._root)
             sync_directory(root)
+        self.snapshots = Snapshots(root)
+        for path in self._root.glob(f"*/*{DRAFT}"):  # copies that a crash has left unfinished
+            path.unlink()
 
     def close(self) -> None:
         """Sync and close every share. Nothing may be under way. Raises `OSError`."""
@@ -76,8 +82,9 @@ class ShareStore:
     def delete(self, file_id: str) -> bool:
         """Remove a share, on disk when this returns; whether there was one. Raises `BadFileId`, `OSError`.
 
-        Who is using it goes on with what nobody else will ever see.
+        Who is using it goes on with what nobody else will ever see. What a snapshot shows is kept for it.
         """
+        self._keep(file_id)
         data, sums = self._files(file_id)
         with self._lock:
             entry = self._open.pop(file_id, None)
@@ -92,6 +99,69 @@ class ShareStore:
         if there:
             sync_directory(data.parent)
         return there
+
+    # --- for snapshots
+
+    def freeze(self, file_id: str, number: int) -> None:
+        """Before a share is changed by that number: keep what earlier snapshots show, on disk when this returns.
+
+        Nobody may write to it meanwhile. Raises `OsdFull`, `OSError`.
+        """
+        with suppress(UnknownFile), self.share(file_id) as share:
+            after = share.state.mark.snapshot
+            if after >= number:
+                return
+            if share.size and self.snapshots.wanted(file_id, after, number):
+                share.copy_to(*self._files(kept_as(file_id, number)))
+            share.keep(lambda mark: mark._replace(snapshot=max(number, mark.snapshot)), durable=True)
+
+    def shown(self, file_id: str, number: int) -> str | None:
+        """The share that has what a file was in a snapshot: one that is kept, or its own; None: it had nothing then."""
+        upto = min((one for one in self._kept(file_id) if one >= number), default=0)
+        name = kept_as(file_id, upto) if upto else file_id
+        with suppress(UnknownFile), self.share(name) as share:
+            return name if share.state.mark.snapshot < number else None
+        return None
+
+    def copy(self, source: str, target: str) -> None:
+        """Another share with the same content, unless it is there. Raises `UnknownFile`, `OsdFull`, `OSError`."""
+        if not self.has(target):
+            with self.share(source) as share:
+                share.copy_to(*self._files(target))
+
+    def free(self, volume: str, known: Known) -> Known:
+        """Know which snapshots there are, and remove what none of them shows; what is known then. Raises `OSError`."""
+        before = self.snapshots.known(volume)
+        self.snapshots.tell(volume, known)
+        now = self.snapshots.known(volume)
+        grown = before.number < now.number and set(before.there) <= set(now.there)
+        for name in () if grown else [one for one in self.file_ids() if volume_of(one) == volume]:
+            upto = split(name)[1]
+            with suppress(UnknownFile), self.share(name) as share:
+                if upto and not self.snapshots.wanted(name, share.state.mark.snapshot, upto):
+                    self.delete(name)
+        return now
+
+    def _keep(self, file_id: str) -> None:
+        """Before a share is removed: give it another name, if a snapshot shows it."""
+        last = max(self.snapshots.known(volume_of(file_id)).there, default=0)
+        if not last or split(file_id)[1]:
+            return
+        with suppress(UnknownFile), self.share(file_id) as share:
+            if share.size and self.snapshots.wanted(file_id, share.state.mark.snapshot, last):
+                share.sync()
+                # The data last: sums without a share are seen by nobody.
+                for own, kept in reversed(
+                    list(zip(self._files(file_id), self._files(kept_as(file_id, last)), strict=True))
+                ):
+                    kept.unlink(missing_ok=True)
+                    os.link(own, kept)
+
+    def _kept(self, file_id: str) -> list[int]:
+        """Up to which numbers something is kept of a file."""
+        place = self._files(file_id)[0].parent
+        found = (split(path.name.removesuffix(".data")) for path in place.glob(f"{file_id}-*.data"))
+        return [number for name, number in found if name == file_id]
 
     def has(self, file_id: str) -> bool:
         """Whether there is a share. Raises `BadFileId`."""
@@ -155,7 +225,7 @@ class ShareStore:
     def _files(self, file_id: str) -> tuple[Path, Path]:
         if not _FILE_ID.fullmatch(file_id):
             raise BadFileId(file_id=file_id[:80])
-        place = self._root / hashlib.blake2b(file_id.encode(), digest_size=1).hexdigest()
+        place = self._root / hashlib.blake2b(split(file_id)[0].encode(), digest_size=1).hexdigest()
         return place / f"{file_id}.data", place / f"{file_id}.sums"
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -32,6 +33,8 @@ class Calls:
     heart: Heart
     changing: Changing
     management: Management
+    still: dict[int, asyncio.Event]
+    """Volumes of which a snapshot is being made, and when that is over."""
 
     async def _change(
         self, ask: Ask, kind: Any, what: str, do: Callable[[sa.Connection, Who, int], Result[_T]], *changes: Changed

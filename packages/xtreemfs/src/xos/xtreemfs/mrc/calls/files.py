@@ -60,6 +60,8 @@ class FileCalls(Calls):
         live = self.desk.session(session, "renew")
         if len(handles) > MOST_HANDLES:
             raise Refused.of(errno.E2BIG, "renew")
+        if (over := self.still.get(live.kept.volume)) is not None:
+            await over.wait()
         grants = await self.desk.read("renew", lambda db: open_files.renew(db, live.kept.id, handles))
         return [None if grant is None else self.desk.opened(grant) for grant in grants]
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from xos.xtreemfs.api import Ask, Change, Claim, Inode, Policy
 from xos.xtreemfs.errors import Refused
 from xos.xtreemfs.mrc import contents, listing, namespace, placement, rows, xattrs
-from xos.xtreemfs.mrc.access import owns
+from xos.xtreemfs.mrc.access import denied, owns
 from xos.xtreemfs.mrc.calls.base import Calls, node, shown
 from xos.xtreemfs.mrc.values import Refusal, Result, Who
 
@@ -95,6 +95,8 @@ class InodeCalls(Calls):
                 return Refusal(errno.ESTALE)
             if not directory.is_directory:
                 return Refusal(errno.ENOTDIR)
+            if directory.origin:
+                return denied(directory)
             if not owns(directory, who):
                 return Refusal(errno.EPERM)
             rows.update_inode(db, inode, policy=msgspec.msgpack.encode(policy), ctime=now)

@@ -13,7 +13,7 @@ from xos.common.errors import XosError
 from xos.common.log import get_logger
 from xos.xtreemfs.api import Access, Ask, Changed, Claim, Found, Layout, Opened, Policy, Replica, Update, What
 from xos.xtreemfs.errors import Refused
-from xos.xtreemfs.mrc import contents, finding, handles, placement, replication, rows, volumes
+from xos.xtreemfs.mrc import contents, finding, handles, namespace, placement, replication, rows, volumes
 from xos.xtreemfs.mrc.access import owns
 from xos.xtreemfs.mrc.calls.base import Calls
 from xos.xtreemfs.mrc.contents import Grant
@@ -111,6 +111,8 @@ class ReplicaCalls(Calls):
         what, who = f"inode {inode}", self.desk.who(ask.claim, f"inode {inode}")
         if not 1 <= replicas <= placement.MOST_REPLICAS or (replicas > 1 and update is Update.NONE):
             raise Refused.of(errno.EINVAL, what)
+        if (await self.desk.read(what, lambda db: namespace.getattr_(db, inode))).origin:
+            raise Refused.of(errno.EROFS, what)
         async with self.changing.alone(inode):
             layout = await self._reach(inode, Goal(replicas, update, frozenset(without)), who)
         if replication.due(layout, frozenset()) is not None:

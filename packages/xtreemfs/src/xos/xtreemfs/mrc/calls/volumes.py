@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from xos.dixi.api import current_call
 from xos.xtreemfs.api import LEASE_SECONDS, Ask, Changed, Policy, Quota, Session, Space, Volume
 from xos.xtreemfs.errors import Refused
-from xos.xtreemfs.mrc import clearing, rows, sessions, usage, volumes
+from xos.xtreemfs.mrc import clearing, rows, sessions, snapshots, usage, volumes
 from xos.xtreemfs.mrc.calls.base import Calls
 from xos.xtreemfs.mrc.calls.inodes import check_policy
 from xos.xtreemfs.mrc.desk import Live
@@ -64,14 +64,24 @@ class VolumeCalls(Calls):
             found = volumes.find_volume(db, name)
             if found is None:
                 return Refusal(errno.ENOENT)
-            return found if who.superuser or who.user == found.owner else Refusal(errno.EACCES)
+            of = snapshots.origin(db, found)
+            return found if who.superuser or who.user in (found.owner, of.owner) else Refusal(errno.EACCES)
 
         def remove(db: sa.Connection, who: Who, now: int) -> Result[None]:  # noqa: ARG001 -- `look` has checked
             found = look(db)
-            return found if isinstance(found, Refusal) else volumes.remove_volume(db, name)
+            if isinstance(found, Refusal):
+                return found
+            if snapshots.there(db, found.uuid):
+                return Refusal(errno.ENOTEMPTY)
+            if found.origin:
+                snapshots.tell_anew(db, snapshots.origin(db, found), self.osds.nodes())
+            return volumes.remove_volume(db, name)
 
         found = await self.desk.read(what, look)
-        while force and await self.desk.write(what, lambda db: clearing.clear(db, found)):
+        if force:
+            for one in await self.store.read(lambda db: snapshots.list_snapshots(db, found)):
+                await self.remove_volume(one.name, True, Ask(claim=ask.claim))
+        while (force or bool(found.origin)) and await self.desk.write(what, lambda db: clearing.clear(db, found)):
             self.chores.look()
         await self.desk.change(ask, None, what, remove)
         for session in [one for one, live in self.desk.live.items() if live.kept.volume == found.id]:
@@ -90,6 +100,8 @@ class VolumeCalls(Calls):
             found = volumes.find_volume(db, name)
             if found is None:
                 return Refusal(errno.ENOENT)
+            if found.origin:
+                return Refusal(errno.EROFS)
             if not who.superuser and (who.user != found.owner or quota != found.quota):
                 return Refusal(errno.EACCES)
             changed = volumes.change_volume(db, name, msgspec.msgpack.encode(policy), quota)
@@ -107,6 +119,8 @@ class VolumeCalls(Calls):
             found = volumes.find_volume(db, volume)
             if found is None:
                 return Refusal(errno.ENOENT)
+            if found.origin:
+                return Refusal(errno.EROFS)
             if not who.superuser:
                 return Refusal(errno.EACCES)
             usage.set_limit(db, found.id, quota.kind, quota.name, quota.limit)
@@ -132,7 +146,7 @@ class VolumeCalls(Calls):
         """See `MRC.volumes`."""
 
         def look(db: sa.Connection) -> list[Volume]:
-            return [self._shown(db, volume) for volume in volumes.list_volumes(db)]
+            return [self._shown(db, volume) for volume in volumes.list_volumes(db) if not volume.origin]
 
         return await self.store.read(look)
 
@@ -148,6 +162,10 @@ class VolumeCalls(Calls):
             used=used,
             files=files,
             mrc=(self.node,),
+            origin=volume.name.rpartition("@")[0],
+            number=volume.number,
+            made=volume.made,
+            path=volume.path,
         )
 
     async def space(self, volume: str) -> Space:
