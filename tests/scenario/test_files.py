@@ -210,23 +210,24 @@ HELPER = Path(__file__).parents[2] / "packages/xtreemfs/libexec/home-volume"
 @mounting
 def test_a_home_is_made_on_the_volume_by_its_users_own_right_and_is_the_same_on_the_other_node(grid: Grid) -> None:
     with mounted(grid, "home", "node1") as one:
-        uid = "4711"
-        home = one / "alice.demo"
-        words: list[str | Path] = [HELPER, "alice.demo", uid, uid, home]
+        uid, name = "4711", "uid.4711.node1"  # an account of node1's own is known elsewhere by its number
+        home = one / name
+        words: list[str | Path] = [HELPER, name, uid, uid, home]
+        other = "setpriv --reuid 4712 --regid 4712 --clear-groups"
+        assert shell(f"{other} mkdir {name} 2>/dev/null || echo no", one) == "no\n", "a name is its user's"
         at_once = [subprocess.Popen(words, env={}) for _ in range(4)]
         assert [helper.wait(30) for helper in at_once] == [0, 0, 0, 0]
-        assert sorted(path.name for path in one.iterdir()) == ["alice.demo"], "no draft is left"
+        assert sorted(path.name for path in one.iterdir()) == [name], "no draft is left"
         assert (home.stat().st_uid, home.stat().st_mode & 0o777) == (int(uid), 0o700)
         own = "setpriv --reuid 4711 --regid 4711 --clear-groups"
         skeleton = sorted(path.name for path in Path("/etc/skel").iterdir())
-        assert sorted(shell(f"{own} ls -A alice.demo", one).split()) == skeleton
-        shell(f"{own} sh -c 'echo mine >alice.demo/file'", one)
-        other = "setpriv --reuid 4712 --regid 4712 --clear-groups"
-        assert shell(f"{other} mv alice.demo mine 2>/dev/null || echo no", one) == "no\n", "its root is sticky"
+        assert sorted(shell(f"{own} ls -A {name}", one).split()) == skeleton
+        shell(f"{own} sh -c 'echo mine >{name}/file'", one)
+        assert shell(f"{other} mv {name} mine 2>/dev/null || echo no", one) == "no\n", "its root is sticky"
         assert subprocess.run(words, env={}, check=False, timeout=30).returncode == 0
-        assert shell(f"{own} cat alice.demo/file", one) == "mine\n"
+        assert shell(f"{own} cat {name}/file", one) == "mine\n"
         with mounted(grid, "home", "node2") as two:
-            assert (two / "alice.demo").stat().st_mode & 0o777 == 0o700
+            assert (two / name).stat().st_mode & 0o777 == 0o700
 
 
 def test_where_no_volume_is_mounted_nor_wanted_a_home_is_local(tmp_path: Path) -> None:

@@ -221,6 +221,24 @@ def test_in_a_sticky_directory_only_owners_remove(space: Space) -> None:
     assert isinstance(namespace.unlink(space.db, ALICE, space.root, b"f", T), Inode)
 
 
+def test_where_homes_are_a_name_is_its_users(space: Space) -> None:
+    namespace.setattr_(space.db, ROOT, space.root, Change(mode=0o5777), T)
+    for name in (b"bob.demo", b".bob.demo.x", b"alice", b"alice.demo2", b".alice.demo", b"x", b"ALICE.demo"):
+        assert namespace.create(space.db, ALICE, space.root, name, DIR | 0o700, T) == Refusal(errno.EACCES)
+    draft = space.new(b".alice.demo.x", DIR | 0o700)
+    assert space.move(At(space.root, b".alice.demo.x"), At(space.root, b"bob.demo")) == Refusal(errno.EACCES)
+    file = space.new(b"f", parent=draft.id, who=ALICE)
+    assert namespace.link(space.db, ALICE, file.id, space.root, b"bob.demo", T) == Refusal(errno.EACCES)
+    assert not isinstance(space.move(At(space.root, b".alice.demo.x"), At(space.root, b"alice.demo")), Refusal)
+    assert namespace.rmdir(space.db, BOB, space.root, b"alice.demo", T) == Refusal(errno.EPERM)
+    space.new(b"bob.demo", DIR | 0o700, who=BOB)
+    swapped = space.move(At(space.root, b"bob.demo"), At(space.root, b"alice.demo"), who=BOB, flags=EXCHANGE)
+    assert swapped == Refusal(errno.EACCES)
+    space.new(b"lost+found", DIR | 0o755, who=ROOT)
+    below = space.new(b"d", DIR | 0o4777, parent=space.at(b"alice.demo").id)
+    space.new(b"anything", parent=below.id)  # it means that in a volume's root only
+
+
 def test_a_setgid_directory_hands_its_group_down(space: Space) -> None:
     top = space.new(b"d", DIR | 0o2777, who=ALICE)
     namespace.setattr_(space.db, ROOT, top.id, Change(group="staff@demo", mode=0o2777), T)

@@ -142,8 +142,9 @@ async def create_word(
 
 HOMES = "home"
 """Name of the volume for the homes of VO users."""
-STICKY = 0o1777
-"""Everybody may make a directory in it, and nobody but its owner take that away: as in ``/tmp``."""
+HOMES_MODE = 0o5777
+"""Everybody may make a directory of their own name in it (the set-uid bit: `xos.xtreemfs.mrc.access.may_name`), and
+nobody but its owner take that away (the sticky bit)."""
 VOLUME_SECONDS = 30.0
 
 
@@ -152,7 +153,7 @@ async def make_homes(core: MachineFiles, directory: str) -> None:
     endpoint = Endpoint(Trust.load(core.trust), core.credential())
     async with direct(Address.parse(directory), endpoint) as bus:
         try:
-            await MRCAsync(bus).make_volume(HOMES, STICKY, Policy(), 0, Ask(), deadline=VOLUME_SECONDS)
+            await MRCAsync(bus).make_volume(HOMES, HOMES_MODE, Policy(), 0, Ask(), deadline=VOLUME_SECONDS)
         except Refused as refused:
             if refused.data["errno"] != errno.EEXIST:
                 raise

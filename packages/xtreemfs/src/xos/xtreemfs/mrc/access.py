@@ -48,6 +48,18 @@ def may_remove(directory: Inode, inode: Inode, who: Who) -> Refusal | None:
     return None
 
 
+def may_name(directory: Inode, name: bytes, who: Who) -> bool:
+    """Whether *who* may bring *name* into *directory*, who may write in it.
+
+    Where homes are (a volume's root whose set-uid bit is set) a name is its user's: alice@demo may make ``alice.demo``,
+    and drafts ``.alice.demo.…``, so that nobody takes another's place before they come.
+    """
+    if not directory.mode & stat.S_ISUID or directory.parent != directory.id or owns(directory, who):
+        return True
+    own = who.user.replace("@", ".", 1).encode()
+    return name == own or name.startswith(b"." + own + b".")
+
+
 def may_change(inode: Inode, who: Who, change: Change) -> Refusal | None:
     """Why *who* may not make *change*; None: they may (chmod(2), chown(2), utimensat(2), truncate(2))."""
     if inode.origin:

@@ -21,6 +21,7 @@ from xos.xtreemfs.mrc.access import (
     denied,
     may,
     may_change,
+    may_name,
     may_remove,
     mode_after,
     new_inode_mode,
@@ -244,7 +245,8 @@ def _writable(connection: sa.Connection, parent: int, name: bytes, who: Who) -> 
         return directory
     if directory.nlink == 0:
         return Refusal(errno.ENOENT)  # it is removed, though somebody is in it
-    if not may(directory, who, WRITE) and rows.child(connection, parent, name) is None:
+    may_make = may(directory, who, WRITE) and may_name(directory, name, who)
+    if not may_make and rows.child(connection, parent, name) is None:
         return denied(directory)
     return directory
 

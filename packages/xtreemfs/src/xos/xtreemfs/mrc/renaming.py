@@ -10,7 +10,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from xos.xtreemfs.mrc import rows
-from xos.xtreemfs.mrc.access import EXECUTE, WRITE, may, may_remove
+from xos.xtreemfs.mrc.access import EXECUTE, WRITE, may, may_name, may_remove
 from xos.xtreemfs.mrc.namespace import bad_name
 from xos.xtreemfs.mrc.values import LINK_MAX, Inode, Refusal, Result, Who
 
@@ -41,7 +41,7 @@ def rename(connection: sa.Connection, who: Who, old: Place, new: Place, flags: i
     if there is not None and there.id == inode.id:
         return None
     exchange = bool(flags & EXCHANGE)
-    refusal = _forbidden(who, found, exchange=exchange) or _impossible(connection, found, exchange=exchange)
+    refusal = _forbidden(who, found, old, new, exchange=exchange) or _impossible(connection, found, exchange=exchange)
     if refusal is not None:
         return refusal
     if flags & EXCHANGE and there is not None:
@@ -88,11 +88,12 @@ def _find(connection: sa.Connection, who: Who, old: Place, new: Place) -> Result
     return _Found(source, target, inode, rows.child(connection, *new))
 
 
-def _forbidden(who: Who, found: _Found, *, exchange: bool) -> Refusal | None:
+def _forbidden(who: Who, found: _Found, old: Place, new: Place, *, exchange: bool) -> Refusal | None:
     source, target, inode, there = found
     if refusal := may_remove(source, inode, who):
         return refusal
-    if not may(target, who, WRITE | EXECUTE):
+    named = may_name(target, new.name, who) and (not exchange or may_name(source, old.name, who))
+    if not may(target, who, WRITE | EXECUTE) or not named:
         return Refusal(errno.EACCES)
     if there is not None and (refusal := may_remove(target, there, who)):
         return refusal
