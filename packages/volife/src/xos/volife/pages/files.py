@@ -22,7 +22,8 @@ DRAWN = 12
 """Bars of a chart."""
 ANSWER_SECONDS = 5.0
 STUBS: dict[str, type[AsyncStub]] = {"DIR": DIRAsync, "MRC": MRCAsync, "OSD": OSDAsync}
-GIB = float(1 << 30)
+UNITS = {"TiB": float(1 << 40), "GiB": float(1 << 30), "MiB": float(1 << 20), "KiB": 1024.0, "B": 1.0}
+GIB = UNITS["GiB"]
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -64,6 +65,8 @@ async def listed(visit: Visit) -> dict[str, Any]:
     rest = [one for one in held if one.record.name > after]
     there = [one for one in osds if one.record.status is not Status.REMOVED]
     known = [one.volume for one in held if one.volume is not None]
+    largest = sorted((one for one in known if one.used), key=lambda one: -one.used)[:DRAWN]
+    unit = next((unit for unit in UNITS if largest and largest[0].used >= UNITS[unit]), "B")
     return {
         "volumes": rest[:ON_A_PAGE],
         "after": after,
@@ -76,7 +79,8 @@ async def listed(visit: Visit) -> dict[str, Any]:
         "others": [one for one in services if one.record.kind != "OSD"],
         "suspects": [one for one in services if one.state == "suspect"],
         "levels": [(one.record.node, one.used / GIB, one.record.total / GIB) for one in there[:DRAWN]],
-        "largest": sorted(((volume.name, volume.used / GIB) for volume in known), key=lambda bar: -bar[1])[:DRAWN],
+        "unit": unit,
+        "largest": [(one.name, one.used / UNITS[unit]) for one in largest],
     }
 
 

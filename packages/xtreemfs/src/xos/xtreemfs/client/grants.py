@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import errno
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
@@ -16,6 +17,7 @@ from xos.common.signing import Signed
 from xos.dixi.channel import Backoff
 from xos.dixi.stubs import HasCallers
 from xos.xtreemfs.api import Capability, Layout, Opened, Update, token_of
+from xos.xtreemfs.client.hedging import first_answer
 from xos.xtreemfs.client.patience import AWAY, CALL_SECONDS, PATIENCE_SECONDS
 from xos.xtreemfs.errors import (
     BadCapability,
@@ -35,11 +37,16 @@ log = get_logger("xos.xtreemfs.client")
 
 FAIL_OVER_SECONDS = 1.5
 """After so long without an answer of a primary that has others to take its place, the MRC is asked for one."""
+HEDGE_SECONDS = 0.3
+"""After so long without an answer of one replica of a file that does not change, the next one is asked too."""
 STRIKES = 5
 """How often in a row a fresh capability may be refused before the program is told."""
 
 _OUTDATED = (BadCapability, NotPrimary, StaleTerm)
 """What a fresh capability may mend."""
+
+_ELSEWHERE = (*AWAY, CorruptShare, OtherStore, TooFewReplicas)
+"""What another replica may do better."""
 
 _T = TypeVar("_T")
 _capability = msgspec.msgpack.Decoder(Capability)
@@ -94,7 +101,7 @@ class Grant:
         self._token = token_of(opened.capability, self.capability.holder)
         self._seen: set[str] = set()
         """OSDs that know the token."""
-        self._reading = self.capability.layout.primary
+        self._reading = 0 if self._may_choose else self.capability.layout.primary
 
     @property
     def layout(self) -> Layout:
@@ -117,23 +124,12 @@ class Grant:
         while True:
             layout = self.capability.layout
             node = layout.replicas[self._reading if reads else layout.primary].osds[place]
-            osd = self._osds.at(node)
-            seen = self._seen
-            shown = None if node in seen else self.opened.capability
-            # One that sees the capability for the first time may have to find the other replicas first.
-            seconds = FAIL_OVER_SECONDS if self._has_others and shown is None else CALL_SECONDS
             try:
-                found = await work(osd, Right(self._token, shown), seconds)
-            except UnknownToken as error:
-                if shown is None:
-                    seen.discard(node)
-                    continue
-                failure: XosError = error
+                if reads and self._may_choose:
+                    return await self._from_any(place, work)
+                return await self._from(node, work)
             except XosError as error:
                 failure = error
-            else:
-                seen.add(node)
-                return found
             strikes += isinstance(failure, BadCapability)
             await self._recover(failure, node, reads=reads, hopeless=strikes > STRIKES)
             pause = backoff.next(failure)
@@ -141,14 +137,38 @@ class Grant:
                 raise self._given_up(failure, node)
             await asyncio.sleep(pause)
 
+    async def _from(self, node: str, work: Callable[[OSDAsync, Right, float], Awaitable[_T]]) -> _T:
+        """What one OSD answers; it is shown the capability if it does not know it. Raises `XosError`."""
+        seen = self._seen
+        while True:
+            shown = None if node in seen else self.opened.capability
+            # One that sees the capability for the first time may have to find the other replicas first.
+            seconds = FAIL_OVER_SECONDS if self._has_others and shown is None else CALL_SECONDS
+            try:
+                found = await work(self._osds.at(node), Right(self._token, shown), seconds)
+            except UnknownToken:
+                if shown is not None:
+                    raise
+                seen.discard(node)
+            else:
+                seen.add(node)
+                return found
+
+    async def _from_any(self, place: int, work: Callable[[OSDAsync, Right, float], Awaitable[_T]]) -> _T:
+        """Of a file that does not change: what the nearest replica answers, or while it is slow the next one."""
+        replicas = self.layout.replicas
+        order = [(self._reading + turn) % len(replicas) for turn in range(len(replicas))]
+        asks = [partial(self._from, replicas[at].osds[place], work) for at in order]
+        turn, found = await first_answer(asks, HEDGE_SECONDS, _ELSEWHERE)
+        self._reading = order[turn]
+        return found
+
     async def _recover(self, failure: XosError, node: str, *, reads: bool, hopeless: bool) -> None:
         """Do what makes another try worth while. Raises `OSError` when nothing does."""
         if isinstance(failure, _OUTDATED) and not hopeless:
             await self.renew()
-        elif isinstance(failure, CorruptShare) and reads and self._next_replica():
-            return
         elif isinstance(failure, AWAY) or (isinstance(failure, OtherStore) and self._has_others):
-            if self._has_others and not (reads and self._next_replica()):
+            if self._has_others and not (reads and self._may_choose):
                 await self._fail_over(node)
         elif isinstance(failure, TooFewReplicas):
             await self._without_dead()
@@ -176,13 +196,11 @@ class Grant:
     def _has_others(self) -> bool:
         return len(self.capability.layout.replicas) > 1
 
-    def _next_replica(self) -> bool:
-        """Of a file that does not change, any replica will do."""
+    @property
+    def _may_choose(self) -> bool:
+        """Of a file that does not change, any replica will do; the MRC has put the nearest first."""
         layout = self.capability.layout
-        if layout.update is not Update.READ_ONLY or len(layout.replicas) < 2:
-            return False
-        self._reading = (self._reading + 1) % len(layout.replicas)
-        return True
+        return layout.update is Update.READ_ONLY and len(layout.replicas) > 1
 
     async def renew(self) -> None:
         """Get a fresh capability. Raises `OSError`."""

@@ -33,6 +33,7 @@ from xos.xtreemfs.api import (
 from xos.xtreemfs.errors import Refused
 from xos.xtreemfs.mrc import asking, sessions
 from xos.xtreemfs.mrc.contents import Grant
+from xos.xtreemfs.mrc.osds import Osds
 from xos.xtreemfs.mrc.values import Refusal, Result, Who
 from xos.xtreemfs.mrc.watching import Watchers
 
@@ -53,8 +54,10 @@ class Live:
 class Desk:
     """Calls become functions of a connection here, and refusals errors."""
 
-    def __init__(self, host: Host, store: Store, *, speakers: tuple[str, ...], superusers: tuple[str, ...]) -> None:
-        self._host, self._store = host, store
+    def __init__(
+        self, host: Host, store: Store, osds: Osds, *, speakers: tuple[str, ...], superusers: tuple[str, ...]
+    ) -> None:
+        self._host, self._store, self._osds = host, store, osds
         self._speakers, self._superusers = speakers, superusers
         self._loop = asyncio.get_running_loop()
         self.live: dict[str, Live] = {}
@@ -154,7 +157,7 @@ class Desk:
             holder=str(holder),
             expires=int(time.time()) + CAPABILITY_SECONDS,
             epoch=grant.inode.epoch,
-            layout=grant.layout,
+            layout=grant.layout if isinstance(holder, str) else self._osds.seen_from(holder.name, grant.layout),
             room=grant.room,
             revision=grant.revision,
             snapshot=grant.snapshot,

@@ -18,7 +18,8 @@ from xos.common.storage import Store
 from xos.dixi.stubs import HasCallers
 from xos.xtreemfs.api import Layout, Policy, Replica, ServiceRecord, ShareState, Status
 from xos.xtreemfs.errors import UnknownFile
-from xos.xtreemfs.mrc import placement, snapshots
+from xos.xtreemfs.mrc import distance, placement, snapshots
+from xos.xtreemfs.mrc.placement import Asked
 from xos.xtreemfs.mrc.schema import CHORES
 from xos.xtreemfs.xati import DIRAsync, OSDAsync
 
@@ -62,9 +63,20 @@ class Osds:
         if not self.known:
             await self.look()
 
-    def place(self, policy: Policy, owner: str, not_on: frozenset[str] = frozenset()) -> Layout | None:
-        """Where a new file of *owner* goes; None: nowhere. Safe in any thread."""
-        return placement.place(self._may_hold(owner, not_on), policy, self._rng)
+    def place(
+        self, policy: Policy, owner: str, not_on: frozenset[str] = frozenset(), *, client: str = ""
+    ) -> Layout | None:
+        """Where a new file of *owner*, made on the machine *client*, goes; None: nowhere. Safe in any thread."""
+        return placement.place(self._may_hold(owner, not_on), policy, Asked(self._rng, self.on(client)))
+
+    def on(self, node: str) -> ServiceRecord | None:
+        """The OSD of a machine."""
+        return next((osd for osd in self.known if osd.node == node), None)
+
+    def seen_from(self, node: str, layout: Layout) -> Layout:
+        """As the machine *node* is to read it: the nearest replica first."""
+        client = self.on(node)
+        return layout if client is None else distance.seen_from(client, layout, {osd.node: osd for osd in self.known})
 
     def _may_hold(self, owner: str, not_on: frozenset[str]) -> list[ServiceRecord]:
         return [osd for osd in self.known if osd.node not in not_on and placement.may_hold(osd, owner)]
@@ -72,7 +84,7 @@ class Osds:
     def replica(self, policy: Policy, owner: str, width: int, not_on: frozenset[str]) -> Replica | None:
         """A further replica on OSDs that are none of these. Safe in any thread."""
         osds = self._may_hold(owner, not_on)
-        chosen = placement.select(osds, policy.osd_selection, self._rng)[:width]
+        chosen = placement.select(osds, policy.osd_selection, Asked(self._rng))[:width]
         return placement.replica_on(chosen) if len(chosen) == width else None
 
     def nodes(self) -> set[str]:

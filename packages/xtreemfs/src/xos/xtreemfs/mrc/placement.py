@@ -10,8 +10,10 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
+from typing import NamedTuple
 
 from xos.xtreemfs.api import STORE, Layout, Policy, Replica, ServiceRecord, Status, Update
+from xos.xtreemfs.mrc.distance import distance
 from xos.xtreemfs.striping import Striping
 
 LEAST_FREE = 1 << 30
@@ -21,45 +23,61 @@ MOST_POLICY = 4096
 """Bytes of an encoded policy."""
 
 Osds = Sequence[ServiceRecord]
-Select = Callable[[Osds, str, random.Random], Osds]
 
 
-def usable(osds: Osds, argument: str, rng: random.Random) -> Osds:  # noqa: ARG001 -- all policies are called alike
+class Asked(NamedTuple):
+    """What a choice depends on besides the OSDs."""
+
+    rng: random.Random
+    client: ServiceRecord | None = None
+    """The machine that the file is for, as its OSD says; None: it has none."""
+
+
+Select = Callable[[Osds, str, Asked], Osds]
+
+
+def usable(osds: Osds, argument: str, asked: Asked) -> Osds:  # noqa: ARG001 -- all policies are called alike
     """Those that are heard and wanted."""
     return [osd for osd in osds if osd.status is Status.ONLINE and not osd.suspect]
 
 
-def free_space(osds: Osds, argument: str, rng: random.Random) -> Osds:  # noqa: ARG001
+def free_space(osds: Osds, argument: str, asked: Asked) -> Osds:  # noqa: ARG001
     """Those with room."""
     return [osd for osd in osds if osd.free >= min(LEAST_FREE, osd.total // 10)]
 
 
-def emptiest(osds: Osds, argument: str, rng: random.Random) -> Osds:  # noqa: ARG001
+def emptiest(osds: Osds, argument: str, asked: Asked) -> Osds:  # noqa: ARG001
     """The most free bytes first."""
     return sorted(osds, key=lambda osd: -osd.free)
 
 
-def idlest(osds: Osds, argument: str, rng: random.Random) -> Osds:  # noqa: ARG001
+def idlest(osds: Osds, argument: str, asked: Asked) -> Osds:  # noqa: ARG001
     """The least load first."""
     return sorted(osds, key=lambda osd: osd.load)
 
 
-def shuffled(osds: Osds, argument: str, rng: random.Random) -> Osds:  # noqa: ARG001
+def shuffled(osds: Osds, argument: str, asked: Asked) -> Osds:  # noqa: ARG001
     """By chance, but the more free bytes the likelier: so that all fill up at the same time."""
-    return sorted(osds, key=lambda osd: rng.expovariate(max(1, osd.free)))
+    return sorted(osds, key=lambda osd: asked.rng.expovariate(max(1, osd.free)))
 
 
-def attribute(osds: Osds, argument: str, rng: random.Random) -> Osds:  # noqa: ARG001
+def near(osds: Osds, argument: str, asked: Asked) -> Osds:  # noqa: ARG001
+    """The nearest to the machine that the file is made on first: itself, those of its site, then by coordinates."""
+    client = asked.client
+    return osds if client is None else sorted(osds, key=lambda osd: distance(client, osd))
+
+
+def attribute(osds: Osds, argument: str, asked: Asked) -> Osds:  # noqa: ARG001
     """Those that have the attribute ``name=value``."""
     return [osd for osd in osds if _has(osd, argument)]
 
 
-def prefer(osds: Osds, argument: str, rng: random.Random) -> Osds:  # noqa: ARG001
+def prefer(osds: Osds, argument: str, asked: Asked) -> Osds:  # noqa: ARG001
     """Those that have the attribute ``name=value`` first."""
     return sorted(osds, key=lambda osd: not _has(osd, argument))
 
 
-def spread(osds: Osds, argument: str, rng: random.Random) -> Osds:  # noqa: ARG001
+def spread(osds: Osds, argument: str, asked: Asked) -> Osds:  # noqa: ARG001
     """One of each value of the attribute, then the second ones, …: replicas in different sites."""
     seen: dict[str, int] = {}
     rounds = []
@@ -70,7 +88,7 @@ def spread(osds: Osds, argument: str, rng: random.Random) -> Osds:  # noqa: ARG0
     return [osd for _, osd in sorted(rounds, key=lambda pair: pair[0])]
 
 
-def names(osds: Osds, argument: str, rng: random.Random) -> Osds:  # noqa: ARG001
+def names(osds: Osds, argument: str, asked: Asked) -> Osds:  # noqa: ARG001
     """Those named, in that order: ``names:node1+node2``."""
     by_name = {osd.node: osd for osd in osds}
     return [by_name[name] for name in argument.split("+") if name in by_name]
@@ -83,6 +101,7 @@ POLICIES: Mapping[str, Select] = MappingProxyType(
         "emptiest": emptiest,
         "idlest": idlest,
         "random": shuffled,
+        "near": near,
         "attribute": attribute,
         "prefer": prefer,
         "spread": spread,
@@ -111,11 +130,11 @@ def is_known(policies: Sequence[str]) -> bool:
     return all(policy.partition(":")[0] in POLICIES for policy in policies)
 
 
-def select(osds: Osds, policies: Sequence[str], rng: random.Random) -> Osds:
+def select(osds: Osds, policies: Sequence[str], asked: Asked) -> Osds:
     """What the policies leave of *osds*, in their order."""
     for policy in policies:
         name, _, argument = policy.partition(":")
-        osds = POLICIES[name](osds, argument, rng)
+        osds = POLICIES[name](osds, argument, asked)
     return osds
 
 
@@ -141,10 +160,10 @@ def replica_on(osds: Osds) -> Replica:
     return Replica(tuple(osd.node for osd in osds), stores=stores if all(stores) else ())
 
 
-def place(osds: Osds, policy: Policy, rng: random.Random) -> Layout | None:
+def place(osds: Osds, policy: Policy, asked: Asked) -> Layout | None:
     """Where a new file goes; None: nowhere."""
     count = 1 if policy.update is Update.NONE else policy.replicas
-    chosen = rows(select(osds, policy.osd_selection, rng), policy.striping, count)
+    chosen = rows(select(osds, policy.osd_selection, asked), policy.striping, count)
     if chosen is None:
         return None
     striping = Striping(policy.striping.size, len(chosen[0].osds))

@@ -72,11 +72,14 @@ class MrcService(Hosted[Settings], SnapshotCalls, NameCalls, InodeCalls, FileCal
         lazy = self.settings.durable == "second"
         place = self.settings.database or self.host.data / "mrc.sqlite"
         self.store = await Store.open(place, METADATA, migrations=MIGRATIONS, lazy=lazy)
-        self.desk = Desk(self.host, self.store, speakers=self.settings.speakers, superusers=self.settings.superusers)
+        self.osds = Osds(self.host.bus)
+        self.desk = Desk(
+            self.host, self.store, self.osds, speakers=self.settings.speakers, superusers=self.settings.superusers
+        )
         await self.desk.recover()
         await self.store.write(_reap_all)
         told = await self.store.write(snapshots.recover)
-        self.osds, self.heart = Osds(self.host.bus), Heart(self.host.bus, self._state)
+        self.heart = Heart(self.host.bus, self._state)
         self.chores = Chores(self.store, self.osds)
         self.changing = Changing()
         self.management = Management(self.store, self.osds, self.manage, self.settings.move_mib_per_second)

@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 import errno
+from functools import partial
 
 import sqlalchemy as sa
 
+from xos.dixi.api import current_call
 from xos.xtreemfs.api import Ask, Extent, Inode, Open, Opened
 from xos.xtreemfs.errors import Refused
 from xos.xtreemfs.mrc import handles as open_files
 from xos.xtreemfs.mrc.calls.base import Calls, entry, node, shown
-from xos.xtreemfs.mrc.contents import Grant
+from xos.xtreemfs.mrc.contents import Grant, Place
 from xos.xtreemfs.mrc.values import Result, Who
 
 MOST_HANDLES = 4096
@@ -20,11 +22,17 @@ MOST_HANDLES = 4096
 class FileCalls(Calls):
     """See `MRC`."""
 
+    def _place(self) -> Place:
+        """Where files are placed that the caller makes."""
+        return partial(self.osds.place, client=current_call().caller.name)
+
     async def open(self, inode: int, wanted: Open, ask: Ask) -> Opened:
         """See `MRC.open`."""
 
+        place = self._place()
+
         def work(db: sa.Connection, who: Who, now: int) -> Result[Grant]:
-            return open_files.open_inode(db, who, inode, wanted, ask.session, self.osds.place, now)
+            return open_files.open_inode(db, who, inode, wanted, ask.session, place, now)
 
         await self.osds.ready()
         grant = await self.desk.change(ask, Grant, f"inode {inode}", work)
@@ -35,8 +43,10 @@ class FileCalls(Calls):
     async def open_name(self, parent: int, name: bytes, wanted: Open, ask: Ask) -> Opened:
         """See `MRC.open_name`."""
 
+        place = self._place()
+
         def work(db: sa.Connection, who: Who, now: int) -> Result[Grant]:
-            return open_files.open_name(db, who, parent, name, wanted, ask.session, self.osds.place, now)
+            return open_files.open_name(db, who, parent, name, wanted, ask.session, place, now)
 
         await self.osds.ready()
         grant = await self.desk.change(ask, Grant, shown(name), work)
@@ -49,8 +59,10 @@ class FileCalls(Calls):
     async def truncate(self, inode: int, size: int, handle: int, ask: Ask) -> Opened:
         """See `MRC.truncate`."""
 
+        place = self._place()
+
         def work(db: sa.Connection, who: Who, now: int) -> Result[Grant]:
-            return open_files.truncate(db, who, inode, size, handle, ask.session, self.osds.place, now)
+            return open_files.truncate(db, who, inode, size, handle, ask.session, place, now)
 
         await self.osds.ready()
         return self.desk.opened(await self._change(ask, Grant, f"inode {inode}", work, node(inode)))
