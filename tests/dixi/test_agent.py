@@ -18,12 +18,14 @@ from pathlib import Path
 
 import pytest
 
-from support.agents import Desk, alive, build_client, kill
+from support.agents import PATIENCE, Desk, alive, build_client, kill
 from support.daemons import eventually
 from support.dixi import Grid
 from xos.dixi.agent import protocol
 from xos.dixi.agent.client import connect
 from xos.dixi.agent.registry import CHECK_SECONDS
+
+pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture(scope="module")
@@ -100,9 +102,9 @@ def test_standard_input_may_be_a_file_or_nothing(either: Desk) -> None:
     path = either.cwd / "input"
     path.write_bytes(b"from a file")
     with path.open("rb") as source, either.start("xt-cat", stdin=source) as process:
-        assert process.communicate(timeout=10)[0] == b"from a file"
+        assert process.communicate(timeout=PATIENCE)[0] == b"from a file"
     with either.start("xt-cat", stdin=subprocess.DEVNULL) as process:
-        assert process.communicate(timeout=10)[0] == b""
+        assert process.communicate(timeout=PATIENCE)[0] == b""
 
 
 def test_closed_descriptors_do_no_harm(either: Desk) -> None:
@@ -115,7 +117,7 @@ def test_a_reader_that_leaves_ends_the_command(either: Desk) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == b"line\n"
         process.stdout.close()
-        assert process.wait(10) == 141
+        assert process.wait(PATIENCE) == 141
 
 
 def test_an_interrupt_cancels_the_command_and_ends_the_client_by_the_signal(either: Desk) -> None:
@@ -123,8 +125,8 @@ def test_an_interrupt_cancels_the_command_and_ends_the_client_by_the_signal(eith
         assert process.stdout is not None
         assert process.stdout.readline() == b"begun\n"
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) in (-signal.SIGINT, 130)
-    for _ in eventually():  # an agent's command is cancelled while its client already ends
+        assert process.wait(PATIENCE) in (-signal.SIGINT, 130)
+    for _ in eventually(PATIENCE):  # an agent's command is cancelled while its client already ends
         if (either.cwd / "mark").exists():
             break
     (either.cwd / "mark").unlink()
@@ -134,13 +136,13 @@ def test_a_secret_is_not_shown_as_it_is_typed(either: Desk) -> None:
     ours, theirs = pty.openpty()
     with either.start("xt-secret", stdin=theirs, stdout=theirs, stderr=theirs) as process:
         said = b""
-        for _ in eventually(10):
+        for _ in eventually(PATIENCE):
             said += os.read(ours, 1000)
             if b"Secret: " in said:
                 break
         assert not termios.tcgetattr(theirs)[3] & termios.ECHO
         os.write(ours, b"open sesame\n")
-        assert process.wait(10) == 0
+        assert process.wait(PATIENCE) == 0
         said += os.read(ours, 1000)
     assert termios.tcgetattr(theirs)[3] & termios.ECHO
     os.close(theirs)
@@ -158,7 +160,7 @@ def test_a_terminals_width_is_known(either: Desk) -> None:
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 71))
     with either.start("xt-show", stdout=theirs) as process:
-        process.wait(10)
+        process.wait(PATIENCE)
     seen = json.loads(os.read(ours, 10_000))
     os.close(theirs)
     os.close(ours)
@@ -231,7 +233,7 @@ def test_a_slow_reader_holds_nobody_else_up(shared: Desk) -> None:
         for _ in range(5):
             assert shared.run("xt-true").returncode == 0
         assert len(slow.stdout.read()) == 4000 * 1024 - 1
-        assert slow.wait(10) == 0
+        assert slow.wait(PATIENCE) == 0
 
 
 def test_a_socket_may_be_standard_output(shared: Desk) -> None:
@@ -241,7 +243,7 @@ def test_a_socket_may_be_standard_output(shared: Desk) -> None:
         received = 0
         while data := ours.recv(100_000):
             received += len(data)
-        assert process.wait(10) == 0
+        assert process.wait(PATIENCE) == 0
     assert received == 1000 * 1024
 
 
@@ -251,7 +253,7 @@ def test_a_client_that_is_killed_takes_its_command_along(shared: Desk) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == b"begun\n"
         process.kill()
-    for _ in eventually():
+    for _ in eventually(PATIENCE):
         if mark.exists():
             break
     mark.unlink()
@@ -268,7 +270,7 @@ def test_a_bug_in_a_command_is_written_to_the_agents_log(shared: Desk) -> None:
 
 def test_many_commands_at_once_all_end_well(shared: Desk) -> None:
     running = [shared.start("xt-show", str(i)) for i in range(40)]
-    seen = [json.loads(process.communicate(timeout=15)[0]) for process in running]
+    seen = [json.loads(process.communicate(timeout=PATIENCE)[0]) for process in running]
     assert [one["words"] for one in seen] == [[str(i)] for i in range(40)]
     assert all(one["in_agent"] for one in seen)
 
@@ -316,7 +318,7 @@ def test_descriptors_that_are_too_many_too_few_or_unusable_are_refused_and_close
                     conn.sendall(hello())
                 assert conn.recv(10)[:1] in (b"", protocol.REFUSED)
     assert shared.show()["in_agent"]
-    for _ in eventually():
+    for _ in eventually(PATIENCE):
         if descriptors(shared.agent["pid"]) <= before:
             break
 
@@ -331,7 +333,7 @@ def test_clients_that_send_nothing_do_not_keep_others_out(shared: Desk) -> None:
 def connected(desk: Desk) -> socket.socket:
     conn = connect(str(desk.home / "agent.sock"))
     assert conn is not None
-    conn.settimeout(10)
+    conn.settimeout(PATIENCE)
     return conn
 
 
@@ -347,7 +349,7 @@ def test_start_returns_when_it_serves_and_a_second_one_is_told(desk: Desk) -> No
         again = desk.run("xos-agent", "start")
         assert (again.returncode, again.stderr) == (0, f"xos-agent already runs (pid {pid})\n".encode())
         assert desk.run("xos-agent", "stop").returncode == 0
-        for _ in eventually():
+        for _ in eventually(PATIENCE):
             if not alive(pid):
                 break
         assert not (desk.home / "agent.sock").exists()
@@ -360,7 +362,7 @@ def test_stopping_cancels_what_runs(desk: Desk) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == b"begun\n"
         desk.run("xos-agent", "stop")
-        assert process.wait(10) == 1
+        assert process.wait(PATIENCE) == 1
         assert process.stderr is not None
         assert b"went away" in process.stderr.read()
     assert (desk.cwd / "mark").exists()
@@ -371,7 +373,7 @@ def test_killing_it_loses_nothing_but_what_it_had_in_memory(desk: Desk) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == b"begun\n"
         kill(pid)
-        assert process.wait(10) == 1
+        assert process.wait(PATIENCE) == 1
         assert process.stderr is not None
         assert process.stderr.read().startswith(b"xt-sleep: xos-agent went away")
     assert not desk.show()["in_agent"]  # the socket is still there, nobody listens
@@ -381,7 +383,7 @@ def test_killing_it_loses_nothing_but_what_it_had_in_memory(desk: Desk) -> None:
 
 def test_two_that_start_at_once_leave_one(desk: Desk) -> None:
     starting = [desk.start("xos-agent", "start") for _ in range(4)]
-    results = [process.communicate(timeout=15) for process in starting]
+    results = [process.communicate(timeout=PATIENCE) for process in starting]
     assert [p.returncode for p in starting].count(0) >= 1
     assert all(p.returncode == 0 or b"already runs" in err for p, (_, err) in zip(starting, results, strict=True))
     kill(desk.agent["pid"])
@@ -439,7 +441,7 @@ def test_newer_code_waits_for_the_commands_that_run(desk: Desk, fresh: Path) -> 
         assert desk.agent["stale"]
         assert b"newer code is installed" in desk.run("xos-agent", "status").stdout
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == -signal.SIGINT
+        assert process.wait(PATIENCE) == -signal.SIGINT
         assert desk.run("xt-fresh", "1").returncode == 0
 
 
@@ -477,7 +479,7 @@ def test_as_a_service_it_tells_its_manager_when_it_is_ready(desk: Desk) -> None:
     address = desk.home / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
         notify.bind(str(address))
-        notify.settimeout(10)
+        notify.settimeout(PATIENCE)
         env = {**desk.env, "NOTIFY_SOCKET": str(address), "WATCHDOG_USEC": "200000"}
         with desk.start("xos-agent", "run", env=env) as process:
             assert notify.recv(100) == b"READY=1"
@@ -487,7 +489,7 @@ def test_as_a_service_it_tells_its_manager_when_it_is_ready(desk: Desk) -> None:
             while (said := notify.recv(100)) == b"WATCHDOG=1":
                 pass
             assert said == b"STOPPING=1"
-            assert process.wait(10) == 0
+            assert process.wait(PATIENCE) == 0
 
 
 def test_a_command_through_the_agent_costs_milliseconds(shared: Desk) -> None:

@@ -18,6 +18,8 @@ from support.daemons import eventually
 
 ROOT = Path(__file__).parents[2]
 CLIENT = ROOT / "packages/dixi/command/xos-command.c"
+PATIENCE = 60.0
+"""Seconds for what takes a moment: a busy machine may need many to start a Python program."""
 
 
 def build_client(directory: Path, *more: str) -> Path:
@@ -60,7 +62,7 @@ class Desk:
     def run(self, *argv: str, stdin: bytes = b"", **options: Any) -> subprocess.CompletedProcess[bytes]:
         """Run a command through the C client to its end."""
         with self.start(*argv, stdin=subprocess.PIPE, **options) as process:
-            out, err = process.communicate(stdin, timeout=15)
+            out, err = process.communicate(stdin, timeout=PATIENCE)
         return subprocess.CompletedProcess(argv, process.returncode, out, err)
 
     def show(self, *words: str, **options: Any) -> dict[str, Any]:
@@ -79,7 +81,7 @@ class Desk:
         """With an agent in the background; its process id. *by_python*: started without the C client."""
         if by_python:
             command = [sys.executable, "-P", "-m", "xos.dixi", "xos-agent", "start"]
-            subprocess.run(command, check=True, env=self.env, timeout=15)
+            subprocess.run(command, check=True, env=self.env, timeout=PATIENCE)
         else:
             started = self.run("xos-agent", "start")
             assert started.returncode == 0, started.stderr
