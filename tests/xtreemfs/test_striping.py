@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xos.xtreemfs.striping import LEAST_SIZE, Piece, Striping
+from xos.xtreemfs.striping import LEAST_SIZE, Piece, Stretch, Striping
 
 stripings = st.builds(Striping, size=st.integers(1, 4).map(lambda n: n * LEAST_SIZE), width=st.integers(1, 5))
 
@@ -32,6 +32,35 @@ def test_pieces_are_the_bytes_asked_for_in_their_order(striping: Striping, offse
         assert piece.place == piece.object_number % striping.width
         at += piece.length
     assert at == offset + length
+
+
+def test_what_lies_on_one_osd_is_read_in_one_call() -> None:
+    assert Striping(size=4096, width=2).stretches(4000, 8500, 8192) == [
+        Stretch(0, 4000, 4192, [(4000, 96), (8192, 4096)]),
+        Stretch(1, 0, 4308, [(4096, 4096), (12288, 212)]),
+    ]
+    assert Striping(size=4096).stretches(1, 10_000, 8192) == [
+        Stretch(0, 1, 8192, [(1, 8192)]),
+        Stretch(0, 8193, 1808, [(8193, 1808)]),
+    ]
+
+
+@given(stripings, st.integers(0, 200_000), st.integers(0, 100_000), st.integers(1, 20_000))
+def test_stretches_are_the_same_bytes_as_the_pieces(striping: Striping, offset: int, length: int, most: int) -> None:
+    wanted, found = {}, {}
+    for piece in striping.pieces(offset, length):
+        for n in (0, piece.length - 1):
+            wanted[piece.file_offset + n] = piece.place, piece.share_offset + n
+    total = 0
+    for one in striping.stretches(offset, length, most):
+        assert 0 < one.length == sum(size for _, size in one.parts) <= most
+        at = one.share_offset
+        for start, size in one.parts:
+            found.update({start + n: (one.place, at + n) for n in range(size)})
+            at += size
+        total += one.length
+    assert total == len(found) == length
+    assert wanted.items() <= found.items()
 
 
 @given(stripings, st.integers(0, 300_000))

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import random
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from xos.common.signing import Signed
@@ -79,6 +81,32 @@ async def test_small_writes_go_out_as_one() -> None:
     assert osd.writes == 0
     await content.settle()
     assert osd.writes == 1
+
+
+@pytest.mark.parametrize("size", [4096, 128 << 10, 3 << 20])
+async def test_a_striped_file_takes_a_call_for_each_osd_and_mebibyte(size: int) -> None:
+    content, osd = opened()
+    osd.capability = msgspec.structs.replace(
+        osd.capability, layout=Layout(Striping(size=size, width=3), (Replica(("osd1", "osd2", "osd3")),))
+    )
+    shares = {place: MemoryOsd() for place in range(3)}
+
+    async def at(place: int, work: Callable[..., Awaitable[Any]], *, reads: bool) -> Any:
+        return await shares[place].at(place, work, reads=reads)
+
+    osd.at = at  # type: ignore[method-assign]
+    written = random.Random(1).randbytes(3 * PIECE + 12_345)
+    await content.write(0, written)
+    await content.settle()
+    assert sum(share.writes for share in shares.values()) <= 6
+    assert sum(len(share.share) for share in shares.values()) == len(written)
+    for offset, length in ((0, len(written)), (5, 2 * PIECE), (PIECE - 1, 4098), (len(written) - 3, 100)):
+        assert await content.read(offset, length) == written[offset : offset + length]
+    await content.write(PIECE - 2, b"four")
+    assert (
+        bytes(await content.read(PIECE - 4, 8))
+        == written[PIECE - 4 : PIECE - 2] + b"four" + written[PIECE + 2 : PIECE + 4]
+    )
 
 
 async def test_a_later_write_of_the_same_bytes_comes_later() -> None:

@@ -28,6 +28,17 @@ class Piece(NamedTuple):
     length: int
 
 
+class Stretch(NamedTuple):
+    """Bytes of a file that lie one behind the other on one OSD: what one call reads or writes."""
+
+    place: int
+    """Of the OSD in its row, from 0."""
+    share_offset: int
+    length: int
+    parts: list[tuple[int, int]]
+    """Where in the file they belong: offset and length of each part, in the order of the share."""
+
+
 class Striping(msgspec.Struct, array_like=True, frozen=True):
     """How one replica of a file is laid out."""
 
@@ -51,6 +62,28 @@ class Striping(msgspec.Struct, array_like=True, frozen=True):
             run = min(self.size - within, end - offset)
             yield Piece(place, number, row * self.size + within, offset, run)
             offset += run
+
+    def stretches(self, offset: int, length: int, most: int) -> list[Stretch]:
+        """The same bytes, each OSD's together, in calls of at most *most* bytes."""
+        end = offset + length
+        if self.width == 1:  # a share is the file, byte for byte: objects do not part it
+            cuts = [(at, min(most, end - at)) for at in range(offset, end, most)]
+            return [Stretch(0, at, size, [(at, size)]) for at, size in cuts]
+        found: list[Stretch] = []
+        growing: dict[int, int] = {}
+        for piece in self.pieces(offset, length):
+            done = 0
+            while done < piece.length:
+                index = growing.get(piece.place)
+                if index is None or found[index].length == most:
+                    index = growing[piece.place] = len(found)
+                    found.append(Stretch(piece.place, piece.share_offset + done, 0, []))
+                last = found[index]
+                size = min(most - last.length, piece.length - done)
+                last.parts.append((piece.file_offset + done, size))
+                found[index] = last._replace(length=last.length + size)
+                done += size
+        return found
 
     def share_size(self, file_size: int, place: int) -> int:
         """How long the share of the OSD at *place* is when the file has *file_size* bytes."""

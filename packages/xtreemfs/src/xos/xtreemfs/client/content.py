@@ -17,11 +17,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from xos.xtreemfs.api import MOST_BYTES, Extent, Inode
+from xos.xtreemfs.api import Extent, Inode
 from xos.xtreemfs.client.grants import Grant, Right
 from xos.xtreemfs.client.runs import Bytes, Run, Runs, lay_over
 from xos.xtreemfs.osd.share import MOST_BYTES as MOST_SHARE
-from xos.xtreemfs.striping import Piece
+from xos.xtreemfs.striping import Stretch
 from xos.xtreemfs.xati import OSDAsync
 
 PIECE = 1 << 20
@@ -159,40 +159,35 @@ class Content:
         if before:
             await asyncio.wait(before)
         try:
-            pieces = [(run, piece) for run in runs for piece in self._pieces(run.offset, len(run.content))]
-            if len(pieces) == 1:
-                await self._send(*pieces[0])
+            calls = [(run, one) for run in runs for one in self._stretches(run.offset, len(run.content))]
+            if len(calls) == 1:
+                await self._send(*calls[0])
                 return
             async with asyncio.TaskGroup() as group:
-                for run, piece in pieces:
-                    group.create_task(self._send(run, piece))
+                for run, one in calls:
+                    group.create_task(self._send(run, one))
         except* OSError as errors:
             self._error = next(error for error in _leaves(errors) if isinstance(error, OSError))
 
-    def _pieces(self, offset: int, length: int) -> list[Piece]:
+    def _stretches(self, offset: int, length: int) -> list[Stretch]:
         grant = self.writer or self.reader
         if grant is None:
             raise OSError(errno.EBADF, "not open")
-        found = grant.layout.striping.pieces(offset, length)
-        if grant.layout.striping.width == 1:  # a share is the file, byte for byte: objects do not part it
-            return [
-                Piece(0, 0, at, at, min(PIECE, offset + length - at)) for at in range(offset, offset + length, PIECE)
-            ]
-        return [part for piece in found for part in _parts(piece)]
+        return grant.layout.striping.stretches(offset, length, PIECE)
 
-    async def _send(self, run: Run, piece: Piece) -> None:
+    async def _send(self, run: Run, one: Stretch) -> None:
         if self.writer is None:
             raise OSError(errno.EBADF, "not open for writing")
-        start = piece.file_offset - run.offset
-        whole = start == 0 and piece.length == len(run.content)
-        content = run.content if whole else memoryview(run.content)[start : start + piece.length]
+        view = memoryview(run.content)
+        parts = [view[at - run.offset : at - run.offset + size] for at, size in one.parts]
+        content = parts[0] if len(parts) == 1 else b"".join(parts)
         self._count += 1
         number = self._count
 
         async def write(osd: OSDAsync, right: Right, deadline: float) -> None:
-            await osd.write(right.token, piece.share_offset, content, number, right.shown, deadline=deadline)
+            await osd.write(right.token, one.share_offset, content, number, right.shown, deadline=deadline)
 
-        await self.writer.at(piece.place, write, reads=False)
+        await self.writer.at(one.place, write, reads=False)
 
     async def landed(self) -> Extent:
         """Wait until all that was written so far is at the OSDs, or failed; how long the file is by that."""
@@ -258,29 +253,39 @@ class Content:
         over += self._runs.overlapping(offset, end)
         if over and over[-1].offset <= offset and end <= over[-1].end:
             return bytes(over[-1].content[offset - over[-1].offset : end - over[-1].offset])
-        pieces = self._pieces(offset, length)
-        if len(pieces) == 1:
-            found: Bytes = await self._fetch(pieces[0])
+        calls = self._stretches(offset, length)
+        if len(calls) == 1 and len(calls[0].parts) == 1:
+            found: Bytes = await self._fetch(calls[0])
         else:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._fetch(piece)) for piece in pieces]
-            found = b"".join(task.result() for task in tasks)
+            found = await self._gather(offset, length, calls)
         if over:
             found = bytearray(found)
             for run in over:
                 lay_over(found, offset, run)
         return found
 
-    async def _fetch(self, piece: Piece) -> bytes:
+    async def _gather(self, offset: int, length: int, calls: list[Stretch]) -> bytearray:
+        """What several calls read, each part at its place."""
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._fetch(one)) for one in calls]
+        found = bytearray(length)
+        for one, task in zip(calls, tasks, strict=True):
+            view, done = memoryview(task.result()), 0
+            for at, size in one.parts:
+                found[at - offset : at - offset + size] = view[done : done + size]
+                done += size
+        return found
+
+    async def _fetch(self, one: Stretch) -> bytes:
         grant = await self._readable()
         if grant is None:
-            return bytes(piece.length)
+            return bytes(one.length)
 
         async def read(osd: OSDAsync, right: Right, deadline: float) -> bytes:
-            return await osd.read(right.token, piece.share_offset, piece.length, right.shown, deadline=deadline)
+            return await osd.read(right.token, one.share_offset, one.length, right.shown, deadline=deadline)
 
-        found = await grant.at(piece.place, read, reads=True)
-        return found if len(found) == piece.length else found + bytes(piece.length - len(found))
+        found = await grant.at(one.place, read, reads=True)
+        return found if len(found) == one.length else found + bytes(one.length - len(found))
 
     async def _readable(self) -> Grant | None:
         """A grant to read with; None: there is nothing but zeros, since nobody has written."""
@@ -290,21 +295,6 @@ class Content:
         if not grant.layout.replicas and self.size:
             await grant.renew()
         return grant if grant.layout.replicas else None
-
-
-def _parts(piece: Piece) -> list[Piece]:
-    """A piece in parts that one call may hold."""
-    most = min(PIECE, MOST_BYTES)
-    return [
-        Piece(
-            piece.place,
-            piece.object_number,
-            piece.share_offset + at,
-            piece.file_offset + at,
-            min(most, piece.length - at),
-        )
-        for at in range(0, piece.length, most)
-    ]
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
