@@ -21,7 +21,7 @@ import uvloop
 from support.daemons import eventually
 from support.filegrid import FileGrid
 from xos.dixi.bus import GridBus
-from xos.xtreemfs.api import Access, Ask, Claim, Open
+from xos.xtreemfs.api import Access, Ask, Claim, Closed, Open
 from xos.xtreemfs.xati import MRCAsync, MRCXati
 
 CLAIM = Claim("alice@demo", ("users@demo",), "users@demo")
@@ -67,7 +67,7 @@ class Catalog:
         self.made.append((name, opened.inode.id, opened.handle))
 
     async def stat(self, turn: int) -> None:
-        await self.mrc.lookup(self.root, self.made[turn % len(self.made)][0], CLAIM)
+        await self.mrc.lookup(self.root, self.made[turn % len(self.made)][0], CLAIM, self.session)
 
     async def unlink(self, turn: int) -> None:  # noqa: ARG002 -- the last one
         await self.mrc.unlink(self.root, self.made.pop()[0], self.ask())
@@ -77,9 +77,7 @@ class Catalog:
         if what != "create" and len(self.made) < count:
             await self._each(self.create, count)
         if self.made:  # open files are the client's to close, in one call, as it does
-            await self.mrc.close(
-                [handle for *_, handle in self.made[-4000:]], [None] * len(self.made[-4000:]), 0, self.ask()
-            )
+            await self.mrc.close([Closed(handle) for *_, handle in self.made[-4000:]], self.ask())
         before, began = self.cpu(), time.perf_counter()
         await self._each(getattr(self, what), count)
         return {"cpu": (self.cpu() - before) / count, "wall": time.perf_counter() - began}

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from support.filegrid import ROOT, FileGrid, file_grid
-from xos.xtreemfs.api import Access, Open, Policy, Striping, Update
+from xos.xtreemfs.api import Access, Change, Open, Policy, Striping, Update
 from xos.xtreemfs.client.files import Handle
 from xos.xtreemfs.client.volume import VolumeClient, opened_volume
 
@@ -69,6 +69,36 @@ async def test_what_is_written_is_read_here_before_and_elsewhere_after_it_is_clo
     async with client(grid, volume.name) as other:
         assert (await other.getattr(number)).size == len(content)
         assert await read(other, number, len(content) + 10) == content
+
+
+async def test_what_a_client_closed_just_before_it_died_is_seen_by_others_at_once(
+    grid: FileGrid, volume: VolumeClient
+) -> None:
+    content = random.Random(3).randbytes(200_001)
+    bus = grid.async_bus()
+    dying = VolumeClient(bus, volume.name, "a test")
+    await dying.start()
+    number = await write(dying, b"last", content)
+    for task in dying._tasks:  # it says nothing more, not even goodbye
+        task.cancel()
+    bus.close()
+    assert await read(volume, number, len(content) + 10) == content
+    assert (await volume.getattr(number)).size == len(content)
+
+
+async def test_a_file_is_seen_as_it_was_closed_before_and_after_the_mrc_has_heard_of_it(volume: VolumeClient) -> None:
+    number = await write(volume, b"heard", b"x" * 70_000)
+    seen = await volume.getattr(number)
+    assert seen.size == 70_000
+    async with await volume.open(number, Open(Access.READ | Access.WRITE), ROOT) as file:
+        assert await file.read(69_990, 100) == b"x" * 10
+        await file.write(70_000, b"more")
+    later = await volume.setattr(number, Change(mtime=5_000_000_000), ROOT)
+    assert (later.size, later.mtime) == (70_004, 5_000_000_000)
+    await volume.sync()
+    after = await volume.mrc.getattr(number)
+    assert (after.size, after.mtime) == (70_004, 5_000_000_000)
+    assert await volume.getattr(number) == after
 
 
 async def test_reads_and_writes_at_random_are_those_of_a_file(volume: VolumeClient) -> None:

@@ -16,7 +16,7 @@ from support.daemons import eventually
 from support.filegrid import FileGrid
 from xos.common.errors import XosError
 from xos.dixi.blocking import BlockingBus
-from xos.xtreemfs.api import NOW, Access, Ask, Claim, Extent, Open, Row, Session
+from xos.xtreemfs.api import NOW, Access, Ask, Claim, Closed, Extent, Open, Row, Session
 from xos.xtreemfs.errors import Refused
 from xos.xtreemfs.xati import MRCXati
 
@@ -85,7 +85,7 @@ class Client(threading.Thread):
         else:
             opened = self.persist(lambda ask: mrc.open_name(root, name, WRITE, ask, deadline=5.0))
             size = self.rng.randrange(1, 1 << 40)
-            self.persist(lambda ask: mrc.close([opened.handle], [Extent(size, 0)], NOW, ask, deadline=5.0))
+            self.persist(lambda ask: mrc.close([Closed(opened.handle, Extent(size, 0), NOW)], ask, deadline=5.0))
             self.names[name] = (opened.inode.id, size)
 
 

@@ -19,6 +19,7 @@ from support.mrc import ADMIN, ALICE, NODE1, Around, Mrc, acting, serving
 from xos.xtreemfs.api import (
     Access,
     Ask,
+    Closed,
     Layout,
     Open,
     Opened,
@@ -275,7 +276,7 @@ async def test_a_file_that_is_written_to_cannot_be_frozen_and_one_that_is_frozen
             await mrc.service.change_layout(made.inode.id, 3, Update.READ_ONLY, (), Ask())
         assert raised.value.data["errno"] == errno.ETXTBSY
     with acting(NODE1):
-        await mrc.service.close([made.handle], [None], 0, mrc.ask(session))
+        await mrc.service.close([Closed(made.handle)], mrc.ask(session))
     with acting(ADMIN):
         frozen = await mrc.service.change_layout(made.inode.id, 4, Update.READ_ONLY, (), Ask())
         assert [replica.complete for replica in frozen.replicas] == [True, False, False, False]

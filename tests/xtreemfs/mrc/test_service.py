@@ -15,7 +15,7 @@ import pytest
 from support.dixi import Grid, make_grid, until
 from support.mrc import ADMIN, ALICE, BOB, EVE, NODE1, Around, Mrc, acting, serving
 from xos.common.identity import Identity, Kind
-from xos.xtreemfs.api import NOW, Access, Ask, Change, Claim, Extent, Inode, Open, Policy, Session, ShareState
+from xos.xtreemfs.api import NOW, Access, Ask, Change, Claim, Closed, Extent, Inode, Open, Policy, Session, ShareState
 from xos.xtreemfs.errors import Refused
 from xos.xtreemfs.mrc import finding
 from xos.xtreemfs.mrc.calls import volumes as volume_calls
@@ -100,7 +100,7 @@ async def test_answers_sessions_and_open_files_outlive_the_mrc(grid: Grid, datab
             assert (await mrc.look(made.inode)).nlink == 0
             assert not around.osds["node1"].deleted
             mrc.number = 100
-            await mrc.service.close([made.handle], [None], 0, mrc.ask(session))
+            await mrc.service.close([Closed(made.handle)], mrc.ask(session))
             with refused(errno.ESTALE):
                 await mrc.look(made.inode)
             await until(lambda: bool(around.osds["node1"].deleted))
@@ -117,7 +117,7 @@ async def test_bytes_are_deleted_when_the_osd_is_back_even_after_a_restart(
         session = await mrc.session()
         with acting(NODE1):
             made = await mrc.service.open_name(session.root.id, b"f", WRITE, mrc.ask(session))
-            await mrc.service.close([made.handle], [None], 0, mrc.ask(session))
+            await mrc.service.close([Closed(made.handle)], mrc.ask(session))
             await mrc.service.unlink(session.root.id, b"f", mrc.ask(session))
     around.osds["node1"].up = True
     async with serving(grid, tmp_path, around=around, database=database):
@@ -135,7 +135,7 @@ async def test_sizes_grow_by_what_writers_say_and_what_is_older_than_a_truncatio
         cut = await mrc.service.truncate(made.inode.id, 10, made.handle, mrc.ask(session))
         assert (cut.inode.size, cut.inode.epoch, mrc.capability(cut).epoch) == (10, 1, 1)
         assert (await mrc.service.update(made.handle, Extent(100, 0), NOW, mrc.ask(session))).size == 10
-        await mrc.service.close([made.handle], [Extent(20, 1)], NOW, mrc.ask(session))
+        await mrc.service.close([Closed(made.handle, Extent(20, 1), NOW)], mrc.ask(session))
         assert (await mrc.look(made.inode)).size == 20
         with refused(errno.EBADF):
             await mrc.service.update(made.handle, Extent(30, 1), NOW, mrc.ask(session))
@@ -269,7 +269,7 @@ async def test_quotas_of_volume_user_and_group_limit_what_a_capability_allows(mr
     with acting(NODE1):
         made = await service.open_name(session.root.id, b"f", WRITE, mrc.ask(session))
         assert mrc.capability(made).room == 500
-        await service.close([made.handle], [Extent(300, 0)], NOW, mrc.ask(session))
+        await service.close([Closed(made.handle, Extent(300, 0), NOW)], mrc.ask(session))
         assert mrc.capability(await service.open(made.inode.id, WRITE, mrc.ask(session))).room == 200
         bob = await service.open_name(session.root.id, b"g", WRITE, mrc.ask(session, "bob@demo"))
         assert mrc.capability(bob).room == 500

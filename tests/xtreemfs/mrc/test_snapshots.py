@@ -21,6 +21,7 @@ from xos.xtreemfs.api import (
     Ask,
     Change,
     Claim,
+    Closed,
     Extent,
     Open,
     Policy,
@@ -72,7 +73,7 @@ async def write(mrc: Mrc, session: Session, parent: int, name: bytes, size: int)
     """A file that was closed with so many bytes."""
     with acting(NODE1):
         made = await mrc.service.open_name(parent, name, WRITE, mrc.ask(session))
-        await mrc.service.close([made.handle], [Extent(size, made.inode.epoch)], NOW, mrc.ask(session))
+        await mrc.service.close([Closed(made.handle, Extent(size, made.inode.epoch), NOW)], mrc.ask(session))
     return made.inode.id
 
 

@@ -13,6 +13,7 @@ from xos.xtreemfs.api import (
     Change,
     Changed,
     Claim,
+    Closed,
     Entry,
     Extent,
     Following,
@@ -253,20 +254,27 @@ class MRCAsync(AsyncStub):
         return result
 
     async def lookup(
-        self, parent: int, name: bytes, claim: Claim | None = None, *, deadline: float | None = None
+        self, parent: int, name: bytes, claim: Claim | None = None, session: str = "", *, deadline: float | None = None
     ) -> Inode:
-        """The inode called *name*. Raises `Refused` (ENOENT, EACCES, …)."""
+        """The inode called *name*; *session*: of who asks, as in `getattr`. Raises `Refused` (ENOENT, EACCES, …)."""
         result: Inode = await self._caller.call(
-            "MRC.lookup", (parent, name, claim), Inode, deadline=deadline, retry=True
+            "MRC.lookup", (parent, name, claim, session), Inode, deadline=deadline, retry=True
         )
         return result
 
     async def readdir(
-        self, inode: int, after: int, most: int, claim: Claim | None = None, *, deadline: float | None = None
+        self,
+        inode: int,
+        after: int,
+        most: int,
+        claim: Claim | None = None,
+        session: str = "",
+        *,
+        deadline: float | None = None,
     ) -> list[Row]:
         """At most *most* (1 to 4,096) entries behind the cookie *after*, with attributes. Raises `Refused`."""
         result: list[Row] = await self._caller.call(
-            "MRC.readdir", (inode, after, most, claim), list[Row], deadline=deadline, retry=True
+            "MRC.readdir", (inode, after, most, claim, session), list[Row], deadline=deadline, retry=True
         )
         return result
 
@@ -320,9 +328,12 @@ class MRCAsync(AsyncStub):
         )
         return result
 
-    async def getattr(self, inode: int, *, deadline: float | None = None) -> Inode:
-        """The attributes. Raises `Refused` (ESTALE)."""
-        result: Inode = await self._caller.call("MRC.getattr", (inode,), Inode, deadline=deadline, retry=True)
+    async def getattr(self, inode: int, session: str = "", *, deadline: float | None = None) -> Inode:
+        """The attributes. Raises `Refused` (ESTALE).
+
+        How long a file is that others than *session* are writing, its OSDs are asked.
+        """
+        result: Inode = await self._caller.call("MRC.getattr", (inode, session), Inode, deadline=deadline, retry=True)
         return result
 
     async def setattr(self, inode: int, change: Change, ask: Ask, *, deadline: float | None = None) -> Inode:
@@ -399,7 +410,7 @@ class MRCAsync(AsyncStub):
     async def update(
         self, handle: int, extent: Extent, mtime: int, ask: Ask, durable: bool = True, *, deadline: float | None = None
     ) -> Inode:
-        """What was written so far: on fsync(2), close(2), and now and then. Raises `Refused`.
+        """What was written so far: on fsync(2), and now and then. Raises `Refused`.
 
         *durable*: it survives a power cut when this returns; else a second later.
         """
@@ -412,11 +423,9 @@ class MRCAsync(AsyncStub):
         """All that was answered before survives a power cut when this returns: for fsync(2) of directories, sync(2)."""
         await self._caller.call("MRC.sync", (), None, deadline=deadline, retry=True)
 
-    async def close(
-        self, handles: list[int], extents: list[Extent | None], mtime: int, ask: Ask, *, deadline: float | None = None
-    ) -> None:
+    async def close(self, closed: list[Closed], ask: Ask, *, deadline: float | None = None) -> None:
         """Close files, each with what was written to it. Unknown handles are closed already."""
-        await self._caller.call("MRC.close", (handles, extents, mtime, ask), None, deadline=deadline, retry=True)
+        await self._caller.call("MRC.close", (closed, ask), None, deadline=deadline, retry=True)
 
     async def lock(self, lock: Lock, wait: bool, ask: Ask, *, deadline: float | None = None) -> None:
         """Take a lock; *wait*: until it is free. Raises `Refused` (EAGAIN, EDEADLK)."""
@@ -584,17 +593,28 @@ class MRCXati(BlockingStub):
         result: Inode = self._caller.call("MRC.resolve", (volume, path, claim), Inode, deadline=deadline, retry=True)
         return result
 
-    def lookup(self, parent: int, name: bytes, claim: Claim | None = None, *, deadline: float | None = None) -> Inode:
-        """The inode called *name*. Raises `Refused` (ENOENT, EACCES, …)."""
-        result: Inode = self._caller.call("MRC.lookup", (parent, name, claim), Inode, deadline=deadline, retry=True)
+    def lookup(
+        self, parent: int, name: bytes, claim: Claim | None = None, session: str = "", *, deadline: float | None = None
+    ) -> Inode:
+        """The inode called *name*; *session*: of who asks, as in `getattr`. Raises `Refused` (ENOENT, EACCES, …)."""
+        result: Inode = self._caller.call(
+            "MRC.lookup", (parent, name, claim, session), Inode, deadline=deadline, retry=True
+        )
         return result
 
     def readdir(
-        self, inode: int, after: int, most: int, claim: Claim | None = None, *, deadline: float | None = None
+        self,
+        inode: int,
+        after: int,
+        most: int,
+        claim: Claim | None = None,
+        session: str = "",
+        *,
+        deadline: float | None = None,
     ) -> list[Row]:
         """At most *most* (1 to 4,096) entries behind the cookie *after*, with attributes. Raises `Refused`."""
         result: list[Row] = self._caller.call(
-            "MRC.readdir", (inode, after, most, claim), list[Row], deadline=deadline, retry=True
+            "MRC.readdir", (inode, after, most, claim, session), list[Row], deadline=deadline, retry=True
         )
         return result
 
@@ -646,9 +666,12 @@ class MRCXati(BlockingStub):
         )
         return result
 
-    def getattr(self, inode: int, *, deadline: float | None = None) -> Inode:
-        """The attributes. Raises `Refused` (ESTALE)."""
-        result: Inode = self._caller.call("MRC.getattr", (inode,), Inode, deadline=deadline, retry=True)
+    def getattr(self, inode: int, session: str = "", *, deadline: float | None = None) -> Inode:
+        """The attributes. Raises `Refused` (ESTALE).
+
+        How long a file is that others than *session* are writing, its OSDs are asked.
+        """
+        result: Inode = self._caller.call("MRC.getattr", (inode, session), Inode, deadline=deadline, retry=True)
         return result
 
     def setattr(self, inode: int, change: Change, ask: Ask, *, deadline: float | None = None) -> Inode:
@@ -715,7 +738,7 @@ class MRCXati(BlockingStub):
     def update(
         self, handle: int, extent: Extent, mtime: int, ask: Ask, durable: bool = True, *, deadline: float | None = None
     ) -> Inode:
-        """What was written so far: on fsync(2), close(2), and now and then. Raises `Refused`.
+        """What was written so far: on fsync(2), and now and then. Raises `Refused`.
 
         *durable*: it survives a power cut when this returns; else a second later.
         """
@@ -728,11 +751,9 @@ class MRCXati(BlockingStub):
         """All that was answered before survives a power cut when this returns: for fsync(2) of directories, sync(2)."""
         self._caller.call("MRC.sync", (), None, deadline=deadline, retry=True)
 
-    def close(
-        self, handles: list[int], extents: list[Extent | None], mtime: int, ask: Ask, *, deadline: float | None = None
-    ) -> None:
+    def close(self, closed: list[Closed], ask: Ask, *, deadline: float | None = None) -> None:
         """Close files, each with what was written to it. Unknown handles are closed already."""
-        self._caller.call("MRC.close", (handles, extents, mtime, ask), None, deadline=deadline, retry=True)
+        self._caller.call("MRC.close", (closed, ask), None, deadline=deadline, retry=True)
 
     def lock(self, lock: Lock, wait: bool, ask: Ask, *, deadline: float | None = None) -> None:
         """Take a lock; *wait*: until it is free. Raises `Refused` (EAGAIN, EDEADLK)."""

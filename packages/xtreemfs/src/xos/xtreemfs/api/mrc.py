@@ -108,6 +108,16 @@ class Open(msgspec.Struct, array_like=True, frozen=True):
     """With `create`: permissions."""
 
 
+class Closed(msgspec.Struct, array_like=True, frozen=True):
+    """A file that a client has closed."""
+
+    handle: int
+    extent: Extent | None = None
+    """What was written to it and not told yet."""
+    mtime: int = 0
+    """With an extent: when it was written last."""
+
+
 class Lock(msgspec.Struct, array_like=True, frozen=True):
     """An advisory lock on bytes *start* to *end*, both inclusive. BSD locks span all."""
 
@@ -265,12 +275,14 @@ class MRC(Protocol):
         ...
 
     @call(reads=True)
-    async def lookup(self, parent: int, name: bytes, claim: Claim | None = None) -> Inode:
-        """The inode called *name*. Raises `Refused` (ENOENT, EACCES, …)."""
+    async def lookup(self, parent: int, name: bytes, claim: Claim | None = None, session: str = "") -> Inode:
+        """The inode called *name*; *session*: of who asks, as in `getattr`. Raises `Refused` (ENOENT, EACCES, …)."""
         ...
 
     @call(reads=True)
-    async def readdir(self, inode: int, after: int, most: int, claim: Claim | None = None) -> list[Row]:
+    async def readdir(
+        self, inode: int, after: int, most: int, claim: Claim | None = None, session: str = ""
+    ) -> list[Row]:
         """At most *most* (1 to 4,096) entries behind the cookie *after*, with attributes. Raises `Refused`."""
         ...
 
@@ -304,8 +316,11 @@ class MRC(Protocol):
     # --- inodes
 
     @call(reads=True)
-    async def getattr(self, inode: int) -> Inode:
-        """The attributes. Raises `Refused` (ESTALE)."""
+    async def getattr(self, inode: int, session: str = "") -> Inode:
+        """The attributes. Raises `Refused` (ESTALE).
+
+        How long a file is that others than *session* are writing, its OSDs are asked.
+        """
         ...
 
     @call(idempotent=True)
@@ -365,7 +380,7 @@ class MRC(Protocol):
 
     @call(idempotent=True)
     async def update(self, handle: int, extent: Extent, mtime: int, ask: Ask, durable: bool = True) -> Inode:
-        """What was written so far: on fsync(2), close(2), and now and then. Raises `Refused`.
+        """What was written so far: on fsync(2), and now and then. Raises `Refused`.
 
         *durable*: it survives a power cut when this returns; else a second later.
         """
@@ -377,7 +392,7 @@ class MRC(Protocol):
         ...
 
     @call(idempotent=True)
-    async def close(self, handles: list[int], extents: list[Extent | None], mtime: int, ask: Ask) -> None:
+    async def close(self, closed: list[Closed], ask: Ask) -> None:
         """Close files, each with what was written to it. Unknown handles are closed already."""
         ...
 

@@ -83,6 +83,8 @@ class Content:
         self._count = 0
         self._high = 0
         """End of what was written since the MRC was told."""
+        self._told = 0
+        """Time of the last write that the MRC was told; who answers with an older state was asked before that."""
         self._error: OSError | None = None
 
     @property
@@ -90,12 +92,19 @@ class Content:
         """Whether anything is not at the OSDs yet."""
         return bool(self._runs) or bool(self._flights)
 
+    @property
+    def unsettled(self) -> bool:
+        """Whether `settle` has anything to do, or to tell."""
+        return self.dirty or self._error is not None
+
     def told(self, inode: Inode) -> None:
         """What the MRC says of the file: news, unless we know better by what we wrote."""
-        ours = self.unreported or self.dirty
+        ours = self.unreported or self.dirty or self._is_old(inode)
         if inode.epoch > self.epoch:
             self.epoch = inode.epoch
             self.size = max(inode.size, self._high)
+            if not self.dirty and not self._high:  # what was cut off by others need not be told
+                self.unreported = False
         elif inode.epoch == self.epoch:
             self.size = max(inode.size, self.size) if ours else inode.size
         if not ours:
@@ -103,11 +112,14 @@ class Content:
 
     def view(self, inode: Inode) -> Inode:
         """What a program is to see, given what the MRC said."""
-        if not (self.unreported or self.dirty):
+        if not (self.unreported or self.dirty or self._is_old(inode)):
             return inode
         size = max(self.size, inode.size) if inode.epoch == self.epoch else self.size
         mtime = max(self.mtime, inode.mtime)
         return msgspec.structs.replace(inode, size=size, mtime=mtime, ctime=max(inode.ctime, mtime))
+
+    def _is_old(self, inode: Inode) -> bool:
+        return inode.epoch <= self.epoch and inode.ctime < self._told
 
     # --- writing
 
@@ -193,7 +205,9 @@ class Content:
         """Wait until all that was written so far is at the OSDs, or failed; how long the file is by that."""
         self.launch()
         extent = self.extent
-        if self._flights:
+        if len(self._flights) == 1:
+            await asyncio.shield(self._flights[0].task)
+        elif self._flights:
             await asyncio.wait([flight.task for flight in self._flights])
         return extent
 
@@ -236,10 +250,19 @@ class Content:
         """For the MRC."""
         return Extent(self.size, self.epoch)
 
-    def reported(self, extent: Extent) -> None:
-        """The MRC knows *extent*."""
-        if not self.dirty and extent.size == self.size:
+    def reported(self, extent: Extent, mtime: int) -> None:
+        """The MRC knows *extent*, and that it was written at *mtime*."""
+        self._told = max(self._told, mtime)
+        if not self.dirty and (extent.size, mtime) == (self.size, self.mtime):
             self.unreported, self._high = False, 0
+
+    def rest(self) -> None:
+        """Nobody writes it any more, and all is at the OSDs: should it be cut by others, it is cut."""
+        self._high = 0
+
+    def given_up(self) -> None:
+        """The MRC cannot be told any more: what it says counts."""
+        self.unreported, self._high, self._told = False, 0, 0
 
     # --- reading
 

@@ -42,8 +42,12 @@ class Handle:
         """Take *content*; it is at the OSDs after `flush`. Raises `OSError`."""
         await self.content.write(offset, content)
 
-    async def flush(self) -> Inode | None:
+    async def flush(self) -> None:
         """What close(2) waits for: all is at the OSDs, and others who open the file see it. Raises `OSError`."""
+        await self.content.settle()
+
+    async def report(self) -> Inode | None:
+        """And the MRC knows; then the inode with it. Raises `OSError`."""
         return await self._volume.tell(self.content, await self.content.settle())
 
     async def sync(self) -> Inode | None:

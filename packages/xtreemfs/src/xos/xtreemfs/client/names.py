@@ -135,7 +135,9 @@ class Names(ABC):
 
     async def lookup(self, parent: int, name: bytes, claim: Claim | None = None) -> Inode:
         """The inode called *name*."""
-        return self.seen(await self.call(lambda mrc: mrc.lookup(parent, name, claim, deadline=CALL_SECONDS)))
+        return self.seen(
+            await self.call(lambda mrc: mrc.lookup(parent, name, claim, self.session.id, deadline=CALL_SECONDS))
+        )
 
     async def create(
         self, parent: int, name: bytes, mode: int, rdev: int, target: bytes | None, claim: Claim | None = None
@@ -170,7 +172,7 @@ class Names(ABC):
 
     async def getattr(self, inode: int) -> Inode:
         """The attributes."""
-        return self.seen(await self.call(lambda mrc: mrc.getattr(inode, deadline=CALL_SECONDS)))
+        return self.seen(await self.call(lambda mrc: mrc.getattr(inode, self.session.id, deadline=CALL_SECONDS)))
 
     async def space(self) -> Space:
         """For statfs(2)."""

@@ -17,7 +17,7 @@ import contextlib
 import errno
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from xos.common.errors import XosError
 from xos.common.log import get_logger
@@ -28,6 +28,7 @@ from xos.xtreemfs.api import (
     Change,
     Changed,
     Claim,
+    Closed,
     Extent,
     Inode,
     Open,
@@ -67,8 +68,9 @@ class VolumeClient(Names):
         self._budget = Budget()
         self._contents: dict[int, Content] = {}
         self._handles: dict[int, set[Handle]] = {}
-        self._closed: list[int] = []
+        self._closed: list[_Closing] = []
         self._closing = asyncio.Event()
+        self._telling = asyncio.Lock()
         self._beginning = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self.on_change: Callable[[Changed | None], Awaitable[None]] | None = None
@@ -168,21 +170,25 @@ class VolumeClient(Names):
     async def forget(self, handle: Handle) -> None:
         """Close it; what it wrote goes out first. Raises `OSError`."""
         try:
-            if handle.access & Access.WRITE and handle.content.unreported:
-                await self._settle(handle.content)
+            if handle.access & Access.WRITE:
+                await handle.content.settle()
         finally:
             self.drop(handle)
 
     def drop(self, handle: Handle) -> None:
-        """Close it; the MRC hears of it in a moment."""
-        number = handle.content.number
-        handles = self._handles[number]
+        """Close it, when all is at the OSDs; the MRC hears of it in a moment."""
+        content = handle.content
+        handles = self._handles[content.number]
         handles.discard(handle)
-        if handles:
-            self._give_grants(number)
-        else:
-            del self._handles[number], self._contents[number]
-        self._closed.append(handle.number)
+        self._give_grants(content.number)
+        wrote = content.unreported and bool(handle.access & Access.WRITE)
+        self._closed.append(_Closing(handle, content.extent if wrote else None, content.mtime))
+        if content.writer is None and not content.dirty:
+            content.rest()
+        if not handles:
+            del self._handles[content.number]
+            if not content.unreported:
+                del self._contents[content.number]
         self._closing.set()
 
     async def truncate(self, inode: int, size: int, handle: Handle | None, claim: Claim | None = None) -> Inode:
@@ -206,6 +212,8 @@ class VolumeClient(Names):
 
     async def _settle(self, content: Content) -> None:
         await self.tell(content, await content.settle())
+        if content.unreported:  # it is closed
+            await self._flush_closed()
 
     async def tell(self, content: Content, extent: Extent, *, durable: bool = False) -> Inode | None:
         """Tell the MRC what was written, if it does not know; then the inode with it.
@@ -222,12 +230,19 @@ class VolumeClient(Names):
             handle.claim,
             lambda mrc, ask: mrc.update(handle.number, extent, mtime, ask, durable, deadline=CALL_SECONDS),
         )
-        content.reported(extent)
+        content.reported(extent, mtime)
         return content.view(inode)
+
+    async def sync(self) -> None:
+        """All that was closed, and that the MRC has acknowledged, survives a power cut when this returns."""
+        await self._flush_closed()
+        await super().sync()
 
     async def readdir(self, inode: int, after: int, most: int, claim: Claim | None = None) -> list[Row]:
         """Entries behind the cookie *after*."""
-        rows = await self.call(lambda mrc: mrc.readdir(inode, after, most, claim, deadline=CALL_SECONDS))
+        rows = await self.call(
+            lambda mrc: mrc.readdir(inode, after, most, claim, self.session.id, deadline=CALL_SECONDS)
+        )
         return [Row(row.cookie, row.name, self.seen(row.inode)) for row in rows] if self._contents else rows
 
     async def setattr(self, inode: int, change: Change, claim: Claim | None = None) -> Inode:
@@ -246,7 +261,7 @@ class VolumeClient(Names):
 
     async def refreshed(self, number: int) -> Inode:
         """The attributes; an open file is read as long as others have made it meanwhile."""
-        inode = await self.call(lambda mrc: mrc.getattr(number, deadline=CALL_SECONDS))
+        inode = await self.call(lambda mrc: mrc.getattr(number, self.session.id, deadline=CALL_SECONDS))
         if (content := self._contents.get(number)) is not None:
             content.told(inode)
         return self.seen(inode)
@@ -287,6 +302,9 @@ class VolumeClient(Names):
         for handles in list(self._handles.values()):
             for handle in list(handles):
                 await handle.reopen()
+        for closing in self._closed:
+            if closing.extent is not None:
+                await closing.handle.reopen()
         if self.on_change is not None:
             await self.on_change(None)
         return True
@@ -295,7 +313,7 @@ class VolumeClient(Names):
         while True:
             try:
                 async for changed in self.mrc.watch(self.session.id):
-                    if changed.inode in self._contents:
+                    if changed.inode in self._handles:
                         with contextlib.suppress(OSError):  # it is gone: who uses it will hear so
                             await self.refreshed(changed.inode)
                     if self.on_change is not None:
@@ -307,13 +325,19 @@ class VolumeClient(Names):
                 await self.on_change(None)
 
     async def _report(self) -> None:
+        gone: list[Content] = []
         while True:
             await asyncio.sleep(REPORT_SECONDS)
-            for content in list(self._contents.values()):
+            for content in [self._contents[number] for number in self._handles]:
                 try:
                     await self.tell(content, await content.landed())
                 except OSError as error:
                     log.info("client.report", file=content.number, detail=str(error))
+            # What answers that were under way when they were closed may still be compared with.
+            for content in gone:
+                if content.number not in self._handles and not content.unreported:
+                    self._contents.pop(content.number, None)
+            gone = [content for number, content in self._contents.items() if number not in self._handles]
 
     async def _renew(self) -> None:
         while True:
@@ -348,16 +372,31 @@ class VolumeClient(Names):
             await self._flush_closed()
 
     async def _flush_closed(self) -> None:
-        while self._closed:
-            some, self._closed = self._closed[:MOST_CLOSED], self._closed[MOST_CLOSED:]
-            try:
+        async with self._telling:
+            while self._closed:
+                some, self._closed = self._closed[:MOST_CLOSED], self._closed[MOST_CLOSED:]
                 await self._close(some)
-            except OSError as error:
-                log.warning("client.close", volume=self.name, detail=str(error))
 
-    async def _close(self, numbers: list[int]) -> None:
-        nothing: list[Extent | None] = [None] * len(numbers)
-        await self.change(None, lambda mrc, ask: mrc.close(numbers, nothing, 0, ask, deadline=CALL_SECONDS))
+    async def _close(self, some: list[_Closing]) -> None:
+        closed = [Closed(one.handle.number, one.extent, one.mtime) for one in some]
+        written = [(one.handle.content, one.extent, one.mtime) for one in some if one.extent is not None]
+        try:
+            await self.change(None, lambda mrc, ask: mrc.close(closed, ask, deadline=CALL_SECONDS))
+        except OSError as error:
+            log.warning("client.close", volume=self.name, detail=str(error))
+            for content, _, _ in written:
+                content.given_up()
+        else:
+            for content, extent, mtime in written:
+                content.reported(extent, mtime)
+
+
+class _Closing(NamedTuple):
+    """A file that was closed, of which the MRC has not heard."""
+
+    handle: Handle
+    extent: Extent | None
+    mtime: int
 
 
 class _NotOpen:

@@ -85,20 +85,26 @@ class VolumeFiles(VolumeNames):
         """See `FileSystem`."""
         file = self._file(fh)
         locked = (ino, _own(owner)) in self._locked
-        if not locked and not (file.writes and file.handle.content.unreported):
+        content = file.handle.content
+        if file.writes and content.unreported:
+            self._cached[ino] = content.mtime, content.size
+        if not locked and not (file.writes and content.unsettled):
             return None
         return self._flush(caller, ino, file, _own(owner) if locked else None)
 
     async def _flush(self, caller: Caller, ino: int, file: _File, owner: int | None) -> None:
+        if owner is None:
+            await file.handle.flush()
+            return
         try:
             await self._written_out(file, ino)
         finally:
-            if owner is not None:
-                await self._unlock(ino, owner, 0, _LAST, caller.pid, bsd=False)
+            await self._unlock(ino, owner, 0, _LAST, caller.pid, bsd=False)
 
     async def _written_out(self, file: _File, ino: int) -> None:
+        """Before a lock is given back, everybody is to see what was written."""
         if file.writes and file.handle.content.unreported:
-            inode = await file.handle.flush()
+            inode = await file.handle.report()
             if inode is not None:
                 self.learn(inode)
                 self._cached[ino] = inode.mtime, inode.size
@@ -109,7 +115,7 @@ class VolumeFiles(VolumeNames):
         if file is None:
             raise refuse(errno.EBADF)
         unlock = flags & abi.RELEASE_FLOCK_UNLOCK and (ino, _own(owner)) in self._locked
-        if not unlock and not (file.writes and file.handle.content.unreported):
+        if not unlock and not (file.writes and file.handle.content.unsettled):
             self.volume.drop(file.handle)
             return None
         return self._release(caller, ino, file, _own(owner) if unlock else None)

@@ -105,9 +105,12 @@ def truncate(connection: sa.Connection, who: Who, whole: Whole, size: int, now: 
 
 def extend(connection: sa.Connection, volume: int, inode: Inode, extent: Extent, mtime: int, now: int) -> None:
     """A writer says how long the file is; what was written before it was cut counts no more."""
-    size = max(inode.size, extent.size) if extent.epoch == inode.epoch else inode.size
-    when = now if mtime == NOW else mtime
-    _GROWN.run(connection, {"i": inode.id, "s": size, "m": when, "c": now})
+    if extent.epoch != inode.epoch:
+        return
+    size = max(inode.size, extent.size)
+    when = now if mtime == NOW else min(mtime, now)
+    # The writer has shown its programs this time of change already.
+    _GROWN.run(connection, {"i": inode.id, "s": size, "m": when, "c": max(inode.ctime, when)})
     usage.charge(connection, volume, inode.owner, inode.group, size - inode.size)
 
 

@@ -9,20 +9,26 @@ import stat
 import msgspec
 import sqlalchemy as sa
 
-from xos.xtreemfs.api import Access, Extent, Open, Update
+from xos.xtreemfs.api import Access, Closed, Extent, Open, Update
 from xos.xtreemfs.mrc import contents, namespace, rows, volumes
 from xos.xtreemfs.mrc.access import EXECUTE, READ, WRITE, denied, may
 from xos.xtreemfs.mrc.contents import Grant, Place
 from xos.xtreemfs.mrc.rows import Whole
-from xos.xtreemfs.mrc.schema import HANDLES
+from xos.xtreemfs.mrc.schema import HANDLES, INODES
 from xos.xtreemfs.mrc.statements import Statement
 from xos.xtreemfs.mrc.values import Inode, Refusal, Result, Who
 
 _H = HANDLES.c
 _NEW = Statement(HANDLES.insert().returning(_H.id), "session", "inode", "access")
+_HELD = Statement(
+    rows.select_whole(_H.access)
+    .join_from(HANDLES, INODES, _H.inode == INODES.c.id)
+    .where(_H.id == sa.bindparam("h"), _H.session == sa.bindparam("s"))
+)
 _ONE = Statement(sa.select(_H.inode, _H.access).where(_H.id == sa.bindparam("h"), _H.session == sa.bindparam("s")))
 _CLOSE = Statement(HANDLES.delete().where(_H.id == sa.bindparam("h"), _H.session == sa.bindparam("s")))
 _WRITING = sa.select(_H.id).where(_H.inode == sa.bindparam("i"), _H.access >= int(Access.WRITE)).limit(1)
+_WRITERS = sa.select(_H.session, _H.id, _H.inode).where(_H.access >= int(Access.WRITE))
 _OF = sa.select(_H.id, _H.inode, _H.access).where(_H.session == sa.bindparam("s"))
 
 
@@ -180,29 +186,46 @@ def is_written(connection: sa.Connection, inode: int) -> bool:
 
 def update(connection: sa.Connection, session: str, handle: int, extent: Extent, mtime: int, now: int) -> Result[Inode]:
     """What was written so far."""
-    found = find(connection, session, handle)
+    found = _held(connection, session, handle)
     if found is None or not found[1] & Access.WRITE:
         return Refusal(errno.EBADF)
     if extent.size < 0:
         return Refusal(errno.EINVAL)
-    whole = rows.whole(connection, found[0])
-    if whole is None:
-        return Refusal(errno.ESTALE)
+    whole = found[0]
     contents.extend(connection, whole.volume, whole.inode, extent, mtime, now)
-    return rows.inode(connection, found[0]) or Refusal(errno.ESTALE)
+    return rows.inode(connection, whole.inode.id) or Refusal(errno.ESTALE)
 
 
-def close(
-    connection: sa.Connection, session: str, handle: int, extent: Extent | None, mtime: int, now: int
-) -> tuple[int, bool] | None:
+def close(connection: sa.Connection, session: str, closed: Closed, now: int) -> tuple[int, bool] | None:
     """Close one; the inode, if it was open, and whether it is gone with that."""
-    found = find(connection, session, handle)
+    found = _held(connection, session, closed.handle)
     if found is None:
         return None
-    if extent is not None and found[1] & Access.WRITE and extent.size >= 0:
-        update(connection, session, handle, extent, mtime, now)
-    _CLOSE.run(connection, {"h": handle, "s": session})
-    return found[0], contents.reap(connection, found[0])
+    whole, access = found
+    if closed.extent is not None and access & Access.WRITE and closed.extent.size >= 0:
+        contents.extend(connection, whole.volume, whole.inode, closed.extent, closed.mtime, now)
+    _CLOSE.run(connection, {"h": closed.handle, "s": session})
+    return whole.inode.id, whole.inode.nlink == 0 and contents.reap(connection, whole.inode.id)
+
+
+def _held(connection: sa.Connection, session: str, handle: int) -> tuple[Whole, Access] | None:
+    """What a session has open under a handle."""
+    row = _HELD.run(connection, {"h": handle, "s": session}).fetchone()
+    return None if row is None else (rows.whole_of(row[:-1]), Access(row[-1]))
+
+
+def writers(connection: sa.Connection) -> list[tuple[str, int, int]]:
+    """Session, handle and inode of all that may be written."""
+    return [(row[0], row[1], row[2]) for row in connection.execute(_WRITERS)]
+
+
+def seen(connection: sa.Connection, number: int) -> Grant | None:
+    """A file as somebody sees it who may do nothing with it; None: it is gone."""
+    whole = rows.whole(connection, number)
+    if whole is None:
+        return None
+    volume = volumes.volume(connection, whole.volume)
+    return contents.grant(connection, whole, volume, contents.layout_of(whole), Access(0))
 
 
 def open_in(connection: sa.Connection, session: str) -> list[tuple[int, int, Access]]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -32,9 +33,8 @@ _COLUMNS = (
     _I.origin,
 )
 _INODE = Statement(sa.select(*_COLUMNS).where(_I.id == sa.bindparam("id")))
-_WHOLE = Statement(
-    sa.select(_I.volume_id, _I.revision, _I.policy, _I.layout, *_COLUMNS).where(_I.id == sa.bindparam("id"))
-)
+_WHOLE_COLUMNS = (_I.volume_id, _I.revision, _I.policy, _I.layout, *_COLUMNS)
+_WHOLE = Statement(sa.select(*_WHOLE_COLUMNS).where(_I.id == sa.bindparam("id")))
 _CHILD = Statement(
     sa.select(*_COLUMNS)
     .join_from(ENTRIES, INODES, _E.inode == _I.id)
@@ -109,7 +109,17 @@ class Whole(NamedTuple):
 def whole(connection: sa.Connection, number: int) -> Whole | None:
     """The inode of that number with all that there is."""
     row = _WHOLE.run(connection, {"id": number}).fetchone()
-    return None if row is None else Whole(Inode(*row[4:]), row[0], row[1], row[2], row[3])
+    return None if row is None else whole_of(row)
+
+
+def select_whole(*further: sa.ColumnElement[Any]) -> sa.Select[Any]:
+    """Of rows for `whole_of`, with further columns behind."""
+    return sa.select(*_WHOLE_COLUMNS, *further)
+
+
+def whole_of(row: Sequence[Any]) -> Whole:
+    """The inode in a row of `select_whole`."""
+    return Whole(Inode(*row[4:]), row[0], row[1], row[2], row[3])
 
 
 def home(connection: sa.Connection, directory: int) -> tuple[int, bytes | None]:

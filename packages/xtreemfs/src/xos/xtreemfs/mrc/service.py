@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from xos.common.log import get_logger
 from xos.common.storage import Store
 from xos.dixi.hosting import Hosted
-from xos.xtreemfs.api import MRC, Access, Extent, ServiceRecord, VolumeRecord
+from xos.xtreemfs.api import MRC, Access, ServiceRecord, VolumeRecord
 from xos.xtreemfs.heartbeat import Heart
 from xos.xtreemfs.mrc import contents, handles, namespace, sessions, snapshots, volumes
 from xos.xtreemfs.mrc.calls.base import node
@@ -30,13 +30,12 @@ from xos.xtreemfs.mrc.desk import Desk
 from xos.xtreemfs.mrc.management import Changing, Management
 from xos.xtreemfs.mrc.osds import Chores, Osds
 from xos.xtreemfs.mrc.schema import METADATA, MIGRATIONS
+from xos.xtreemfs.mrc.settling import Settling
 from xos.xtreemfs.mrc.volumes import Volume
 
 log = get_logger("xos.xtreemfs.mrc")
 
 SYNC_SECONDS = 0.5
-MOST_ASKING = 64
-"""Files about which OSDs are asked at once."""
 TICK_SECONDS = 2.0
 """How often the MRC looks for sessions that are not heard any more."""
 
@@ -68,7 +67,6 @@ class MrcService(Hosted[Settings], SnapshotCalls, NameCalls, InodeCalls, FileCal
         """Open the database; sessions that there were get a whole lease anew."""
         self.node, self.makers = self.host.node, self.settings.makers
         self._waiting, self._waits, self.still = {}, [], {}
-        self._asking = asyncio.Semaphore(MOST_ASKING)
         lazy = self.settings.durable == "second"
         place = self.settings.database or self.host.data / "mrc.sqlite"
         self.store = await Store.open(place, METADATA, migrations=MIGRATIONS, lazy=lazy)
@@ -80,6 +78,8 @@ class MrcService(Hosted[Settings], SnapshotCalls, NameCalls, InodeCalls, FileCal
         await self.store.write(_reap_all)
         told = await self.store.write(snapshots.recover)
         self.heart = Heart(self.host.bus, self._state)
+        self.settling = Settling(self.store, self.osds)
+        await self.settling.recover()
         self.chores = Chores(self.store, self.osds)
         self.changing = Changing()
         self.management = Management(self.store, self.osds, self.manage, self.settings.move_mib_per_second)
@@ -128,7 +128,7 @@ class MrcService(Hosted[Settings], SnapshotCalls, NameCalls, InodeCalls, FileCal
         """Close and unlock all that a session has; how long its files are, the OSDs say."""
         self.desk.live.pop(session, None)
         open_ = await self.store.read(lambda db: _written(db, session))
-        extents = list(zip(open_, await asyncio.gather(*map(self._extent, open_)), strict=True))
+        extents = list(zip(open_, await asyncio.gather(*map(self.settling.extent, open_)), strict=True))
         now = time.time_ns()
 
         def end(db: sa.Connection) -> list[int]:
@@ -137,23 +137,12 @@ class MrcService(Hosted[Settings], SnapshotCalls, NameCalls, InodeCalls, FileCal
                     handles.update(db, session, grant.handle, extent, now, now)
             return sessions.end(db, session, now)
 
-        for inode in await self.store.write(end):
+        freed = await self.store.write(end)
+        self.settling.ended(session)
+        for inode in freed:
             self._freed(inode)
         self.desk.tell(None, *(node(grant.inode) for grant in open_))
         self.chores.look()
-
-    async def _extent(self, grant: Grant) -> Extent | None:
-        """How long a file is by what its OSDs have; None: nobody knows."""
-        striping, sizes = grant.layout.striping, []
-        for replica in grant.layout.replicas:
-            async with self._asking:
-                states = await self.osds.states(replica.osds, grant.file_id)
-            shares = [
-                states[osd].size if osd in states and states[osd].epoch == grant.inode.epoch else 0
-                for osd in replica.osds
-            ]
-            sizes.append(striping.file_size(shares))
-        return Extent(max(sizes), grant.inode.epoch) if sizes else None
 
 
 def _written(db: sa.Connection, session: str) -> list[Grant]:

@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 import sqlalchemy as sa
 
+from xos.xtreemfs.api import Closed
 from xos.xtreemfs.mrc import handles, locks
 from xos.xtreemfs.mrc.schema import ANSWERS, HANDLES, SESSIONS
 from xos.xtreemfs.mrc.statements import Statement
@@ -65,7 +66,7 @@ def all_(connection: sa.Connection) -> list[Kept]:
 def end(connection: sa.Connection, session: str, now: int) -> list[int]:
     """Give up all that a session has; the files that it had locked."""
     for handle, _, _ in handles.open_in(connection, session):
-        handles.close(connection, session, handle, None, now, now)
+        handles.close(connection, session, Closed(handle), now)
     connection.execute(HANDLES.delete().where(HANDLES.c.session == session))
     connection.execute(ANSWERS.delete().where(_A.session == session))
     connection.execute(SESSIONS.delete().where(_S.id == session))

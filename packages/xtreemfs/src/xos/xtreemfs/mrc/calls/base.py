@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -16,6 +16,7 @@ from xos.xtreemfs.heartbeat import Heart
 from xos.xtreemfs.mrc.desk import Desk
 from xos.xtreemfs.mrc.management import Changing, Management
 from xos.xtreemfs.mrc.osds import Chores, Osds
+from xos.xtreemfs.mrc.settling import Settling
 from xos.xtreemfs.mrc.values import Result, Who
 
 _T = TypeVar("_T")
@@ -35,6 +36,7 @@ class Calls:
     management: Management
     still: dict[int, asyncio.Event]
     """Volumes of which a snapshot is being made, and when that is over."""
+    settling: Settling
 
     async def _change(
         self, ask: Ask, kind: Any, what: str, do: Callable[[sa.Connection, Who, int], Result[_T]], *changes: Changed
@@ -48,6 +50,13 @@ class Calls:
         """Look something up for who asks."""
         who = self.desk.who(claim, what)
         return await self.desk.read(what, lambda db: do(db, who))
+
+    async def _exactly(
+        self, session: str, look: Callable[[], Awaitable[_T]], numbers: Callable[[_T], Iterable[int]]
+    ) -> _T:
+        """What *look* finds, once it tells how long files are that others write."""
+        found = await look()
+        return await look() if await self.settling.settle(numbers(found), session) else found
 
 
 def entry(directory: int, name: bytes) -> Changed:

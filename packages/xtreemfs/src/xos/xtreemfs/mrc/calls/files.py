@@ -6,14 +6,17 @@ from __future__ import annotations
 import errno
 from functools import partial
 
+import msgspec
 import sqlalchemy as sa
 
 from xos.dixi.api import current_call
-from xos.xtreemfs.api import Ask, Extent, Inode, Open, Opened
+from xos.xtreemfs.api import Ask, Closed, Extent, Inode, Open, Opened
 from xos.xtreemfs.errors import Refused
 from xos.xtreemfs.mrc import handles as open_files
+from xos.xtreemfs.mrc import namespace
 from xos.xtreemfs.mrc.calls.base import Calls, entry, node, shown
 from xos.xtreemfs.mrc.contents import Grant, Place
+from xos.xtreemfs.mrc.settling import writes
 from xos.xtreemfs.mrc.values import Result, Who
 
 MOST_HANDLES = 4096
@@ -35,10 +38,11 @@ class FileCalls(Calls):
             return open_files.open_inode(db, who, inode, wanted, ask.session, place, now)
 
         await self.osds.ready()
+        await self.settling.settle([inode], ask.session)
         grant = await self.desk.change(ask, Grant, f"inode {inode}", work)
         if wanted.truncate:
             self.desk.tell(ask, node(inode))
-        return self.desk.opened(grant)
+        return self._opened(grant, ask)
 
     async def open_name(self, parent: int, name: bytes, wanted: Open, ask: Ask) -> Opened:
         """See `MRC.open_name`."""
@@ -54,6 +58,15 @@ class FileCalls(Calls):
             self.desk.tell(ask, entry(parent, name), node(parent))
         elif wanted.truncate:
             self.desk.tell(ask, node(grant.inode))
+        elif await self.settling.settle([grant.inode.id], ask.session):
+            number = grant.inode.id
+            inode = await self.desk.read(shown(name), lambda db: namespace.getattr_(db, number))
+            grant = msgspec.structs.replace(grant, inode=inode)
+        return self._opened(grant, ask)
+
+    def _opened(self, grant: Grant, ask: Ask) -> Opened:
+        if writes(grant):
+            self.settling.opened(ask.session, grant.handle, grant.inode.id)
         return self.desk.opened(grant)
 
     async def truncate(self, inode: int, size: int, handle: int, ask: Ask) -> Opened:
@@ -93,22 +106,20 @@ class FileCalls(Calls):
         """See `MRC.sync`."""
         await self.store.sync()
 
-    async def close(self, handles: list[int], extents: list[Extent | None], mtime: int, ask: Ask) -> None:
+    async def close(self, closed: list[Closed], ask: Ask) -> None:
         """See `MRC.close`."""
-        if len(handles) != len(extents) or len(handles) > MOST_HANDLES:
+        if len(closed) > MOST_HANDLES:
             raise Refused.of(errno.EINVAL, "close")
 
-        def work(db: sa.Connection, who: Who, now: int) -> Result[list[tuple[int, bool]]]:  # noqa: ARG001
-            closed = (
-                open_files.close(db, ask.session, handle, extent, mtime, now)
-                for handle, extent in zip(handles, extents, strict=True)
-            )
-            return [one for one in closed if one is not None]
+        def work(db: sa.Connection, who: Who, now: int) -> Result[list[tuple[int, bool] | None]]:  # noqa: ARG001
+            return [open_files.close(db, ask.session, one, now) for one in closed]
 
-        closed = await self.desk.change(_unnumbered(ask), list[tuple[int, bool]], "close", work)
-        if any(extents):
-            self.desk.tell(ask, *(node(inode) for inode, _ in closed))
-        if any(gone for _, gone in closed):
+        done = await self.desk.change(_unnumbered(ask), None, "close", work)
+        self.settling.closed(one.handle for one, found in zip(closed, done, strict=True) if found is not None)
+        self.desk.tell(
+            ask, *(node(found[0]) for one, found in zip(closed, done, strict=True) if found and one.extent is not None)
+        )
+        if any(found is not None and found[1] for found in done):
             self.chores.look()
 
 

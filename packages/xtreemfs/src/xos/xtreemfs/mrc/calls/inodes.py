@@ -19,8 +19,9 @@ from xos.xtreemfs.mrc.values import Refusal, Result, Who
 class InodeCalls(Calls):
     """See `MRC`."""
 
-    async def getattr(self, inode: int) -> Inode:
+    async def getattr(self, inode: int, session: str = "") -> Inode:
         """See `MRC.getattr`."""
+        await self.settling.settle([inode], session)
         return await self.desk.read(f"inode {inode}", lambda db: namespace.getattr_(db, inode))
 
     async def setattr(self, inode: int, change: Change, ask: Ask) -> Inode:
@@ -36,6 +37,7 @@ class InodeCalls(Calls):
                 contents.revoke(db, inode)
             return after
 
+        await self.settling.settle([inode], ask.session)
         changed = await self._change(ask, Inode, what, set_, node(inode))
         if change.mode is not None or change.owner is not None or change.group is not None:
             self.chores.look()

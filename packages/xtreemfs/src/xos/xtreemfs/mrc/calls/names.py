@@ -28,19 +28,27 @@ class NameCalls(Calls):
             found = volumes.find_volume(db, volume)
             return Refusal(errno.ENOENT) if found is None else paths.resolve(db, who, found.root, path.encode())
 
-        return await self._read(f"{volume}/{path[:200]}", claim, find)
+        return await self._exactly("", lambda: self._read(f"{volume}/{path[:200]}", claim, find), _number)
 
-    async def lookup(self, parent: int, name: bytes, claim: Claim | None = None) -> Inode:
+    async def lookup(self, parent: int, name: bytes, claim: Claim | None = None, session: str = "") -> Inode:
         """See `MRC.lookup`."""
-        return await self._read(shown(name), claim, lambda db, who: namespace.lookup(db, who, parent, name))
 
-    async def readdir(self, inode: int, after: int, most: int, claim: Claim | None = None) -> list[Row]:
+        def find(db: sa.Connection, who: Who) -> Result[Inode]:
+            return namespace.lookup(db, who, parent, name)
+
+        return await self._exactly(session, lambda: self._read(shown(name), claim, find), _number)
+
+    async def readdir(
+        self, inode: int, after: int, most: int, claim: Claim | None = None, session: str = ""
+    ) -> list[Row]:
         """See `MRC.readdir`."""
         if not 1 <= most <= MOST_ROWS or after < 0:
             raise Refused.of(errno.EINVAL, f"readdir of {inode}")
-        return await self._read(
-            f"directory {inode}", claim, lambda db, who: namespace.readdir(db, who, inode, after, most)
-        )
+
+        def list_(db: sa.Connection, who: Who) -> Result[list[Row]]:
+            return namespace.readdir(db, who, inode, after, most)
+
+        return await self._exactly(session, lambda: self._read(f"directory {inode}", claim, list_), _numbers)
 
     async def create(self, parent: int, name: bytes, mode: int, rdev: int, target: bytes | None, ask: Ask) -> Inode:
         """See `MRC.create`."""
@@ -56,6 +64,7 @@ class NameCalls(Calls):
         def make(db: sa.Connection, who: Who, now: int) -> Result[Inode]:
             return namespace.link(db, who, inode, parent, name, now)
 
+        await self.settling.settle([inode], ask.session)
         return await self._change(ask, Inode, shown(name), make, entry(parent, name), node(parent), node(inode))
 
     async def unlink(self, parent: int, name: bytes, ask: Ask) -> Inode:
@@ -103,3 +112,11 @@ class NameCalls(Calls):
             self.desk.tell(ask, node(gone))
             self.chores.look()
         return gone
+
+
+def _number(inode: Inode) -> tuple[int]:
+    return (inode.id,)
+
+
+def _numbers(found: list[Row]) -> list[int]:
+    return [row.inode.id for row in found]

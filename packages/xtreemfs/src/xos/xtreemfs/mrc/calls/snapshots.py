@@ -32,11 +32,6 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 class SnapshotCalls(VolumeCalls):
     """See `MRC`."""
 
-    _asking: asyncio.Semaphore
-
-    async def _extent(self, grant: Grant) -> Extent | None:
-        raise NotImplementedError
-
     async def make_snapshot(self, volume: str, name: str, path: str, ask: Ask) -> Volume:
         """See `MRC.make_snapshot`."""
         what = f"snapshot {volume[:64]}@{name[:64]}"
@@ -121,7 +116,7 @@ class SnapshotCalls(VolumeCalls):
         async def settle(grant: Grant) -> None:
             capability, primary = self.desk.capability(grant, self.node), grant.layout.replicas[grant.layout.primary]
             for osd in primary.osds:
-                async with self._asking:
+                async with self.settling.asking:
                     await self.osds.settle(osd, capability)
 
         grants = await self.store.read(lambda db: snapshots.unsettled(db, volume))
@@ -135,7 +130,7 @@ class SnapshotCalls(VolumeCalls):
     async def _written(self, volume: Kept) -> list[tuple[Grant, Extent]]:
         """How long files are that somebody writes to: the MRC may not have been told yet."""
         grants = await self.store.read(lambda db: snapshots.written(db, volume))
-        extents = await asyncio.gather(*map(self._extent, grants))
+        extents = await asyncio.gather(*map(self.settling.extent, grants))
         return [(grant, extent) for grant, extent in zip(grants, extents, strict=True) if extent is not None]
 
     # --- writers

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How long files are that somebody writes: the OSDs know, as soon as close(2) or flush has returned.
+
+A client tells how long a file has become a moment after it has closed it, many in one call. Who looks meanwhile, or
+while the file is still being written, must not see what was: so the OSDs are asked. That costs those who share a file
+that changes, and nobody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+
+import sqlalchemy as sa
+
+from xos.common.storage import Store
+from xos.xtreemfs.api import NOW, Access, Extent, Update
+from xos.xtreemfs.mrc import contents, handles, rows
+from xos.xtreemfs.mrc.contents import Grant
+from xos.xtreemfs.mrc.osds import CALL_SECONDS, Osds
+
+MOST_ASKING = 64
+"""Files about which OSDs are asked at once."""
+LOOK_SECONDS = 2.0
+"""How long who looks at a file waits for its OSDs; after a failure they are left in peace for as long."""
+
+
+class Settling:
+    """Which files are open to be written, and by whom: as the table of handles says, in memory."""
+
+    def __init__(self, store: Store, osds: Osds) -> None:
+        self._store, self._osds = store, osds
+        self._writers: dict[int, dict[int, str]] = {}
+        """Of an inode: the session of each handle that may write."""
+        self._handles: dict[int, int] = {}
+        self._mute: dict[int, float] = {}
+        """Inodes whose OSDs did not answer, and when they may be asked again."""
+        self.asking = asyncio.Semaphore(MOST_ASKING)
+        """Held while OSDs are asked about a file."""
+
+    async def recover(self) -> None:
+        """What was open when the MRC ended."""
+        for session, handle, inode in await self._store.read(handles.writers):
+            self.opened(session, handle, inode)
+
+    def opened(self, session: str, handle: int, inode: int) -> None:
+        """A file may be written now."""
+        self._writers.setdefault(inode, {})[handle] = session
+        self._handles[handle] = inode
+
+    def closed(self, closed: Iterable[int]) -> None:
+        """Handles are gone."""
+        for handle in closed:
+            inode = self._handles.pop(handle, None)
+            if inode is not None and (of := self._writers.get(inode)) is not None:
+                of.pop(handle, None)
+                if not of:
+                    del self._writers[inode]
+                    self._mute.pop(inode, None)
+
+    def ended(self, session: str) -> None:
+        """All of a session's are."""
+        self.closed([handle for of in self._writers.values() for handle, whose in of.items() if whose == session])
+
+    async def settle(self, numbers: Iterable[int], session: str = "") -> bool:
+        """Have in the database how long these files are, as far as others than *session* write them.
+
+        Whether any has grown. OSDs that do not answer in `LOOK_SECONDS` leave it at what was known.
+        """
+        writers = self._writers
+        if not writers:
+            return False
+        now = time.monotonic()
+        found = [
+            number
+            for number in numbers
+            if (of := writers.get(number)) is not None
+            and any(whose != session or not session for whose in of.values())
+            and self._mute.get(number, 0.0) <= now
+        ]
+        return any(await asyncio.gather(*map(self._settle, found))) if found else False
+
+    async def settle_all(self) -> bool:
+        """As `settle`, of all that is open."""
+        return await self.settle(list(self._writers))
+
+    async def _settle(self, number: int) -> bool:
+        grant = await self._store.read(lambda db: handles.seen(db, number))
+        if grant is None or grant.layout.update is Update.READ_ONLY:
+            return False
+        began = time.monotonic()
+        extent = await self.extent(grant, LOOK_SECONDS)
+        now = time.monotonic()
+        if extent is None or now - began >= LOOK_SECONDS:
+            self._mute[number] = now + LOOK_SECONDS
+        if extent is None or extent.size <= grant.inode.size:
+            return False
+        return await self._store.write(lambda db: _grow(db, number, extent, time.time_ns()))
+
+    async def extent(self, grant: Grant, seconds: float = CALL_SECONDS) -> Extent | None:
+        """How long a file is by what its OSDs have; None: nobody knows."""
+        striping, sizes = grant.layout.striping, []
+        for replica in grant.layout.replicas:
+            async with self.asking:
+                states = await self._osds.states(replica.osds, grant.file_id, seconds)
+            shares = [
+                states[osd].size if osd in states and states[osd].epoch == grant.inode.epoch else 0
+                for osd in replica.osds
+            ]
+            if states:
+                sizes.append(striping.file_size(shares))
+        return Extent(max(sizes), grant.inode.epoch) if sizes else None
+
+
+def _grow(db: sa.Connection, number: int, extent: Extent, now: int) -> bool:
+    whole = rows.whole(db, number)
+    if whole is None or extent.epoch != whole.inode.epoch or extent.size <= whole.inode.size:
+        return False
+    contents.extend(db, whole.volume, whole.inode, extent, NOW, now)
+    return True
+
+
+def writes(grant: Grant) -> bool:
+    """Whether it is a handle that may write."""
+    return bool(grant.handle) and bool(grant.access & Access.WRITE)

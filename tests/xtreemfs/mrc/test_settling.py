@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How long a file is that somebody else writes."""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from support.dixi import Grid, make_grid
+from support.mrc import NODE1, Around, Mrc, acting, serving
+from xos.xtreemfs.api import NOW, Access, Closed, Extent, Inode, Open, Opened, Session, ShareState
+from xos.xtreemfs.errors import Refused
+from xos.xtreemfs.mrc.settling import LOOK_SECONDS
+
+pytestmark = pytest.mark.timeout(60)  # many calls in a row, on a machine that may be busy
+WRITE = Open(Access.READ | Access.WRITE, create=True, mode=0o644)
+READ = Open(Access.READ)
+
+
+@pytest.fixture(scope="module")
+def grid() -> Grid:
+    return make_grid()
+
+
+@pytest.fixture
+async def mrc(grid: Grid, database: str, tmp_path: Path) -> AsyncIterator[Mrc]:
+    async with serving(grid, tmp_path, database=database) as made:
+        yield made
+
+
+@pytest.fixture
+async def session(mrc: Mrc) -> Session:
+    await mrc.volume()
+    return await mrc.session()
+
+
+async def _written(mrc: Mrc, session: Session, size: int) -> Opened:
+    """A file of which the OSD has so many bytes, and the MRC has not heard of them."""
+    made = await mrc.service.open_name(session.root.id, b"f", WRITE, mrc.ask(session))
+    _grown(mrc, made, size)
+    return made
+
+
+def _grown(mrc: Mrc, made: Opened, size: int) -> None:
+    capability = mrc.capability(made)
+    (osd,) = capability.layout.replicas[0].osds
+    state = ShareState(capability.file_id, size, capability.epoch, -1, 0)
+    mrc.around.osds[osd].states[capability.file_id] = state
+
+
+async def _looks(mrc: Mrc, root: Inode, number: int, session: Session) -> list[int]:
+    """All ways in which a session sees the size of a file."""
+    claim = mrc.ask(session).claim
+    (row,) = await mrc.service.readdir(root.id, 0, 10, claim, session.id)
+    return [
+        (await mrc.service.getattr(number, session.id)).size,
+        (await mrc.service.lookup(root.id, b"f", claim, session.id)).size,
+        row.inode.size,
+        (await mrc.service.open(number, READ, mrc.ask(session))).inode.size,
+        (await mrc.service.open_name(root.id, b"f", READ, mrc.ask(session))).inode.size,
+    ]
+
+
+async def test_others_see_at_once_what_was_written_and_the_writer_is_not_asked(mrc: Mrc, session: Session) -> None:
+    other = await mrc.session()
+    with acting(NODE1):
+        made = await _written(mrc, session, 100)
+        assert await _looks(mrc, session.root, made.inode.id, session) == [0] * 5
+        for size in (100, 250):
+            _grown(mrc, made, size)
+            assert await _looks(mrc, session.root, made.inode.id, other) == [size] * 5
+        assert (await mrc.service.resolve("home", "/f", mrc.ask(session).claim)).size == 250
+
+
+async def test_what_the_writer_says_later_changes_nothing_but_the_time(mrc: Mrc, session: Session) -> None:
+    other = await mrc.session()
+    with acting(NODE1):
+        made = await _written(mrc, session, 100)
+        assert (await mrc.service.getattr(made.inode.id, other.id)).size == 100
+        when = time.time_ns()
+        await mrc.service.close([Closed(made.handle, Extent(100, 0), when)], mrc.ask(session))
+        _grown(mrc, made, 999)
+        inode = await mrc.service.getattr(made.inode.id, other.id)
+        assert (inode.size, inode.mtime) == (100, when)
+        assert inode.ctime >= when
+        assert (await mrc.service.quotas("home")) == []
+        (volume,) = await mrc.service.volumes()
+        assert volume.used == 100
+
+
+async def test_bytes_of_before_a_truncation_count_no_more(mrc: Mrc, session: Session) -> None:
+    other = await mrc.session()
+    with acting(NODE1):
+        made = await _written(mrc, session, 100)
+        await mrc.service.truncate(made.inode.id, 10, made.handle, mrc.ask(session))
+        assert (await mrc.service.getattr(made.inode.id, other.id)).size == 10
+        await mrc.service.close([Closed(made.handle, Extent(100, 0), NOW)], mrc.ask(session))
+        assert (await mrc.service.getattr(made.inode.id, other.id)).size == 10
+
+
+async def test_who_writes_is_known_after_a_restart(grid: Grid, database: str, tmp_path: Path) -> None:
+    around = Around("node1")
+    async with serving(grid, tmp_path, around=around, database=database) as mrc:
+        await mrc.volume()
+        session, other = await mrc.session(), await mrc.session()
+        with acting(NODE1):
+            made = await _written(mrc, session, 100)
+    async with serving(grid, tmp_path, around=around, database=database) as mrc:
+        with acting(NODE1):
+            assert (await mrc.service.getattr(made.inode.id, other.id)).size == 100
+            _grown(mrc, made, 200)
+            await mrc.service.end(session.id)
+            assert (await mrc.service.getattr(made.inode.id, other.id)).size == 200
+            _grown(mrc, made, 300)
+            assert (await mrc.service.getattr(made.inode.id, other.id)).size == 200
+
+
+async def test_an_osd_that_is_away_holds_nobody_up_for_long(mrc: Mrc, session: Session) -> None:
+    other = await mrc.session()
+    with acting(NODE1):
+        made = await _written(mrc, session, 100)
+        for osd in mrc.around.osds.values():
+            osd.up = False
+        began = time.monotonic()
+        assert (await mrc.service.getattr(made.inode.id, other.id)).size == 0
+        for osd in mrc.around.osds.values():
+            osd.up = True
+        assert (await mrc.service.getattr(made.inode.id, other.id)).size == 0 or time.monotonic() - began > LOOK_SECONDS
+
+
+async def test_a_file_that_is_gone_is_gone_for_who_looks(mrc: Mrc, session: Session) -> None:
+    other = await mrc.session()
+    with acting(NODE1):
+        made = await _written(mrc, session, 100)
+        await mrc.service.unlink(session.root.id, b"f", mrc.ask(session))
+        await mrc.service.close([Closed(made.handle)], mrc.ask(session))
+        with pytest.raises(Refused) as told:
+            await mrc.service.getattr(made.inode.id, other.id)
+        assert told.value.data["errno"] == errno.ESTALE
