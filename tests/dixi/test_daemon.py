@@ -71,7 +71,7 @@ def test_callers_survive_the_kill_and_restart_of_every_daemon(grid: Grid, two: t
             assert ask(bus, "Forwarder", "ask") == "hi, core1, from leaf1"
             node.kill()
             node.start()
-            for _ in eventually(10):
+            for _ in eventually():
                 try:
                     assert ask(bus, "Greeter", "greet") == "hi, alice@demo, from leaf1"
                     assert ask(bus, "Forwarder", "ask") == "hi, core1, from leaf1"

@@ -56,7 +56,7 @@ def test_a_policy_denies_one_of_two_users_and_says_by_which_rule(boss: User, ali
     alice.run("xsub", "--wait", "true")
     denied = boss.run("xos-policy", "explain", "demo", "bob", "node1", status=1)
     assert "denied by rule beam/bob-waits" in denied.stdout
-    for _ in eventually(20.0):
+    for _ in eventually():
         if report(boss) == {"alice": 1}:
             break
     run = told(boss, "xos-policy", "try", "demo", "beam")
@@ -80,7 +80,7 @@ def test_every_unit_is_accounted_once_whatever_is_killed(grid: Grid, boss: User,
     before = report(boss).get("alice", 0)
     go = grid.effects / "account"
     jobs = [alice.submit(f"while [ ! -e {go} ]; do sleep 0.05; done", units=2) for _ in range(3)]
-    for _ in eventually(30.0):
+    for _ in eventually():
         if {told(alice, "xps", job)[0]["state"] for job in jobs} == {"RUNNING"}:
             break
     grid.kill("core")
@@ -89,7 +89,7 @@ def test_every_unit_is_accounted_once_whatever_is_killed(grid: Grid, boss: User,
     grid.up()
     for job in jobs:
         alice.run("xwait", job)
-    for _ in eventually(30.0):
+    for _ in eventually():
         if report(boss)["alice"] >= before + 6:
             break
     assert report(boss)["alice"] == before + 6

@@ -56,7 +56,7 @@ class Site:
         with BlockingBus.open(self.grid.local.admin) as bus:
             policy = Policy(Striping(width=2), Update.QUORUM, replicas=2)
             MRCXati(bus).make_volume(name, 0o755, policy, 10 << 30, Ask())
-            for _ in eventually(30.0):
+            for _ in eventually():
                 if any(volume.name == name for volume in DIRXati(bus).volumes()):
                     break
 
@@ -258,7 +258,7 @@ def test_a_vo_from_its_creation_to_its_accounts(site: Site) -> None:
     cora.sees("denied by rule")
     shoot(cora.page, "flow-9-decisions")
 
-    for _ in eventually(30.0):
+    for _ in eventually():
         cora.go("/vo/physics/usage")
         if "dana" in cora.words:
             break

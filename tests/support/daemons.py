@@ -151,7 +151,7 @@ def nodes(*made: Node) -> Iterator[tuple[Node, ...]]:
             node.remove()
 
 
-def eventually(seconds: float = 15.0) -> Iterator[None]:
+def eventually(seconds: float = 45.0) -> Iterator[None]:
     """``for _ in eventually(): if …: break`` with a bound; fails when it runs out."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
