@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 from collections.abc import AsyncIterator
@@ -31,7 +32,7 @@ async def come_near(channel: Channel) -> Connection:
     """Call until the channel has gone over to the Unix socket."""
     for number in range(NEARER_AFTER + 1):
         assert await channel.call("Probe.echo", (b"%d" % number,), bytes) == b"%d" % number
-    await until(lambda: channel._link is not None and path_of(channel._link) is not None, 10.0)
+    await until(lambda: channel._link is not None and path_of(channel._link) is not None, 15.0)
     link = await channel.connected(5.0)
     assert isinstance(link, Connection)
     return link
@@ -97,7 +98,7 @@ async def test_streams_deadlines_and_call_backs_work_near(serve: Serve, grid: Gr
         assert [item async for item in channel.stream("Probe.count", (200,), int)] == list(range(200))
         with pytest.raises(Exception, match="hold"):
             await channel.call("Probe.hold", (), str, deadline=0.05)
-        await until(lambda: server.probe.cancelled >= 1)
+        await until(lambda: server.probe.cancelled >= 1, 15.0)
 
 
 async def test_a_call_that_is_under_way_ends_on_the_connection_that_it_began_on(serve: Serve, grid: Grid) -> None:
@@ -122,7 +123,7 @@ async def test_a_channel_whose_near_connection_is_lost_makes_a_new_one(serve: Se
     async with serve() as server, dial(server, grid) as channel:
         link = await come_near(channel)
         link.close()
-        await until(lambda: link.closed)
+        await until(lambda: link.closed, 15.0)
         await come_near(channel)
 
 
@@ -130,7 +131,7 @@ async def test_a_draining_daemon_says_so_near_too(serve: Serve, grid: Grid) -> N
     async with serve() as server, dial(server, grid) as channel:
         link = await come_near(channel)
         server.listener.goodbye("node1")
-        await until(lambda: channel._link is not link)
+        await until(lambda: channel._link is not link, 15.0)
 
 
 async def test_whose_address_is_another_on_the_way_is_offered_no_place(serve: Serve, grid: Grid) -> None:
@@ -143,6 +144,16 @@ async def test_whose_address_is_another_on_the_way_is_offered_no_place(serve: Se
             assert path_of(await channel.connected(5.0)) is None
         finally:
             channel.close()
+
+
+async def test_where_no_unix_socket_may_be_made_all_goes_on_over_tls(
+    serve: Serve, grid: Grid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(near, "_socket", Unbindable)
+    async with serve() as server, dial(server, grid) as channel:
+        assert (await place(channel)).name == ""
+        for _ in range(2 * NEARER_AFTER):
+            assert await channel.call("Probe.echo", (b"x",), bytes) == b"x"
 
 
 async def test_a_connection_has_one_near_at_a_time(serve: Serve, grid: Grid) -> None:
@@ -186,7 +197,7 @@ async def test_a_ticket_that_nobody_shows_is_forgotten(
     async with serve() as server, dial(server, grid) as channel:
         offered = await place(channel)
         door = server.listener._door  # type: ignore[attr-defined]
-        await until(lambda: not door._tickets)
+        await until(lambda: not door._tickets, 15.0)
         async with knock(offered.name) as (reader, writer):
             writer.write(offered.ticket)
             assert await ends(reader)
@@ -213,10 +224,10 @@ async def test_a_crowd_of_strangers_is_bounded(serve: Serve, grid: Grid, monkeyp
             for _ in range(3):
                 await stack.enter_async_context(knock(offered.name))
             door = server.listener._door  # type: ignore[attr-defined]
-            await until(lambda: len(door._strangers) == 3)
+            await until(lambda: len(door._strangers) == 3, 15.0)
             async with knock(offered.name) as (reader, _):
                 assert await ends(reader)
-        await until(lambda: not door._strangers)
+        await until(lambda: not door._strangers, 15.0)
 
 
 async def test_a_server_that_another_account_pretends_to_be_is_not_believed(
@@ -231,6 +242,13 @@ async def test_a_server_that_another_account_pretends_to_be_is_not_believed(
         async with asyncio.timeout(10):
             await looking
         assert path_of(await channel.connected(5.0)) is None
+
+
+class Unbindable(socket.socket):
+    """As a sandbox makes them."""
+
+    def bind(self, address: Any, /) -> None:
+        raise PermissionError(errno.EACCES, f"no {address!r} here")
 
 
 def _endpoint(grid: Grid) -> Endpoint:

@@ -11,7 +11,8 @@ from bench.peers import disk, glusterfs, moosefs, nfs, sshfs
 
 NOTE = (
     "One copy of each file, on one OSD, chunk server or brick; all daemons and the mount on this machine, the same "
-    "disk below, the kernel's names forgotten before each work. Ours and sshfs encrypt; ours checks sums at every read."
+    "disk below, the kernel's names forgotten before each work. sshfs encrypts; ours does between machines, and goes "
+    "over Unix sockets within one; ours checks sums at every read."
 )
 TITLES = {
     "write": "sequential write of 1 GiB, fsync",

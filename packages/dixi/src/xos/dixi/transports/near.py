@@ -40,7 +40,7 @@ class NearLayer(asyncio.BufferedProtocol):
     def __init__(self, connection: Connection | None, door: Door | None = None) -> None:
         """*door*: who turns a ticket into a connection, on the server's side."""
         self._app, self._door = connection, door
-        self._scratch = bytearray(_SCRATCH if connection else TICKET_BYTES)
+        self._scratch = bytearray(TICKET_BYTES if door else _SCRATCH)
         self._have = 0
         self._rooms = False
         self._timer: asyncio.TimerHandle | None = None
@@ -80,7 +80,7 @@ class NearLayer(asyncio.BufferedProtocol):
         if connection is None:
             self._transport.abort()
             return
-        self._app, self._scratch, self._have = connection, bytearray(_SCRATCH), 0
+        self._app, self._scratch, self._have = connection, self._door.scratch, 0
         connection.connection_made(self._transport)
 
     def begin(self, ticket: bytes) -> None:
@@ -126,12 +126,19 @@ class Door:
         self._name = f"xos-dixi-{secrets.token_hex(12)}"
         self._tickets: dict[bytes, tuple[Connection, asyncio.TimerHandle]] = {}
         self._strangers: set[NearLayer] = set()
+        self.scratch = bytearray(_SCRATCH)
+        """For all connections, since each takes what it was given at once."""
         self._server: asyncio.Server | None = None
 
     async def serve(self) -> None:
-        """Begin to accept. Raises `OSError`."""
+        """Begin to accept; where the system does not allow it, there is no place to meet."""
         sock = _socket()
-        sock.bind(f"\0{self._name}")
+        try:
+            sock.bind(f"\0{self._name}")
+        except OSError as error:
+            sock.close()
+            log.warning("near.no-socket", detail=str(error))
+            return
         self._server = await asyncio.get_running_loop().create_unix_server(lambda: NearLayer(None, self), sock=sock)
 
     def close(self) -> None:
