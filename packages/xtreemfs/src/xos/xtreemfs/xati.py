@@ -470,6 +470,13 @@ class MRCAsync(AsyncStub):
         )
         return result
 
+    async def read_soon(self, inode: int, nodes: list[str], ask: Ask, *, deadline: float | None = None) -> None:
+        """The file is going to be read on these machines. Raises `Refused` (EACCES).
+
+        If it does not change and its policy allows more replicas, they are made near them, which is not waited for.
+        """
+        await self._caller.call("MRC.read_soon", (inode, nodes, ask), None, deadline=deadline, retry=True)
+
     async def set_policy(self, inode: int, policy: Policy, ask: Ask, *, deadline: float | None = None) -> None:
         """How new files below a directory are laid out. Raises `Refused`."""
         await self._caller.call("MRC.set_policy", (inode, policy, ask), None, deadline=deadline, retry=True)
@@ -797,6 +804,13 @@ class MRCXati(BlockingStub):
             "MRC.change_layout", (inode, replicas, update, without, ask), Layout, deadline=deadline, retry=True
         )
         return result
+
+    def read_soon(self, inode: int, nodes: list[str], ask: Ask, *, deadline: float | None = None) -> None:
+        """The file is going to be read on these machines. Raises `Refused` (EACCES).
+
+        If it does not change and its policy allows more replicas, they are made near them, which is not waited for.
+        """
+        self._caller.call("MRC.read_soon", (inode, nodes, ask), None, deadline=deadline, retry=True)
 
     def set_policy(self, inode: int, policy: Policy, ask: Ask, *, deadline: float | None = None) -> None:
         """How new files below a directory are laid out. Raises `Refused`."""

@@ -133,6 +133,8 @@ class Layout(msgspec.Struct, array_like=True, frozen=True):
     """Fencing token: grows each time another replica becomes primary; OSDs refuse writes of an older one."""
     wish: Wish | None = None
     """What the replicas are on their way to; None: they are as they are to be."""
+    least: int = 0
+    """The replicas that are to be there; those behind were made near readers, and go when nobody reads them. 0: all."""
 
 
 class Capability(msgspec.Struct, array_like=True, frozen=True):

@@ -44,7 +44,8 @@ class Policy(msgspec.Struct, array_like=True, frozen=True):
     replicas: int = 1
     osd_selection: tuple[str, ...] = ("usable", "free-space", "random")
     """Filters and orders by name, one after the other (the original's OSD selection policies)."""
-    replica_selection: tuple[str, ...] = ("same-host", "distance", "random")
+    extra: int = 0
+    """Of a file that does not change: at most so many replicas more, near to where it is read often."""
 
 
 class Volume(msgspec.Struct, array_like=True, frozen=True):
@@ -428,6 +429,14 @@ class MRC(Protocol):
         self, inode: int, replicas: int, update: Update, without: tuple[str, ...], ask: Ask
     ) -> Layout:
         """Another number of replicas, none on the OSDs *without*. Raises `Refused`."""
+        ...
+
+    @call(idempotent=True)
+    async def read_soon(self, inode: int, nodes: list[str], ask: Ask) -> None:
+        """The file is going to be read on these machines. Raises `Refused` (EACCES).
+
+        If it does not change and its policy allows more replicas, they are made near them, which is not waited for.
+        """
         ...
 
     @call(idempotent=True)

@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from xos.common.errors import XosError
 from xos.common.log import get_logger
 from xos.common.storage import Store
+from xos.xtreemfs.api import Layout
 from xos.xtreemfs.mrc import contents, replication
 from xos.xtreemfs.mrc.osds import Osds
 from xos.xtreemfs.mrc.replication import Goal
@@ -74,10 +75,16 @@ class Management:
     """Of all files of one MRC."""
 
     def __init__(
-        self, store: Store, osds: Osds, reach: Callable[[int, Goal], Awaitable[object]], mib_per_second: float
+        self,
+        store: Store,
+        osds: Osds,
+        reach: Callable[[int, Goal], Awaitable[object]],
+        unused: Callable[[int, Layout], Goal | None],
+        mib_per_second: float,
     ) -> None:
-        """*reach*: have the replicas of an inode become so. *mib_per_second*: how fast files are copied, about."""
-        self._store, self._osds, self._reach = store, osds, reach
+        """*reach*: have the replicas of an inode become so. *unused*: what is to be without those that nobody reads.
+        *mib_per_second*: how fast files are copied, about."""
+        self._store, self._osds, self._reach, self._unused = store, osds, reach, unused
         self._bytes_per_second = mib_per_second * (1 << 20)
         self._wanted = asyncio.Event()
         self._hints: set[int] = set()
@@ -127,12 +134,15 @@ class Management:
         dues = [
             Due(number, size, goal)
             for number, size, layout in files
-            if (goal := replication.due(contents.decode_layout(layout), leaving, stores)) is not None
+            if (goal := self._due(number, contents.decode_layout(layout), leaving, stores)) is not None
         ]
         done = await asyncio.gather(*map(self._change, dues))
         if done:
             log.info("replicas-managed", done=sum(done), left=len(done) - sum(done), leaving=sorted(leaving))
         return len(done) - sum(done)
+
+    def _due(self, number: int, layout: Layout, leaving: frozenset[str], stores: Mapping[str, str]) -> Goal | None:
+        return replication.due(layout, leaving, stores) or self._unused(number, layout)
 
     async def _change(self, due: Due) -> bool:
         try:

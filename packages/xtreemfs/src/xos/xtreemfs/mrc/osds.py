@@ -76,16 +76,22 @@ class Osds:
     def seen_from(self, node: str, layout: Layout) -> Layout:
         """As the machine *node* is to read it: the nearest replica first."""
         client = self.on(node)
-        return layout if client is None else distance.seen_from(client, layout, {osd.node: osd for osd in self.known})
+        return layout if client is None else distance.seen_from(client, layout, self.by_node())
 
     def _may_hold(self, owner: str, not_on: frozenset[str]) -> list[ServiceRecord]:
         return [osd for osd in self.known if osd.node not in not_on and placement.may_hold(osd, owner)]
 
-    def replica(self, policy: Policy, owner: str, width: int, not_on: frozenset[str]) -> Replica | None:
-        """A further replica on OSDs that are none of these. Safe in any thread."""
-        osds = self._may_hold(owner, not_on)
-        chosen = placement.select(osds, policy.osd_selection, Asked(self._rng))[:width]
+    def replica(self, policy: Policy, owner: str, width: int, not_on: frozenset[str], near: str = "") -> Replica | None:
+        """A further replica on OSDs that are none of these; *near*: at the site of that machine. Safe in any thread."""
+        osds, client = self._may_hold(owner, not_on), self.on(near)
+        if client is not None:
+            osds = [osd for osd in osds if distance.distance(client, osd)[0] <= distance.SAME_SITE]
+        chosen = placement.select(osds, (*policy.osd_selection, "near"), Asked(self._rng, client))[:width]
         return placement.replica_on(chosen) if len(chosen) == width else None
+
+    def by_node(self) -> dict[str, ServiceRecord]:
+        """All that are known."""
+        return {osd.node: osd for osd in self.known}
 
     def nodes(self) -> set[str]:
         """All that are known."""

@@ -33,6 +33,9 @@ class Goal(NamedTuple):
     lost: frozenset[str] = frozenset()
     """Disks that are gone: what was placed on them is not there any more."""
 
+    near: str = ""
+    """A machine that a further replica is to be near to."""
+
     def leaves(self, replica: Replica) -> bool:
         """Whether a replica is to go."""
         return not (self.without.isdisjoint(replica.osds) and self.lost.isdisjoint(replica.stores))

@@ -23,12 +23,12 @@ from xos.xtreemfs.mrc.calls.files import FileCalls
 from xos.xtreemfs.mrc.calls.inodes import InodeCalls
 from xos.xtreemfs.mrc.calls.locks import LockCalls
 from xos.xtreemfs.mrc.calls.names import NameCalls
-from xos.xtreemfs.mrc.calls.replicas import ReplicaCalls
 from xos.xtreemfs.mrc.calls.snapshots import SnapshotCalls
 from xos.xtreemfs.mrc.contents import Grant
 from xos.xtreemfs.mrc.desk import Desk
 from xos.xtreemfs.mrc.management import Changing, Management
 from xos.xtreemfs.mrc.osds import Chores, Osds
+from xos.xtreemfs.mrc.reading import Reads
 from xos.xtreemfs.mrc.schema import METADATA, MIGRATIONS
 from xos.xtreemfs.mrc.settling import Settling
 from xos.xtreemfs.mrc.volumes import Volume
@@ -54,11 +54,16 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     and after a second at the latest. The end of the MRC alone loses nothing in either case."""
     move_mib_per_second: Annotated[float, msgspec.Meta(gt=0, le=100_000)] = 50.0
     """How fast files move away from OSDs that are draining or removed, about."""
+    often: Annotated[float, msgspec.Meta(ge=1, le=1e6)] = 8.0
+    """So many opens within an hour on a machine far off, about, and a file that does not change gets a replica near it,
+    if its policy allows more of them."""
+    unused_hours: Annotated[float, msgspec.Meta(gt=0, le=100_000)] = 24.0
+    """After so long without a reader such a replica goes again."""
     makers: tuple[str, ...] = ("*",)
     """Who may make volumes besides administrators: patterns such as ``*@demo``."""
 
 
-class MrcService(Hosted[Settings], SnapshotCalls, NameCalls, InodeCalls, FileCalls, LockCalls, ReplicaCalls, MRC):
+class MrcService(Hosted[Settings], SnapshotCalls, NameCalls, InodeCalls, FileCalls, LockCalls, MRC):
     """Satisfies `xos.xtreemfs.api.MRC`."""
 
     settings_type = Settings
@@ -81,8 +86,9 @@ class MrcService(Hosted[Settings], SnapshotCalls, NameCalls, InodeCalls, FileCal
         self.settling = Settling(self.store, self.osds)
         await self.settling.recover()
         self.chores = Chores(self.store, self.osds)
-        self.changing = Changing()
-        self.management = Management(self.store, self.osds, self.manage, self.settings.move_mib_per_second)
+        self.changing, self._bringing = Changing(), set()
+        self.reads = Reads(self.settings.often, self.settings.unused_hours * 3600, time.monotonic)
+        self.management = Management(self.store, self.osds, self.manage, self.unused, self.settings.move_mib_per_second)
         self.host.spawn(self.osds.keep_looking(), name="mrc-osds")
         self.host.spawn(self.heart.run(), name="mrc-heart")
         self.host.spawn(self.chores.run(), name="mrc-chores")

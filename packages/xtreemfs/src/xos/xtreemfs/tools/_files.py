@@ -66,6 +66,8 @@ async def _change(args: argparse.Namespace, mrc: MRCAsync, place: _where.Target,
         await _change_file(args, mrc, inode)
     elif _show.says_policy(args) or args.without:
         raise BadArgument(option=args.target, detail="neither a file nor a directory")
+    if args.read_soon:
+        await mrc.read_soon(inode.id, args.read_soon, Ask(), deadline=SECONDS)
     for kind, limits in (("user", args.user_quota), ("group", args.group_quota)):
         for name, limit in limits:
             await mrc.set_quota(place.volume, Quota(kind, name, limit), Ask(), deadline=SECONDS)
@@ -77,8 +79,10 @@ async def _change(args: argparse.Namespace, mrc: MRCAsync, place: _where.Target,
 async def _change_file(args: argparse.Namespace, mrc: MRCAsync, inode: Inode) -> None:
     if args.size is not None or args.width is not None:
         raise BadArgument(option="--size, --width", detail="what is written stays striped as it is; copy the file")
-    if args.osd_selection is not None or args.replica_selection is not None:
-        raise BadArgument(option="--osd-selection", detail="of directories and volumes; a file is placed already")
+    if args.osd_selection is not None or args.extra is not None:
+        raise BadArgument(
+            option="--osd-selection, --extra", detail="of directories and volumes; a file is placed already"
+        )
     layout = await mrc.layout(inode.id, deadline=SECONDS)
     there = max(len(layout.replicas), 1)
     policy = _show.policy(args, Policy(layout.striping, layout.update, there))
@@ -133,7 +137,7 @@ def _particular(inode: Inode, volume: Volume, layout: Layout | None) -> list[tup
             ("striping", _show.striping(volume.policy.striping)),
             ("replication", _show.replication(volume.policy.update, volume.policy.replicas)),
             ("OSD selection", ", ".join(volume.policy.osd_selection)),
-            ("replica selection", ", ".join(volume.policy.replica_selection)),
+            ("copies near readers", f"at most {volume.policy.extra} more of a file that does not change"),
         ]
     return [("target", os.fsdecode(inode.target))] if inode.target is not None else []
 

@@ -130,7 +130,8 @@ def add_policy(made: argparse.ArgumentParser) -> None:
         help="how copies are kept the same: wqrq (a majority writes), wara (all write), ronly (files do not change)",
     )
     made.add_argument("--osd-selection", metavar="NAME,…", help="how OSDs are chosen, such as usable,free-space,random")
-    made.add_argument("--replica-selection", metavar="NAME,…", help="which copy is read, such as same-host,random")
+    text = "of files that do not change, at most so many copies more, near to where they are read often"
+    made.add_argument("--extra", metavar="N", type=int, help=text)
 
 
 def policy(args: argparse.Namespace, before: Policy) -> Policy:
@@ -151,6 +152,8 @@ def policy(args: argparse.Namespace, before: Policy) -> Policy:
         replicas = replicas if args.replicas is not None else 1
     if not 1 <= replicas <= 32:
         raise BadArgument(option="--replicas", detail=f"{replicas} is not between 1 and 32")
+    if not 0 <= (args.extra or 0) <= 31:
+        raise BadArgument(option="--extra", detail=f"{args.extra} is not between 0 and 31")
     if update is Update.NONE and replicas > 1:
         raise BadArgument(option="--update", detail=f"{replicas} replicas are kept the same by wqrq, wara or ronly")
     return msgspec.structs.replace(
@@ -159,13 +162,13 @@ def policy(args: argparse.Namespace, before: Policy) -> Policy:
         update=update,
         replicas=replicas,
         osd_selection=_names(args.osd_selection, before.osd_selection),
-        replica_selection=_names(args.replica_selection, before.replica_selection),
+        extra=before.extra if args.extra is None else args.extra,
     )
 
 
 def says_policy(args: argparse.Namespace) -> bool:
     """Whether any of those options was given."""
-    given = (args.size, args.width, args.replicas, args.update, args.osd_selection, args.replica_selection)
+    given = (args.size, args.width, args.replicas, args.update, args.osd_selection, args.extra)
     return any(one is not None for one in given)
 
 

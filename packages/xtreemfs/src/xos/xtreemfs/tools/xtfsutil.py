@@ -21,6 +21,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("target", metavar="TARGET", help="a file, a directory, or the root of a volume")
     _show.add_policy(made)
     made.add_argument("--without", metavar="OSD", action="append", default=[], help="no copy on this OSD (file)")
+    text = "the file will be read on this machine: have a copy near it (file; see --extra)"
+    made.add_argument("--read-soon", metavar="NODE", action="append", default=[], help=text)
     made.add_argument("-q", "--quota", metavar="BYTES", type=_show.size, help="most that the volume may hold; 0: all")
     text = "most that a user may hold in the volume"
     made.add_argument("--user-quota", metavar="NAME=BYTES", type=_show.limit, action="append", default=[], help=text)

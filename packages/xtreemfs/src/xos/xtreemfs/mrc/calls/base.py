@@ -16,6 +16,7 @@ from xos.xtreemfs.heartbeat import Heart
 from xos.xtreemfs.mrc.desk import Desk
 from xos.xtreemfs.mrc.management import Changing, Management
 from xos.xtreemfs.mrc.osds import Chores, Osds
+from xos.xtreemfs.mrc.reading import Reads
 from xos.xtreemfs.mrc.settling import Settling
 from xos.xtreemfs.mrc.values import Result, Who
 
@@ -34,6 +35,7 @@ class Calls:
     heart: Heart
     changing: Changing
     management: Management
+    reads: Reads
     still: dict[int, asyncio.Event]
     """Volumes of which a snapshot is being made, and when that is over."""
     settling: Settling

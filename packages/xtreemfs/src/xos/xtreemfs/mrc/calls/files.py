@@ -14,7 +14,8 @@ from xos.xtreemfs.api import Ask, Closed, Extent, Inode, Open, Opened
 from xos.xtreemfs.errors import Refused
 from xos.xtreemfs.mrc import handles as open_files
 from xos.xtreemfs.mrc import namespace
-from xos.xtreemfs.mrc.calls.base import Calls, entry, node, shown
+from xos.xtreemfs.mrc.calls.base import entry, node, shown
+from xos.xtreemfs.mrc.calls.replicas import ReplicaCalls
 from xos.xtreemfs.mrc.contents import Grant, Place
 from xos.xtreemfs.mrc.settling import writes
 from xos.xtreemfs.mrc.values import Result, Who
@@ -22,7 +23,7 @@ from xos.xtreemfs.mrc.values import Result, Who
 MOST_HANDLES = 4096
 
 
-class FileCalls(Calls):
+class FileCalls(ReplicaCalls):
     """See `MRC`."""
 
     def _place(self) -> Place:
@@ -67,6 +68,8 @@ class FileCalls(Calls):
     def _opened(self, grant: Grant, ask: Ask) -> Opened:
         if writes(grant):
             self.settling.opened(ask.session, grant.handle, grant.inode.id)
+        else:
+            self.note_read(grant, current_call().caller.name)
         return self.desk.opened(grant)
 
     async def truncate(self, inode: int, size: int, handle: int, ask: Ask) -> Opened:

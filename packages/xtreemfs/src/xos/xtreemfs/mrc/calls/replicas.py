@@ -7,6 +7,7 @@ import asyncio
 import errno
 from functools import partial
 
+import msgspec
 import sqlalchemy as sa
 
 from xos.common.errors import XosError
@@ -14,9 +15,10 @@ from xos.common.log import get_logger
 from xos.xtreemfs.api import Access, Ask, Changed, Claim, Found, Layout, Opened, Policy, Replica, Update, What
 from xos.xtreemfs.errors import Refused
 from xos.xtreemfs.mrc import contents, finding, handles, namespace, placement, replication, rows, volumes
-from xos.xtreemfs.mrc.access import owns
+from xos.xtreemfs.mrc.access import READ, denied, may, owns
 from xos.xtreemfs.mrc.calls.base import Calls
 from xos.xtreemfs.mrc.contents import Grant
+from xos.xtreemfs.mrc.reading import MOST_MACHINES, is_far
 from xos.xtreemfs.mrc.replication import WRITTEN, Goal, Stuck
 from xos.xtreemfs.mrc.values import Refusal, Result, Who
 
@@ -32,7 +34,10 @@ PROBE_SECONDS = 1.0
 
 
 class ReplicaCalls(Calls):
-    """See `MRC`."""
+    """See `MRC`. `MrcService.start` sets these."""
+
+    _bringing: set[int]
+    """Files that are getting a replica near a reader."""
 
     async def layout(self, inode: int, claim: Claim | None = None) -> Layout:
         """See `MRC.layout`."""
@@ -115,9 +120,62 @@ class ReplicaCalls(Calls):
             raise Refused.of(errno.EROFS, what)
         async with self.changing.alone(inode):
             layout = await self._reach(inode, Goal(replicas, update, frozenset(without)), who)
+            if layout.least:  # as many as were wished now, whoever reads them
+                grant = await self.desk.read(what, lambda db: _grant(db, who, inode))
+                wished = msgspec.structs.replace(grant.layout, least=0)
+                layout = await self.desk.write(what, lambda db: self._take_over(db, grant, wished))
         if replication.due(layout, frozenset()) is not None:
             self.management.look(inode)
         return layout
+
+    async def read_soon(self, inode: int, nodes: list[str], ask: Ask) -> None:
+        """See `MRC.read_soon`."""
+        what, who = f"inode {inode}", self.desk.who(ask.claim, f"inode {inode}")
+        if len(nodes) > MOST_MACHINES:
+            raise Refused.of(errno.E2BIG, what)
+
+        def look(db: sa.Connection) -> Result[Layout]:
+            whole = rows.whole(db, inode)
+            if whole is None:
+                return Refusal(errno.ESTALE)
+            return contents.layout_of(whole) if may(whole.inode, who, READ) else denied(whole.inode, READ)
+
+        layout = await self.desk.read(what, look)
+        for node in nodes:
+            self.reads.soon(inode, node)
+            self._bring(inode, node, layout)
+
+    def unused(self, inode: int, layout: Layout) -> Goal | None:
+        """What a file is to be without the replicas that nobody reads."""
+        return self.reads.unused(inode, layout, self.osds.by_node())
+
+    def note_read(self, grant: Grant, node: str) -> None:
+        """A file was opened to be read on a machine."""
+        if grant.layout.update is Update.READ_ONLY and self.reads.note(grant.inode.id, node):
+            self._bring(grant.inode.id, node, grant.layout)
+
+    def _bring(self, inode: int, node: str, layout: Layout) -> None:
+        """Have a replica made near a machine, unless there is one."""
+        if inode not in self._bringing and is_far(node, layout, self.osds.by_node()):
+            self._bringing.add(inode)
+            self.host.spawn(self._brought(inode, node), name="mrc-near")
+
+    async def _brought(self, inode: int, node: str) -> None:
+        what = f"inode {inode}"
+        try:
+            extra = (await self.desk.read(what, lambda db: _policy(db, inode))).extra
+            async with self.changing.alone(inode):
+                layout = (await self.desk.read(what, lambda db: _grant(db, SELF, inode))).layout
+                number, least = len(layout.replicas), layout.least or len(layout.replicas)
+                if number - least >= extra or layout.wish is not None or not is_far(node, layout, self.osds.by_node()):
+                    return
+                await self._reach(inode, Goal(number + 1, layout.update, near=node), SELF)
+            self.management.look(inode)  # what it lacks, it takes from there
+            log.info("replica-near-reader", inode=inode, reader=node)
+        except XosError as error:
+            log.info("replica-not-near-reader", inode=inode, reader=node, code=error.code, detail=error.message)
+        finally:
+            self._bringing.discard(inode)
 
     async def manage(self, inode: int, goal: Goal) -> None:
         """What the MRC does by itself; replicas that lack something get it. Raises `Refused`."""
@@ -173,7 +231,7 @@ class ReplicaCalls(Calls):
         awaiting = contents.awaiting(db, seen.file_id)
 
         def more(not_on: frozenset[str]) -> Replica | None:
-            return self.osds.replica(policy, whole.inode.owner, layout.striping.width, not_on | awaiting)
+            return self.osds.replica(policy, whole.inode.owner, layout.striping.width, not_on | awaiting, goal.near)
 
         step = (
             replication.next_step(layout, goal, more)
@@ -181,6 +239,8 @@ class ReplicaCalls(Calls):
             else self._first(policy, whole.inode.owner, goal)
         )
         if isinstance(step, Layout):
+            if goal.near:
+                step = msgspec.structs.replace(step, least=layout.least or len(layout.replicas))
             self._keep(db, seen, step)
         return step
 
@@ -272,6 +332,11 @@ def _lost(layout: Layout, goal: Goal) -> set[str]:
         for osd, store in zip(replica.osds, replica.stores, strict=False)
         if store in goal.lost
     }
+
+
+def _policy(db: sa.Connection, inode: int) -> Result[Policy]:
+    whole = rows.whole(db, inode)
+    return Refusal(errno.ESTALE) if whole is None else contents.policy_of(db, whole)
 
 
 def _grant(db: sa.Connection, who: Who, inode: int) -> Result[Grant]:
