@@ -66,8 +66,17 @@ _ports = _blocks()
 class Node:
     """One node's directory and daemon."""
 
-    def __init__(self, grid: Grid, name: str, services: str, *, directory: str | None = None, extra: str = "") -> None:
-        self.name = name
+    def __init__(
+        self,
+        grid: Grid,
+        name: str,
+        services: str,
+        *,
+        directory: str | None = None,
+        extra: str = "",
+        host: str = "127.0.0.1",
+    ) -> None:
+        self.name, self.host = name, host
         self.root = Path(tempfile.mkdtemp(prefix=f"xos-{name}-"))
         self.dixi, self.https = free_port(), free_port()
         self.process: subprocess.Popen[bytes] | None = None
@@ -83,12 +92,12 @@ class Node:
             f'node = "{name}"\ndata = "data"\n{extra}\n{where}'
             '[tls]\ncertificate = "node.pem"\nkey = "node.key"\ntrust = "trust"\n'
             f'[[listen]]\naddress = "{self.address}"\n'
-            f'[[listen]]\ntransport = "https"\naddress = "127.0.0.1:{self.https}"\n{services}'
+            f'[[listen]]\ntransport = "https"\naddress = "{self.host}:{self.https}"\n{services}'
         )
 
     @property
     def address(self) -> str:
-        return f"127.0.0.1:{self.dixi}"
+        return f"{self.host}:{self.dixi}"
 
     @property
     def command(self) -> list[str]:

@@ -1,0 +1,344 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Three OSDs, a core and mounts as real processes that are killed, paused and parted at random; what was seen of it.
+
+``python -m support.filefaults faults SEED SECONDS`` and ``… lost [planted]`` print a history as JSON; the functions of
+these names run that in name spaces of its own, where each OSD has a network interface that can be cut. The end of its
+first process is the end of all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import random
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import msgspec
+
+from support.daemons import Node, eventually
+from support.filegrid import CORE, OSD, ROOT, FileGrid, Mount
+from xos.xtreemfs.api import PROMISE_SECONDS, Policy, Striping, Update
+from xos.xtreemfs.xati import MRCXati
+
+HUB = "198.18.9.1"
+CELL = struct.Struct("<Q")
+CELLS = 4
+APART = 96 << 10
+"""Not on the same block of sums, nor on blocks of their own."""
+SLOW_SECONDS = 5.0
+_FORK = multiprocessing.get_context("fork")
+END_SECONDS = 240.0
+"""How long what was begun may take when nothing fails any more, on a busy machine."""
+PLANTED = """
+import asyncio, runpy, sys
+from xos.xtreemfs.osd.leading import Lead
+async def at_once(self, version):
+    await asyncio.sleep(0)
+async def alone(self):
+    await self.start()
+    await self._disk.sync(self.file_id)
+    return self._state
+Lead._acknowledged, Lead.sync = at_once, alone
+sys.argv[0] = "dixid"
+runpy.run_module("xos.dixi.dixid", run_name="__main__")
+"""
+"""A primary that does not wait for a majority."""
+
+
+class History(msgspec.Struct, frozen=True):
+    """What a run saw."""
+
+    wrong: list[str]
+    """What cannot be, if nothing acknowledged is lost."""
+    writes: int
+    reads: int
+    troubles: dict[str, int]
+    stall: float
+    """Seconds that a write took at the most, failures of several nodes one after another included."""
+
+
+def faults(seed: int, seconds: float) -> History:
+    """Writers and readers for so long while something fails."""
+    return _isolated(seconds, "faults", str(seed), str(seconds))
+
+
+def lost(*, planted: bool) -> History:
+    """A primary that no other OSD hears takes writes, and dies; *planted*, it acknowledges what nobody else has."""
+    return _isolated(0.0, "lost", *(["planted"] if planted else []))
+
+
+def _isolated(seconds: float, *words: str) -> History:
+    """Run it. Raises AssertionError with what it said if it does not end well."""
+    own = [
+        "unshare",
+        "--net",
+        "--mount",
+        "--pid",
+        "--fork",
+        "--kill-child=KILL",
+        "--mount-proc",
+        "--propagation=private",
+    ]
+    with tempfile.TemporaryDirectory(prefix="xos-faults-") as place:
+        env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), "TMPDIR": place}
+        command = [*own, sys.executable, "-m", "support.filefaults", *words]
+        limit = seconds + 2 * END_SECONDS
+        done = subprocess.run(command, capture_output=True, text=True, timeout=limit, env=env, cwd="/", check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
+    history = msgspec.json.decode(done.stdout, type=History)
+    print(done.stderr)  # what failed when, for whoever looks at a test that failed
+    return history
+
+
+class FarNode(Node):
+    """An OSD in a network of its own."""
+
+    def __init__(self, core: Node, grid: FileGrid, number: int, *, planted: bool) -> None:
+        self.link, self.planted = f"to-osd{number}", planted
+        self._holder = subprocess.Popen(["unshare", "--net", "sleep", "infinity"])
+        super().__init__(grid.grid, f"osd{number}", OSD, directory=core.address, host=f"198.18.9.{10 + number}")
+        self._wire()
+
+    def _wire(self) -> None:
+        for _ in eventually(30.0):
+            if self._net.readlink() != Path("/proc/self/ns/net").readlink():
+                break
+        _ip("link", "add", self.link, "type", "veth", "peer", "name", "eth0", "netns", str(self._holder.pid))
+        _ip("link", "set", self.link, "master", "hub", "up")
+        self.inside("link", "set", "lo", "up")
+        self.inside("address", "add", f"{self.host}/24", "dev", "eth0")
+        self.inside("link", "set", "eth0", "up")
+
+    @property
+    def _net(self) -> Path:
+        return Path(f"/proc/{self._holder.pid}/ns/net")
+
+    @property
+    def command(self) -> list[str]:
+        own = super().command
+        program = [own[0], "-c", PLANTED] if self.planted else own[:3]
+        return ["nsenter", f"--net={self._net}", *program, *own[3:]]
+
+    def inside(self, *words: str) -> None:
+        """``ip`` in its network."""
+        subprocess.run(["nsenter", f"--net={self._net}", "ip", *words], check=True, timeout=30)
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+
+def _ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True, timeout=30)
+
+
+class PartedGrid(FileGrid):
+    """Each OSD on an interface of its own."""
+
+    def __init__(self, osds: int, *, planted: bool = False) -> None:
+        _ip("link", "set", "lo", "up")
+        _ip("link", "add", "hub", "type", "bridge")
+        _ip("address", "add", f"{HUB}/24", "dev", "hub")
+        _ip("link", "set", "hub", "up")
+        super().__init__(0)
+        self.core = Node(self.grid, "core", CORE, host=HUB)
+        self.far = [FarNode(self.core, self, number + 1, planted=planted) for number in range(osds)]
+        self.osds = [*self.far]
+
+    def cut(self, node: FarNode) -> Callable[[], None]:
+        """Nobody reaches it; what ends that."""
+        _ip("link", "set", node.link, "down")
+        return lambda: _ip("link", "set", node.link, "up")
+
+    def part(self) -> Callable[[], None]:
+        """No OSD hears another, but clients and the MRC hear all."""
+        self._isolate("on")
+        return lambda: self._isolate("off")
+
+    def _isolate(self, how: str) -> None:
+        for node in self.far:
+            subprocess.run(["bridge", "link", "set", "dev", node.link, "isolated", how], check=True, timeout=30)
+
+
+def _say(text: str) -> None:
+    """For whoever looks why a run did not end well."""
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+
+
+class Run:
+    """Writers and readers of one file that is replicated to all OSDs: cells, that one process each writes to.
+
+    They are processes, since a process that has a file open and starts another waits for what it has not written yet.
+    """
+
+    def __init__(self, grid: PartedGrid, chance: random.Random) -> None:
+        self.grid, self.chance = grid, chance
+        self.begun, self.acknowledged = _FORK.RawArray("Q", CELLS), _FORK.RawArray("Q", CELLS)
+        """The last number of each cell."""
+        self.over, self.wrong = _FORK.Event(), _FORK.Manager().list()
+        self.writes, self.reads, self.stall = _FORK.Value("Q"), _FORK.Value("Q"), _FORK.Value("d")
+        self.troubles: dict[str, int] = {}
+
+    def write(self, mount: Mount, cell: int) -> None:
+        """Open, write, fsync, close: then it is acknowledged."""
+        self.begun[cell] += 1
+        began = time.monotonic()
+        fd = os.open(mount.path / "file", os.O_WRONLY)
+        try:
+            os.pwrite(fd, CELL.pack(self.begun[cell]), cell * APART)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        self.acknowledged[cell] = self.begun[cell]
+        took = time.monotonic() - began
+        with self.writes.get_lock():
+            self.writes.value += 1
+            self.stall.value = max(self.stall.value, took)
+        if took > SLOW_SECONDS:
+            _say(f"cell {cell}: a write took {took:.1f} s")
+
+    def read(self, mount: Mount, cell: int) -> None:
+        """What is opened after something was acknowledged has it."""
+        least = self.acknowledged[cell]
+        fd = os.open(mount.path / "file", os.O_RDONLY)
+        try:
+            (number,) = CELL.unpack(os.pread(fd, CELL.size, cell * APART))
+        finally:
+            os.close(fd)
+        most = self.begun[cell]
+        if not least <= number <= most:
+            self.wrong.append(
+                f"cell {cell}: read {number}; {least} was acknowledged, {most} is the last that was begun"
+            )
+        with self.reads.get_lock():
+            self.reads.value += 1
+
+    def start(self, work: Callable[[Mount, int], None], mount: Mount, cell: int) -> BaseProcess:
+        """Do it again and again in a process of its own."""
+        process = _FORK.Process(target=self._go_on, args=(work, mount, cell))
+        process.start()
+        return process
+
+    def _go_on(self, work: Callable[[Mount, int], None], mount: Mount, cell: int) -> None:
+        while not self.over.is_set():
+            try:
+                work(mount, cell)
+            except OSError as error:
+                self.wrong.append(f"cell {cell}: {work.__name__}: {error}")
+                return
+            self.over.wait(0.02)
+
+    def end(self, works: list[BaseProcess]) -> None:
+        """What was begun comes to its end, now that nothing fails."""
+        self.over.set()
+        for process in works:
+            process.join(END_SECONDS)
+            if process.exitcode != 0:
+                self.wrong.append(f"{process.name}: {process.exitcode}: what was begun does not end")
+
+    def trouble(self, seconds: float) -> None:
+        """One after another, never two OSDs at once; the core too."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            kind = self.chance.choice(("kill", "pause", "cut", "part", "part and kill", "core"))
+            self.troubles[kind] = self.troubles.get(kind, 0) + 1
+            node = self.chance.choice(self.grid.far)
+            _say(f"{kind} {node.name}")
+            self.fail(kind, node)
+            _say(f"{kind} {node.name} is over")
+            time.sleep(self.chance.uniform(0.5, 3.0))
+
+    def fail(self, kind: str, node: FarNode) -> None:
+        """For a while."""
+        match kind:
+            case "kill":
+                node.kill()
+                time.sleep(self.chance.choice((0.0, 1.0, 4.0)))
+                node.start()
+            case "pause":
+                node.signal(signal.SIGSTOP)
+                time.sleep(self.chance.choice((0.3, 2.5, 5.0)))
+                node.signal(signal.SIGCONT)
+            case "cut" | "part":
+                heal = self.grid.cut(node) if kind == "cut" else self.grid.part()
+                time.sleep(self.chance.choice((0.5, 3.0, 6.0)))
+                heal()
+            case "part and kill":
+                heal = self.grid.part()
+                time.sleep(1.5)
+                node.kill()
+                time.sleep(self.chance.choice((0.0, 4.0)))
+                heal()
+                node.start()
+            case _:
+                self.grid.core.kill()
+                time.sleep(self.chance.choice((0.0, 2.0)))
+                self.grid.core.start()
+
+
+@contextlib.contextmanager
+def _begun(seed: int, *, planted: bool = False) -> Iterator[Run]:
+    """A grid, a file on all its OSDs, nobody at work on it; at the end all is read by somebody new."""
+    grid = PartedGrid(3, planted=planted)
+    grid.start()
+    policy = Policy(striping=Striping(APART * CELLS, 1), update=Update.QUORUM, replicas=3)
+    grid.make_volume("faults", policy, mode=0o1777)
+    seen = Run(grid, random.Random(seed))
+    (grid.mount("faults").path / "file").write_bytes(bytes(APART * CELLS))
+    yield seen
+    third = grid.mount("faults")
+    for cell in range(CELLS):
+        seen.read(third, cell)
+
+
+def _faults(seed: int, seconds: float) -> Run:
+    with _begun(seed) as seen:
+        one, other = seen.grid.mounts[0], seen.grid.mount("faults")
+        works = [
+            seen.start(work, mount, cell)
+            for cell in range(CELLS)
+            for work, mount in ((seen.write, one), (seen.read, one), (seen.read, other))
+        ]
+        seen.trouble(seconds)
+        seen.end(works)
+    return seen
+
+
+def _lost(*, planted: bool) -> Run:
+    with _begun(0, planted=planted) as seen:
+        mount = seen.grid.mounts[0]
+        for _ in range(5):
+            seen.write(mount, 0)
+        with seen.grid.bus() as bus:
+            layout = MRCXati(bus).layout((mount.path / "file").stat().st_ino, ROOT)
+        (primary,) = layout.replicas[layout.primary].osds
+        node = next(node for node in seen.grid.far if node.name == primary)
+        heal = seen.grid.part()
+        writer = seen.start(seen.write, mount, 0)
+        time.sleep(PROMISE_SECONDS / 2)  # it may serve as long as that
+        node.kill()
+        heal()
+        seen.end([writer])
+    return seen
+
+
+def main() -> None:
+    """Print a history; what runs ends with the name spaces."""
+    words = sys.argv[1:]
+    seen = _faults(int(words[1]), float(words[2])) if words[0] == "faults" else _lost(planted=words[1:] == ["planted"])
+    history = History(list(seen.wrong), seen.writes.value, seen.reads.value, seen.troubles, round(seen.stall.value, 2))
+    print(msgspec.json.encode(history).decode(), flush=True)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
