@@ -9,6 +9,7 @@ first process is the end of all.
 from __future__ import annotations
 
 import contextlib
+import errno
 import multiprocessing
 import os
 import random
@@ -206,6 +207,10 @@ class Run:
         if took > SLOW_SECONDS:
             _say(f"cell {cell}: a write took {took:.1f} s")
 
+    def write_next(self, mount: Mount, cell: int) -> None:  # noqa: ARG002 -- as the others
+        """One cell after another, so that what was lost is not written over by the next."""
+        self.write(mount, sum(self.begun) % CELLS)
+
     def read(self, mount: Mount, cell: int) -> None:
         """What is opened after something was acknowledged has it."""
         least = self.acknowledged[cell]
@@ -293,7 +298,14 @@ def _begun(seed: int, *, planted: bool = False) -> Iterator[Run]:
     policy = Policy(striping=Striping(APART * CELLS, 1), update=Update.QUORUM, replicas=3)
     grid.make_volume("faults", policy, mode=0o1777)
     seen = Run(grid, random.Random(seed))
-    (grid.mount("faults").path / "file").write_bytes(bytes(APART * CELLS))
+    file = grid.mount("faults").path / "file"
+    for _ in eventually(60.0):  # the MRC looks every few seconds which OSDs there are
+        try:
+            file.write_bytes(bytes(APART * CELLS))
+            break
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
     yield seen
     third = grid.mount("faults")
     for cell in range(CELLS):
@@ -316,14 +328,14 @@ def _faults(seed: int, seconds: float) -> Run:
 def _lost(*, planted: bool) -> Run:
     with _begun(0, planted=planted) as seen:
         mount = seen.grid.mounts[0]
-        for _ in range(5):
-            seen.write(mount, 0)
+        for _ in range(CELLS):
+            seen.write_next(mount, 0)
         with seen.grid.bus() as bus:
             layout = MRCXati(bus).layout((mount.path / "file").stat().st_ino, ROOT)
         (primary,) = layout.replicas[layout.primary].osds
         node = next(node for node in seen.grid.far if node.name == primary)
         heal = seen.grid.part()
-        writer = seen.start(seen.write, mount, 0)
+        writer = seen.start(seen.write_next, mount, 0)
         time.sleep(PROMISE_SECONDS / 2)  # it may serve as long as that
         node.kill()
         heal()

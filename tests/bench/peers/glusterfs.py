@@ -10,7 +10,7 @@ from pathlib import Path
 from bench import files
 from bench.enclosure import ADDRESS, Enclosure
 from bench.model import Measure
-from bench.peers.place import do, fresh, need
+from bench.peers.place import do, fresh, need, wait_for
 from bench.resources import Resources
 
 KEPT = ("/var/lib/glusterd", "/var/log/glusterfs", "/run/gluster")
@@ -39,7 +39,9 @@ def _started(place: Path) -> Iterator[Enclosure]:
             do(box, ["mount", "-t", "tmpfs", "gluster", path])
         do(box, ["glusterd", "-f", f"{place}/glusterd.vol", "-p", "/run/gluster/glusterd.pid"])
         manage = ["gluster", "--mode=script", f"--remote-host={ADDRESS}", "volume"]
+        wait_for(box, [*manage, "info"])
         do(box, [*manage, "create", "bench", f"{ADDRESS}:{place}/brick", "force"])
         do(box, [*manage, "start", "bench"])
         do(box, ["glusterfs", f"--volfile-server={ADDRESS}", "--volfile-id=bench", f"{place}/mnt"])
+        wait_for(box, ["stat", "-f", f"{place}/mnt"])
         yield box

@@ -4,18 +4,14 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from bench import files
 from bench.enclosure import ADDRESS, Enclosure
-from bench.model import CannotRun, Measure
-from bench.peers.place import do, fresh, need
+from bench.model import Measure
+from bench.peers.place import do, fresh, need, wait_for
 from bench.resources import Resources
-
-ROOM_SECONDS = 60.0
 
 
 def work(resources: Resources, *, what: str, clients: int) -> Measure:
@@ -47,20 +43,6 @@ def _moosefs(place: Path) -> Iterator[Enclosure]:
         do(box, ["mfschunkserver", "-c", f"{place}/chunks.cfg", "start"])
         do(box, ["mfsmount", f"{place}/mnt", "-H", ADDRESS])
         do(box, ["mfssetgoal", "-r", "1", f"{place}/mnt"])
-        _wait_for_room(box, place / "mnt")
+        # The chunk server has told the master of its disk when there is room.
+        wait_for(box, ["sh", "-c", 'echo x >"$1" && sync "$1" && rm "$1"', "sh", f"{place}/mnt/.room"])
         yield box
-
-
-def _wait_for_room(box: Enclosure, place: Path) -> None:
-    """Until the chunk server has told the master of its disk."""
-    until = time.monotonic() + ROOM_SECONDS
-    script = 'echo x >"$1"/.room && sync "$1"/.room && rm "$1"/.room'
-    while True:
-        done = subprocess.run(
-            box.wrap(["sh", "-c", script, "sh", str(place)]), capture_output=True, timeout=ROOM_SECONDS, check=False
-        )
-        if not done.returncode:
-            return
-        if time.monotonic() > until:
-            raise CannotRun(f"MooseFS has no room: {done.stderr.decode(errors='replace').strip()[:200]}")
-        time.sleep(0.5)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,8 +18,8 @@ from bench.resources import Resources
 
 def work(resources: Resources, *, what: str, clients: int) -> Measure:
     """NFS 4.2 with its defaults; a name space of its own has a server of its own."""
-    for module in ("nfsd", "nfs"):
-        subprocess.run(["modprobe", module], capture_output=True, check=False)
+    if modprobe := shutil.which("modprobe"):
+        subprocess.run([modprobe, "--all", "nfsd", "nfs"], capture_output=True, check=False)
     there = Path("/proc/filesystems").read_text().split()
     if not {"nfsd", "nfs4"} <= set(there):
         raise CannotRun("this kernel has no NFS")

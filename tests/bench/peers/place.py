@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,3 +43,17 @@ def do(box: Enclosure, words: list[str]) -> None:
         raise CannotRun(f"{words[0]} does not end within {START_SECONDS:.0f} s") from None
     if done.returncode:
         raise CannotRun(f"{words[0]} ended with {done.returncode}: {(done.stderr or done.stdout).strip()[-300:]}")
+
+
+def wait_for(box: Enclosure, words: list[str]) -> None:
+    """Until a command succeeds inside. Raises `CannotRun` if it does not in time."""
+    until = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            do(box, words)
+        except CannotRun:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.5)
+        else:
+            return

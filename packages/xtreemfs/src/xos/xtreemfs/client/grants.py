@@ -15,6 +15,7 @@ from xos.common.errors import XosError
 from xos.common.log import get_logger
 from xos.common.signing import Signed
 from xos.dixi.channel import Backoff
+from xos.dixi.errors import DeadlineExceeded
 from xos.dixi.stubs import HasCallers
 from xos.xtreemfs.api import Capability, Layout, Opened, Update, token_of
 from xos.xtreemfs.client.hedging import first_answer
@@ -36,7 +37,7 @@ from xos.xtreemfs.xati import OSDAsync
 log = get_logger("xos.xtreemfs.client")
 
 FAIL_OVER_SECONDS = 1.5
-"""After so long without an answer of a primary that has others to take its place, the MRC is asked for one."""
+"""After so long without an answer of a primary that has others to take its place, it is asked whether it is there."""
 HEDGE_SECONDS = 0.3
 """After so long without an answer of one replica of a file that does not change, the next one is asked too."""
 STRIKES = 5
@@ -120,16 +121,21 @@ class Grant:
         """
         loop = asyncio.get_running_loop()
         give_up = loop.time() + self._patience
-        backoff, strikes = Backoff(), 0
+        backoff, strikes, late = Backoff(), 0, set[str]()
         while True:
             layout = self.capability.layout
             node = layout.replicas[self._reading if reads else layout.primary].osds[place]
+            seconds = FAIL_OVER_SECONDS if self._has_others and node not in late else CALL_SECONDS
             try:
                 if reads and self._may_choose:
                     return await self._from_any(place, work)
-                return await self._from(node, work)
+                return await self._from(node, work, seconds)
             except XosError as error:
                 failure = error
+            if isinstance(failure, DeadlineExceeded) and self._has_others and node not in late:
+                late.add(node)
+                if await self._lives(node):  # busy, or still to find the other replicas
+                    continue
             strikes += isinstance(failure, BadCapability)
             await self._recover(failure, node, reads=reads, hopeless=strikes > STRIKES)
             pause = backoff.next(failure)
@@ -137,13 +143,11 @@ class Grant:
                 raise self._given_up(failure, node)
             await asyncio.sleep(pause)
 
-    async def _from(self, node: str, work: Callable[[OSDAsync, Right, float], Awaitable[_T]]) -> _T:
+    async def _from(self, node: str, work: Callable[[OSDAsync, Right, float], Awaitable[_T]], seconds: float) -> _T:
         """What one OSD answers; it is shown the capability if it does not know it. Raises `XosError`."""
         seen = self._seen
         while True:
             shown = None if node in seen else self.opened.capability
-            # One that sees the capability for the first time may have to find the other replicas first.
-            seconds = FAIL_OVER_SECONDS if self._has_others and shown is None else CALL_SECONDS
             try:
                 found = await work(self._osds.at(node), Right(self._token, shown), seconds)
             except UnknownToken:
@@ -158,10 +162,18 @@ class Grant:
         """Of a file that does not change: what the nearest replica answers, or while it is slow the next one."""
         replicas = self.layout.replicas
         order = [(self._reading + turn) % len(replicas) for turn in range(len(replicas))]
-        asks = [partial(self._from, replicas[at].osds[place], work) for at in order]
+        asks = [partial(self._from, replicas[at].osds[place], work, CALL_SECONDS) for at in order]
         turn, found = await first_answer(asks, HEDGE_SECONDS, _ELSEWHERE)
         self._reading = order[turn]
         return found
+
+    async def _lives(self, node: str) -> bool:
+        """Whether one that has not answered in time is there at all."""
+        try:
+            await self._osds.at(node).health(deadline=FAIL_OVER_SECONDS)
+        except AWAY:
+            return False
+        return True
 
     async def _recover(self, failure: XosError, node: str, *, reads: bool, hopeless: bool) -> None:
         """Do what makes another try worth while. Raises `OSError` when nothing does."""
@@ -171,7 +183,7 @@ class Grant:
             if self._has_others and not (reads and self._may_choose):
                 await self._fail_over(node)
         elif isinstance(failure, TooFewReplicas):
-            await self._without_dead()
+            await self._without_dead(node)
         elif not isinstance(failure, Gap):
             raise self._given_up(failure, node)
 
@@ -206,17 +218,17 @@ class Grant:
         """Get a fresh capability. Raises `OSError`."""
         self.replace(await self._renewal.renewed())
 
-    async def _without_dead(self) -> None:
-        """Where all replicas must have a write, the dead ones have to leave; else others may have joined meanwhile."""
+    async def _without_dead(self, primary: str) -> None:
+        """Where all replicas must have a write, the dead ones have to leave; else others may hear each other."""
         if self.layout.update is Update.ALL:
             for replica in self.layout.replicas:
                 for node in replica.osds:
-                    try:
-                        await self._osds.at(node).health(deadline=FAIL_OVER_SECONDS)
-                    except AWAY:
+                    if not await self._lives(node):
                         await self._fail_over(node)
                         return
-        await self.renew()
+            await self.renew()
+        else:
+            await self._fail_over(primary)
 
     async def _fail_over(self, dead: str) -> None:
         layout = self.capability.layout
