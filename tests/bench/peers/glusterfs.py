@@ -15,6 +15,7 @@ from bench.resources import Resources
 
 KEPT = ("/var/lib/glusterd", "/var/log/glusterfs", "/run/gluster")
 """Where its daemons write whatever they are told; inside the enclosure these are places of its own."""
+SOCKET = "/run/gluster/glusterd.socket"
 
 
 def work(resources: Resources, *, what: str, clients: int) -> Measure:
@@ -32,13 +33,14 @@ def _started(place: Path) -> Iterator[Enclosure]:
             (place / name).mkdir()
         (place / "glusterd.vol").write_text(
             "volume management\n type mgmt/glusterd\n option working-directory /var/lib/glusterd\n"
-            f" option transport-type socket\n option transport.socket.bind-address {ADDRESS}\nend-volume\n"
+            f" option transport-type socket\n option transport.socket.bind-address {ADDRESS}\n"
+            f" option glusterd-sockfile {SOCKET}\nend-volume\n"
         )
         for path in KEPT:
             do(box, ["mkdir", "-p", path])
             do(box, ["mount", "-t", "tmpfs", "gluster", path])
         do(box, ["glusterd", "-f", f"{place}/glusterd.vol", "-p", "/run/gluster/glusterd.pid"])
-        manage = ["gluster", "--mode=script", f"--remote-host={ADDRESS}", "volume"]
+        manage = ["gluster", "--mode=script", f"--glusterd-sock={SOCKET}", "volume"]
         wait_for(box, [*manage, "info"])
         do(box, [*manage, "create", "bench", f"{ADDRESS}:{place}/brick", "force"])
         do(box, [*manage, "start", "bench"])
