@@ -93,16 +93,8 @@ class Around:
         raise NotImplementedError(topic)
 
     def answer(self, method: str, node: str | None, args: tuple[Any, ...]) -> Any:
-        match method:
-            case "DIR.services":
-                return list(self.records.values())
-            case "DIR.suspect":
-                if args[1] in self.records:
-                    self.records[args[1]] = msgspec.structs.replace(self.records[args[1]], suspect=True)
-                return None
-            case "DIR.register":
-                self.registered.append(args)
-                return 1
+        if method.startswith("DIR."):
+            return self._registry(method, args)
         osd = self.osds[node or ""]
         if not osd.up:
             raise NotConnected(address=node, detail="it is down")
@@ -122,6 +114,21 @@ class Around:
                 if args[0] not in osd.states:
                     raise UnknownFile(file_id=args[0])
                 return osd.states[args[0]]
+        return None
+
+    def _registry(self, method: str, args: tuple[Any, ...]) -> Any:
+        match method:
+            case "DIR.pairs":
+                return []
+            case "DIR.services":
+                return list(self.records.values())
+            case "DIR.suspect":
+                if args[1] in self.records:
+                    self.records[args[1]] = msgspec.structs.replace(self.records[args[1]], suspect=True)
+                return None
+            case "DIR.register":
+                self.registered.append(args)
+                return 1
         return None
 
     def _lead(self, capability: Capability) -> None:

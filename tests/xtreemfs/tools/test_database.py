@@ -38,7 +38,7 @@ def filled(database: str) -> Place:
     prepare(place, METADATA, MIGRATIONS)
     engine = place.engine(foreign_keys=False)
     with engine.begin() as db:
-        for table in METADATA.sorted_tables:
+        for table in _database.TABLES:
             rows = [{column.name: value(column, number) for column in table.columns} for number in range(len(BYTES))]
             db.execute(sa.insert(table), rows)
     engine.dispose()
@@ -51,7 +51,7 @@ def contents(place: Place) -> dict[str, list[tuple[object, ...]]]:
         with engine.connect() as db:
             return {
                 table.name: sorted((tuple(row) for row in db.execute(sa.select(table))), key=repr)
-                for table in METADATA.sorted_tables
+                for table in _database.TABLES
             }
     finally:
         engine.dispose()
@@ -68,7 +68,7 @@ def test_what_was_dumped_is_restored_into_a_database_of_either_kind(database: st
     text = dumped(there, tmp_path)
     new = Place.of(database)
     rows = _database.restore(new, io.BytesIO(text), "dump")
-    assert rows == len(BYTES) * len(METADATA.sorted_tables)
+    assert rows == len(BYTES) * len(_database.TABLES)
     assert contents(new) == contents(there)
     assert sorted(dumped(new, tmp_path).splitlines()) == sorted(text.splitlines())
 

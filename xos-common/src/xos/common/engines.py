@@ -15,6 +15,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.pool import NullPool
 
 from xos.common.errors import StorageBroken, StorageBusy, StorageError, StorageFull
+from xos.common.recording import Recording
 
 _BUSY_MS = 5000
 _LITTLE = 256 * 1024
@@ -57,10 +58,13 @@ class Place:
 
     # hide_parameters: what a failed statement was given (password hashes) must not reach the journal.
 
-    def engine(self, *, readonly: bool = False, foreign_keys: bool = True, lazy: bool = False) -> sa.Engine:
+    def engine(
+        self, *, readonly: bool = False, foreign_keys: bool = True, lazy: bool = False, recording: bool = False
+    ) -> sa.Engine:
         """An engine whose connections are durable (WAL, ``synchronous=FULL``) and begin transactions explicitly.
 
-        *lazy*: a commit outlives this process, but a power cut only after `sync`.
+        *lazy*: a commit outlives this process, but a power cut only after `sync`. *recording*: SQLite's connections are
+        `xos.common.recording.Recording`.
         """
         if self.path is None:
             return self._postgresql(readonly, lazy)
@@ -73,8 +77,9 @@ class Place:
         ]
         if lazy:  # copying the log into the database is the only time that a commit waits for the disk: seldom
             pragmas.append("wal_autocheckpoint=8000")
+        kind = Recording if recording else sqlite3.Connection
         engine = sa.create_engine(
-            "sqlite://", creator=lambda: self._connect_sqlite(pragmas), poolclass=NullPool, hide_parameters=True
+            "sqlite://", creator=lambda: self._connect_sqlite(pragmas, kind), poolclass=NullPool, hide_parameters=True
         )
         begin = "BEGIN" if readonly else "BEGIN IMMEDIATE"
 
@@ -84,7 +89,7 @@ class Place:
 
         return engine
 
-    def _connect_sqlite(self, pragmas: list[str]) -> sqlite3.Connection:
+    def _connect_sqlite(self, pragmas: list[str], kind: type[sqlite3.Connection]) -> sqlite3.Connection:
         # mode=rw: a database that was deleted under a running daemon is an error, not a new empty one.
         connection = sqlite3.connect(
             f"file:{urllib.parse.quote(str(self.path and self.path.absolute()))}?mode=rw",
@@ -93,6 +98,7 @@ class Place:
             timeout=_BUSY_MS / 1000,
             check_same_thread=False,
             cached_statements=512,
+            factory=kind,
         )
         try:
             for pragma in pragmas:

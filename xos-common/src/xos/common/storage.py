@@ -12,10 +12,11 @@ write that has returned is on disk, and many callers together pay for one fsync.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -24,10 +25,14 @@ import sqlalchemy as sa
 
 from xos.common.engines import Place, busy
 from xos.common.errors import StorageBroken, StorageBusy, StorageError, StorageFull, StorageNewer
+from xos.common.recording import Group, Recording
 
 __all__ = ["StorageBroken", "StorageBusy", "StorageError", "StorageFull", "StorageNewer", "Store"]
 
 T = TypeVar("T")
+
+Ship = Callable[[list[Group]], None]
+"""Hears in the event loop what was committed, before those hear of it who asked for it."""
 
 _BATCH = 512
 _WAITING = 10_000
@@ -101,6 +106,13 @@ class Store:
                 await asyncio.to_thread(self._place.sync)
                 self._synced = upto
 
+    async def ship(self, ship: Ship, stamp: str) -> None:
+        """From now on tell *ship* of every transaction that is committed.
+
+        *stamp* is a statement that ends each transaction that changes anything. Of SQLite only. Raises as `write`.
+        """
+        await self._writer.switch(ship, stamp)
+
     async def close(self) -> None:
         """Finish what is queued, then close; later calls raise `StorageBroken`. May be called twice."""
         await self._writer.close()
@@ -136,6 +148,7 @@ class _Lane:
         self._queue: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._ended = self._loop.create_future()
+        self._ship: Ship | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -149,6 +162,10 @@ class _Lane:
         self._waiting += 1
         self._queue.put(_Job(fn, future))
         return future
+
+    async def switch(self, ship: Ship, stamp: str) -> None:
+        self._ship = ship
+        await self.submit(lambda _: self._worker.record(stamp))
 
     async def close(self) -> None:
         if not self._closed:
@@ -167,9 +184,15 @@ class _Lane:
             jobs = [job for job in batch if job is not None]
             if jobs:
                 self._worker.run([job for job in jobs if not job.future.cancelled()])
-                self._loop.call_soon_threadsafe(self._deliver, jobs)
+                groups, self._worker.committed = self._worker.committed, []
+                self._loop.call_soon_threadsafe(self._send, jobs, groups)
         self._worker.close()
         self._loop.call_soon_threadsafe(self._ended.set_result, None)
+
+    def _send(self, jobs: list[_Job[Any]], groups: list[Group]) -> None:
+        if self._ship is not None and groups:
+            self._ship(groups)
+        self._deliver(jobs)
 
     def _deliver(self, jobs: list[_Job[Any]]) -> None:
         self._waiting -= len(jobs)
@@ -187,15 +210,42 @@ class _Worker:
 
     def __init__(self, place: Place, *, readonly: bool, lazy: bool = False) -> None:
         self.place = place
+        self._readonly, self._lazy = readonly, lazy
         self._engine = place.engine(readonly=readonly, lazy=lazy)
         self._open: sa.Connection | None = None
         self._used = 0.0
+        self._stamp = ""
+        self._retire = False
+        self.committed: list[Group] = []
+        """Since the loop was told last."""
 
     def run(self, jobs: list[_Job[Any]]) -> None:
         """Set `value` or `error` of each job; never raises."""
         raise NotImplementedError
 
+    def record(self, stamp: str) -> None:
+        """From the next transaction on, keep what is committed, each ended by *stamp*."""
+        self._stamp, self._retire = stamp, True
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[sa.Connection]:
+        """A transaction, committed at the end; what it changed is in `committed` then, if that is wished."""
+        connection = self.connection()
+        group: Group | None = None
+        with connection.begin():
+            yield connection
+            driver: Any = connection.connection.dbapi_connection
+            if isinstance(driver, Recording) and driver.statements:
+                driver.execute(self._stamp)
+                group = driver.take()
+        if group is not None:
+            self.committed.append(group)
+
     def connection(self) -> sa.Connection:
+        if self._retire:
+            self.close()
+            self._engine = self.place.engine(readonly=self._readonly, lazy=self._lazy, recording=True)
+            self._retire = False
         if self._open is not None and time.monotonic() - self._used > _IDLE_SECONDS:
             self._look(self._open)
         if self._open is None:
@@ -224,8 +274,7 @@ class _Worker:
     def alone(self, job: _Job[Any]) -> None:
         """Run *job* in a transaction of its own."""
         try:
-            connection = self.connection()
-            with connection.begin():
+            with self.transaction() as connection:
                 job.value = job.fn(connection)
             job.error = None
         except BaseException as error:  # noqa: BLE001 - goes to the caller
@@ -280,14 +329,12 @@ class _Writer(_Worker):
             self.alone(job)
 
     def _plainly(self, jobs: list[_Job[Any]]) -> None:
-        connection = self.connection()
-        with connection.begin():
+        with self.transaction() as connection:
             for job in jobs:
                 job.value = job.fn(connection)
 
     def _under_savepoints(self, jobs: list[_Job[Any]]) -> None:
-        connection = self.connection()
-        with connection.begin():
+        with self.transaction() as connection:
             for job in jobs:
                 job.error = None
                 try:

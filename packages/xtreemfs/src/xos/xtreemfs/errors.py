@@ -276,3 +276,19 @@ class NotServed(XtreemFsError):
     hint = "Try again; xtfs_chstatus shows which services are heard, xtfs_scrub what is damaged."
     http_status = 503
     retry_after_ms = 2000
+
+
+class NotServing(XtreemFsError):
+    """Raised when an MRC is asked that does not serve now: it is the backup of another, or does not know yet."""
+
+    code = "xtreemfs.not-serving"
+    template = "the MRC of {node} does not serve now{whoever}"
+    hint = "`xtfs_chstatus` shows which MRC does."
+    http_status = 503
+
+
+class OutOfStep(XtreemFsError):
+    """Raised when an MRC's backup finds that it is not what its primary was; it takes a copy then."""
+
+    code = "xtreemfs.out-of-step"
+    template = "this backup differs from its primary: {detail}"

@@ -18,12 +18,14 @@ from xos.xtreemfs.api import (
     Extent,
     Following,
     Found,
+    Frame,
     Health,
     Inode,
     Layout,
     Lock,
     Open,
     Opened,
+    Pair,
     Policy,
     Presented,
     Quota,
@@ -32,6 +34,7 @@ from xos.xtreemfs.api import (
     Session,
     ShareState,
     Space,
+    Standing,
     Status,
     Step,
     Update,
@@ -92,6 +95,46 @@ class DIRAsync(AsyncStub):
         )
         return result
 
+    async def pairs(self, *, deadline: float | None = None) -> list[Pair]:
+        """All MRCs that have a backup, by the primary's node."""
+        result: list[Pair] = await self._caller.call("DIR.pairs", (), list[Pair], deadline=deadline, retry=True)
+        return result
+
+    async def set_backup(self, primary: str, backup: str, *, deadline: float | None = None) -> Pair | None:
+        """For administrators: give an MRC a backup, which must be an MRC without volumes; empty: take it away.
+
+        Raises `Refused` (EACCES, ENOENT, EEXIST: one of them has a partner already, ENOTEMPTY: it has volumes,
+        EOPNOTSUPP: no embedded database).
+        """
+        result: Pair | None = await self._caller.call(
+            "DIR.set_backup", (primary, backup), Pair | None, deadline=deadline, retry=True
+        )
+        return result
+
+    async def set_synced(self, term: int, backup: str, synced: bool, *, deadline: float | None = None) -> Pair:
+        """Of the primary: this backup has everything, or it goes on without it. On disk when this returns.
+
+        Raises `Refused` (ESTALE: the caller is not the primary of that term any more, or has another backup).
+        """
+        result: Pair = await self._caller.call(
+            "DIR.set_synced", (term, backup, synced), Pair, deadline=deadline, retry=True
+        )
+        return result
+
+    async def take_over(self, version: int, *, deadline: float | None = None) -> Pair:
+        """Of the backup: the primary is silent. The DIR asks it too; if it does not answer, the backup is the primary.
+
+        *version*: of the record as the backup knows it. Raises `Refused` (ESTALE: the record is another one meanwhile,
+        EBUSY: the primary lives, EAGAIN: the backup lacks something).
+        """
+        result: Pair = await self._caller.call("DIR.take_over", (version,), Pair, deadline=deadline, retry=True)
+        return result
+
+    async def stand_by(self, *, deadline: float | None = None) -> Pair | None:
+        """Of the backup: the record, raised in version, so that what it asked for before (`take_over`) is void."""
+        result: Pair | None = await self._caller.call("DIR.stand_by", (), Pair | None, deadline=deadline, retry=True)
+        return result
+
     async def now(self, *, deadline: float | None = None) -> int:
         """Global time: Unix nanoseconds at the DIR."""
         result: int = await self._caller.call("DIR.now", (), int, deadline=deadline, retry=True)
@@ -143,6 +186,44 @@ class DIRXati(BlockingStub):
         result: ServiceRecord = self._caller.call(
             "DIR.set_status", (node, status), ServiceRecord, deadline=deadline, retry=True
         )
+        return result
+
+    def pairs(self, *, deadline: float | None = None) -> list[Pair]:
+        """All MRCs that have a backup, by the primary's node."""
+        result: list[Pair] = self._caller.call("DIR.pairs", (), list[Pair], deadline=deadline, retry=True)
+        return result
+
+    def set_backup(self, primary: str, backup: str, *, deadline: float | None = None) -> Pair | None:
+        """For administrators: give an MRC a backup, which must be an MRC without volumes; empty: take it away.
+
+        Raises `Refused` (EACCES, ENOENT, EEXIST: one of them has a partner already, ENOTEMPTY: it has volumes,
+        EOPNOTSUPP: no embedded database).
+        """
+        result: Pair | None = self._caller.call(
+            "DIR.set_backup", (primary, backup), Pair | None, deadline=deadline, retry=True
+        )
+        return result
+
+    def set_synced(self, term: int, backup: str, synced: bool, *, deadline: float | None = None) -> Pair:
+        """Of the primary: this backup has everything, or it goes on without it. On disk when this returns.
+
+        Raises `Refused` (ESTALE: the caller is not the primary of that term any more, or has another backup).
+        """
+        result: Pair = self._caller.call("DIR.set_synced", (term, backup, synced), Pair, deadline=deadline, retry=True)
+        return result
+
+    def take_over(self, version: int, *, deadline: float | None = None) -> Pair:
+        """Of the backup: the primary is silent. The DIR asks it too; if it does not answer, the backup is the primary.
+
+        *version*: of the record as the backup knows it. Raises `Refused` (ESTALE: the record is another one meanwhile,
+        EBUSY: the primary lives, EAGAIN: the backup lacks something).
+        """
+        result: Pair = self._caller.call("DIR.take_over", (version,), Pair, deadline=deadline, retry=True)
+        return result
+
+    def stand_by(self, *, deadline: float | None = None) -> Pair | None:
+        """Of the backup: the record, raised in version, so that what it asked for before (`take_over`) is void."""
+        result: Pair | None = self._caller.call("DIR.stand_by", (), Pair | None, deadline=deadline, retry=True)
         return result
 
     def now(self, *, deadline: float | None = None) -> int:
@@ -505,6 +586,25 @@ class MRCAsync(AsyncStub):
         )
         return result
 
+    async def standing(self, *, deadline: float | None = None) -> Standing:
+        """Primary, backup or alone; answered by each of them."""
+        result: Standing = await self._caller.call("MRC.standing", (), Standing, deadline=deadline, retry=True)
+        return result
+
+    def follow(self, term: int, position: int, *, deadline: float | None = None) -> AsyncIterator[Frame]:
+        """For the backup, which has all up to *position* of *term*: what it lacks, then what happens.
+
+        Where the primary cannot go on from there, it sends a copy of its database first. Raises `NotServing`, `Refused`
+        (EACCES: the caller is not its backup).
+        """
+        return self._caller.stream("MRC.follow", (term, position), Frame, deadline=deadline)
+
+    async def followed(self, number: int, position: int, *, deadline: float | None = None) -> None:
+        """Of the backup: it has all up to *position*, heard frame *number*, and takes over from nobody for
+        `MRC_PROMISE_SECONDS`. Raises `Refused` (EACCES).
+        """
+        await self._caller.call("MRC.followed", (number, position), None, deadline=deadline, retry=True)
+
 
 class MRCXati(BlockingStub):
     """Names, attributes, capabilities. What a program may not do raises `Refused` with Linux's errno.
@@ -839,6 +939,25 @@ class MRCXati(BlockingStub):
             retry=True,
         )
         return result
+
+    def standing(self, *, deadline: float | None = None) -> Standing:
+        """Primary, backup or alone; answered by each of them."""
+        result: Standing = self._caller.call("MRC.standing", (), Standing, deadline=deadline, retry=True)
+        return result
+
+    def follow(self, term: int, position: int, *, deadline: float | None = None) -> Iterator[Frame]:
+        """For the backup, which has all up to *position* of *term*: what it lacks, then what happens.
+
+        Where the primary cannot go on from there, it sends a copy of its database first. Raises `NotServing`, `Refused`
+        (EACCES: the caller is not its backup).
+        """
+        return self._caller.stream("MRC.follow", (term, position), Frame, deadline=deadline)
+
+    def followed(self, number: int, position: int, *, deadline: float | None = None) -> None:
+        """Of the backup: it has all up to *position*, heard frame *number*, and takes over from nobody for
+        `MRC_PROMISE_SECONDS`. Raises `Refused` (EACCES).
+        """
+        self._caller.call("MRC.followed", (number, position), None, deadline=deadline, retry=True)
 
 
 class OSDAsync(AsyncStub):

@@ -57,6 +57,21 @@ class VolumeRecord(msgspec.Struct, array_like=True, frozen=True):
     """Nodes."""
 
 
+class Pair(msgspec.Struct, array_like=True, frozen=True):
+    """An MRC with a backup: who is who. The DIR alone says it, and keeps it on disk."""
+
+    primary: str
+    """Node of the MRC that serves."""
+    backup: str
+    """Node of the one that has what is acknowledged, too."""
+    term: int
+    """Grows whenever the other one takes over."""
+    synced: bool
+    """Whether the backup has all that was acknowledged. Only then may it take over, and the primary waits for it."""
+    version: int
+    """Grows with every change of this record."""
+
+
 @service
 class DIR(Protocol):
     """Registry, heartbeats, global time."""
@@ -96,6 +111,42 @@ class DIR(Protocol):
         For root of a core or of the OSD's machine, and for who administers the one VO that the machine serves
         (VOManager, VOAdmin, ResourceAdmin).
         """
+        ...
+
+    @call(reads=True)
+    async def pairs(self) -> list[Pair]:
+        """All MRCs that have a backup, by the primary's node."""
+        ...
+
+    @call(idempotent=True)
+    async def set_backup(self, primary: str, backup: str) -> Pair | None:
+        """For administrators: give an MRC a backup, which must be an MRC without volumes; empty: take it away.
+
+        Raises `Refused` (EACCES, ENOENT, EEXIST: one of them has a partner already, ENOTEMPTY: it has volumes,
+        EOPNOTSUPP: no embedded database).
+        """
+        ...
+
+    @call(idempotent=True, allow=MACHINES)
+    async def set_synced(self, term: int, backup: str, synced: bool) -> Pair:
+        """Of the primary: this backup has everything, or it goes on without it. On disk when this returns.
+
+        Raises `Refused` (ESTALE: the caller is not the primary of that term any more, or has another backup).
+        """
+        ...
+
+    @call(idempotent=True, allow=MACHINES)
+    async def take_over(self, version: int) -> Pair:
+        """Of the backup: the primary is silent. The DIR asks it too; if it does not answer, the backup is the primary.
+
+        *version*: of the record as the backup knows it. Raises `Refused` (ESTALE: the record is another one meanwhile,
+        EBUSY: the primary lives, EAGAIN: the backup lacks something).
+        """
+        ...
+
+    @call(idempotent=True, allow=MACHINES)
+    async def stand_by(self) -> Pair | None:
+        """Of the backup: the record, raised in version, so that what it asked for before (`take_over`) is void."""
         ...
 
     @call(reads=True)

@@ -9,10 +9,15 @@ from typing import Protocol
 
 import msgspec
 
+from xos.common.identity import Kind
 from xos.common.signing import Signed
 from xos.dixi.api import call, service, stream
 from xos.xtreemfs.api.files import Access, Change, Extent, Inode, Layout, Row, Update
 from xos.xtreemfs.striping import Striping
+
+MACHINES = frozenset({Kind.MACHINE})
+MRC_PROMISE_SECONDS = 2.0
+"""For so long after each word of its primary an MRC's backup does not take over, by its own clock."""
 
 
 class Claim(msgspec.Struct, array_like=True, frozen=True):
@@ -182,6 +187,36 @@ class Found(msgspec.Struct, array_like=True, frozen=True):
     path: str
     """From the volume's root; bytes that are no UTF-8 as ``\\xff``."""
     inode: Inode
+
+
+class Frame(msgspec.Struct, array_like=True, frozen=True):
+    """What a primary tells its backup, in order."""
+
+    kind: str
+    """``piece`` of a copy of the database; ``copied``: that was the last; ``groups`` of changes; ``sync``: what came
+    before is to be on disk when this is acknowledged; ``beat``: the primary lives."""
+    number: int
+    """Grows by one with each frame."""
+    position: int = 0
+    """Of the last group that is in this frame or was before it."""
+    body: bytes = b""
+
+
+class Standing(msgspec.Struct, array_like=True, frozen=True):
+    """What an MRC is in its pair."""
+
+    serves: bool
+    """Whether it answers clients."""
+    embedded: bool
+    """Whether its database is the embedded one, which alone can have a backup."""
+    volumes: int
+    term: int
+    position: int
+    """Groups of changes in this term."""
+    acknowledged: int = 0
+    """Of these, those that the backup has; of a primary."""
+    following: bool = False
+    """A backup: it is told all that happens. A primary: somebody follows."""
 
 
 @service
@@ -458,4 +493,26 @@ class MRC(Protocol):
         claim: Claim | None = None,
     ) -> list[Found]:
         """Files by attributes (the original's querying interface); empty, -1: all. Raises `Refused`."""
+        ...
+
+    # --- the backup
+
+    @call(reads=True)
+    async def standing(self) -> Standing:
+        """Primary, backup or alone; answered by each of them."""
+        ...
+
+    @stream(allow=MACHINES)
+    def follow(self, term: int, position: int) -> AsyncIterator[Frame]:
+        """For the backup, which has all up to *position* of *term*: what it lacks, then what happens.
+
+        Where the primary cannot go on from there, it sends a copy of its database first. Raises `NotServing`, `Refused`
+        (EACCES: the caller is not its backup).
+        """
+        ...
+
+    @call(idempotent=True, allow=MACHINES)
+    async def followed(self, number: int, position: int) -> None:
+        """Of the backup: it has all up to *position*, heard frame *number*, and takes over from nobody for
+        `MRC_PROMISE_SECONDS`. Raises `Refused` (EACCES)."""
         ...

@@ -13,10 +13,11 @@ from typing import TypeVar
 
 from xos.common.errors import XosError
 from xos.common.log import get_logger
-from xos.dixi.errors import ConnectionLost, NotConnected, UnknownService
+from xos.dixi.errors import ConnectionLost, DeadlineExceeded, NotConnected, UnknownService
 from xos.xtreemfs.api import Ask, Claim, Inode, Lock, Session, Space
 from xos.xtreemfs.client.patience import AWAY, CALL_SECONDS, persist
-from xos.xtreemfs.errors import Refused
+from xos.xtreemfs.client.serving import Serving
+from xos.xtreemfs.errors import NotServing, Refused
 from xos.xtreemfs.xati import MRCAsync
 
 log = get_logger("xos.xtreemfs.client")
@@ -36,8 +37,9 @@ class Names(ABC):
 
     def __init__(self, name: str, patience: float) -> None:
         self.name, self.patience = name, patience
-        self._mrcs: list[MRCAsync] = []
-        self._turn = self._number = self._ahead = 0
+        self.serving: Serving
+        self.mrc: MRCAsync
+        self._number = self._ahead = 0
 
     @abstractmethod
     def seen(self, inode: Inode) -> Inode:
@@ -46,11 +48,6 @@ class Names(ABC):
     @abstractmethod
     async def _revived(self) -> bool:
         """Whether there is a session anew, because the MRC knew the old one no more."""
-
-    @property
-    def mrc(self) -> MRCAsync:
-        """The one that answered last."""
-        return self._mrcs[self._turn % len(self._mrcs)]
 
     def now(self) -> int:
         """Unix nanoseconds, about as the MRC has them."""
@@ -62,8 +59,8 @@ class Names(ABC):
         self._ahead = session.now - time.time_ns()
 
     def _away(self, error: XosError) -> None:
-        if isinstance(error, NotConnected | ConnectionLost | UnknownService):
-            self._turn += 1
+        if isinstance(error, NotConnected | ConnectionLost | UnknownService | DeadlineExceeded | NotServing):
+            self.serving.away()
 
     # --- calls
 

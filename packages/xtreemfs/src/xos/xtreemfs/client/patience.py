@@ -22,6 +22,7 @@ from xos.dixi.errors import (
     UnknownService,
     WrongPeer,
 )
+from xos.xtreemfs.errors import NotServing
 
 _T = TypeVar("_T")
 
@@ -29,7 +30,7 @@ PATIENCE_SECONDS = 120.0
 """After so long without an answer a program is told EIO."""
 CALL_SECONDS = 15.0
 """After so long without an answer the same is asked again, over another connection if need be."""
-AWAY = (NotConnected, ConnectionLost, Draining, Overloaded, UnknownService, WrongPeer, DeadlineExceeded)
+AWAY = (NotConnected, ConnectionLost, Draining, Overloaded, UnknownService, WrongPeer, DeadlineExceeded, NotServing)
 """What says nothing about the question, only that nobody answers now."""
 
 

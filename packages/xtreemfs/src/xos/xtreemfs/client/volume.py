@@ -41,6 +41,7 @@ from xos.xtreemfs.client.files import Handle
 from xos.xtreemfs.client.grants import Grant, Osds
 from xos.xtreemfs.client.names import Names
 from xos.xtreemfs.client.patience import AWAY, CALL_SECONDS, PATIENCE_SECONDS, persist
+from xos.xtreemfs.client.serving import Serving
 from xos.xtreemfs.errors import Refused, UnknownVolume
 from xos.xtreemfs.xati import DIRAsync, MRCAsync
 
@@ -89,7 +90,8 @@ class VolumeClient(Names):
             if error.data.get("errno") == errno.ENOENT:
                 raise UnknownVolume(volume=self.name) from error
             raise
-        self._mrcs = [MRCAsync(self._bus, node) for node in record.mrc] or [MRCAsync(self._bus)]
+        self.serving = Serving(self._bus, self.name, record.mrc)
+        self.mrc = MRCAsync(self.serving)
         self._take(await self._first(self.name))
         works = (self._keep(), self._watch(), self._report(), self._renew(), self._send_closed())
         self._tasks = [asyncio.get_running_loop().create_task(self._lasting(work)) for work in works]
@@ -110,6 +112,7 @@ class VolumeClient(Names):
             await self.mrc.end(self.session.id, deadline=CALL_SECONDS)
         except (XosError, OSError) as error:
             log.info("client.not-ended", volume=self.name, detail=str(error))
+        self.serving.close()
         if failed is not None:
             raise failed
 

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Annotated
 
 import msgspec
+import sqlalchemy as sa
 
 from xos.common.errors import XosError
 from xos.common.identity import Identity, Kind
@@ -19,8 +20,10 @@ from xos.common.log import get_logger
 from xos.common.storage import Store
 from xos.dixi.api import current_call
 from xos.dixi.hosting import Host, Hosted
-from xos.xtreemfs.api import DIR, SUSPECT_SECONDS, ServiceRecord, Status, VolumeRecord
+from xos.xtreemfs.api import DIR, SUSPECT_SECONDS, Pair, ServiceRecord, Standing, Status, VolumeRecord
+from xos.xtreemfs.dir import pairs
 from xos.xtreemfs.dir import store as kept
+from xos.xtreemfs.dir.schema import METADATA, MIGRATIONS
 from xos.xtreemfs.errors import Refused
 from xos.xtreemfs.xati import MRCAsync, OSDAsync
 
@@ -29,6 +32,8 @@ log = get_logger("xos.xtreemfs.dir")
 KINDS = ("MRC", "OSD")
 PROBE_SECONDS = 3.0
 """How long a service that somebody could not reach has for an answer to the DIR."""
+TAKE_OVER_SECONDS = 2.0
+"""How long the primary of a pair has for an answer, before its backup takes over."""
 MOST_VOLUMES = 100_000
 """Of one MRC."""
 MOST_ATTRIBUTES = 64
@@ -67,7 +72,7 @@ class DirService(Hosted[Settings], DIR):
     async def start(self) -> None:
         """Open the database; services of the same daemon may register before that, and wait."""
         place = self.settings.database or self.host.data / "registry.sqlite"
-        self._opening.set_result(await Store.open(place, kept.METADATA, migrations=kept.MIGRATIONS))
+        self._opening.set_result(await Store.open(place, METADATA, migrations=MIGRATIONS))
 
     async def stop(self) -> None:
         """Close the database."""
@@ -142,7 +147,7 @@ class DirService(Hosted[Settings], DIR):
                 if kind == "OSD":
                     await OSDAsync(self.host.bus, node).health(deadline=PROBE_SECONDS)
                 else:
-                    await MRCAsync(self.host.bus, node).volumes(deadline=PROBE_SECONDS)
+                    await MRCAsync(self.host.bus, node).standing(deadline=PROBE_SECONDS)
         except (XosError, TimeoutError) as error:
             if self._heard.get(key) == before:  # not heard meanwhile
                 self._dead.add(key)
@@ -162,6 +167,88 @@ class DirService(Hosted[Settings], DIR):
             raise Refused.of(errno.ENOENT, f"OSD {node[:64]}")
         log.info("osd.status", peer_node=node, status=status.value, by=str(caller))
         return msgspec.structs.replace(found, suspect=self._suspect(("OSD", node)))
+
+    # --- MRCs with a backup
+
+    async def pairs(self) -> list[Pair]:
+        """See `DIR.pairs`."""
+        store = await asyncio.shield(self._opening)
+        return await store.read(pairs.all_)
+
+    async def set_backup(self, primary: str, backup: str) -> Pair | None:
+        """See `DIR.set_backup`. A core's root may."""
+        what = f"backup {backup[:64]} of MRC {primary[:64]}" if backup else f"MRC {primary[:64]} without backup"
+        if "core" not in current_call().caller.roles:
+            raise Refused.of(errno.EACCES, what)
+        store = await asyncio.shield(self._opening)
+        known = [one.node for one in await store.read(lambda db: kept.services(db, "MRC"))]
+        if primary not in known or (backup and backup not in known) or primary == backup:
+            raise Refused.of(errno.ENOENT, what)
+        term = max([0, *[standing.term for standing in await self._joining(primary, backup, what)]]) + 1
+        pair = await store.write(lambda db: pairs.join(db, primary, backup, term))
+        if pair is None:
+            raise Refused.of(errno.EEXIST, what)
+        log.info("mrc.backup", primary=primary, backup=backup, term=pair.term, by=str(current_call().caller))
+        return pair
+
+    async def _joining(self, primary: str, backup: str, what: str) -> list[Standing]:
+        """How both are. Raises `Refused` (EOPNOTSUPP, ENOTEMPTY) and what says that one does not answer."""
+        if not backup:
+            return []
+        pair = next((one for one in await self.pairs() if one.primary == primary), None)
+        standings = [await MRCAsync(self.host.bus, node).standing(deadline=PROBE_SECONDS) for node in (primary, backup)]
+        if not all(standing.embedded for standing in standings):
+            raise Refused.of(errno.EOPNOTSUPP, what)
+        # One that was its partner before may come back with what it had: it takes a copy.
+        if standings[1].volumes and standings[1].serves and (pair is None or pair.backup != backup):
+            raise Refused.of(errno.ENOTEMPTY, what)
+        return standings
+
+    async def set_synced(self, term: int, backup: str, synced: bool) -> Pair:
+        """See `DIR.set_synced`."""
+        node, store = current_call().caller.name, await asyncio.shield(self._opening)
+        pair = await store.write(lambda db: pairs.set_synced(db, node, term, backup, synced))
+        if pair is None:
+            raise Refused.of(errno.ESTALE, f"MRC {node} as primary of term {term}")
+        log.info("mrc.synced", primary=node, backup=pair.backup, term=term, synced=synced)
+        return pair
+
+    async def take_over(self, version: int) -> Pair:
+        """See `DIR.take_over`."""
+        node, store = current_call().caller.name, await asyncio.shield(self._opening)
+        pair = await store.read(lambda db: pairs.of(db, node))
+        if pair is None or pair.backup != node or pair.version != version:
+            raise Refused.of(errno.ESTALE, f"take-over by MRC {node}")
+        if not pair.synced:
+            raise Refused.of(errno.EAGAIN, f"take-over by MRC {node}")
+        if await self._answers(pair.primary):
+            raise Refused.of(errno.EBUSY, f"take-over by MRC {node}")
+
+        def do(db: sa.Connection) -> Pair | None:
+            changed = pairs.take_over(db, node, version)
+            if changed is not None:
+                kept.hand_over(db, changed.backup, changed.primary)
+            return changed
+
+        changed = await store.write(do)
+        if changed is None:
+            raise Refused.of(errno.ESTALE, f"take-over by MRC {node}")
+        self._dead.add(("MRC", changed.backup))
+        log.warning("mrc.taken-over", primary=node, before=changed.backup, term=changed.term)
+        return changed
+
+    async def _answers(self, node: str) -> bool:
+        try:
+            await MRCAsync(self.host.bus, node).standing(deadline=TAKE_OVER_SECONDS)
+        except XosError as error:
+            log.info("mrc.silent", peer_node=node, code=error.code, detail=error.message)
+            return False
+        return True
+
+    async def stand_by(self) -> Pair | None:
+        """See `DIR.stand_by`."""
+        node, store = current_call().caller.name, await asyncio.shield(self._opening)
+        return await store.write(lambda db: pairs.stand_by(db, node))
 
     async def now(self) -> int:
         """See `DIR.now`."""

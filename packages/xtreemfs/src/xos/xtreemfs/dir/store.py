@@ -3,35 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
 from xos.xtreemfs.api import ServiceRecord, Status, VolumeRecord
+from xos.xtreemfs.dir import pairs
+from xos.xtreemfs.dir.schema import SERVICES, VOLUMES
 
-MIGRATIONS = "xos.xtreemfs.dir:migrations"
-METADATA = sa.MetaData()
-SERVICES = sa.Table(
-    "services",
-    METADATA,
-    sa.Column("kind", sa.String(8), primary_key=True),
-    sa.Column("node", sa.String(64), primary_key=True),
-    sa.Column("total", sa.BigInteger, nullable=False),
-    sa.Column("free", sa.BigInteger, nullable=False),
-    sa.Column("load", sa.Float, nullable=False),
-    sa.Column("attributes", sa.LargeBinary, nullable=False),  # msgpack
-    sa.Column("status", sa.String(16), nullable=False),
-    sa.Column("heard", sa.BigInteger, nullable=False),  # Unix nanoseconds
-)
-VOLUMES = sa.Table(
-    "volumes",
-    METADATA,
-    sa.Column("name", sa.String(64), primary_key=True),
-    sa.Column("id", sa.String(32), nullable=False),
-    sa.Column("mrc", sa.LargeBinary, nullable=False),  # msgpack: nodes
-)
 _pack = msgspec.msgpack.Encoder().encode
 _pairs = msgspec.msgpack.Decoder(tuple[tuple[str, str], ...]).decode
 _nodes = msgspec.msgpack.Decoder(tuple[str, ...]).decode
@@ -53,11 +34,13 @@ def enter(db: sa.Connection, record: ServiceRecord, volumes: Sequence[VolumeReco
     if not db.execute(sa.update(SERVICES).where(at).values(row)).rowcount:
         fresh = {"kind": record.kind, "node": record.node, "status": Status.ONLINE.value}
         db.execute(sa.insert(SERVICES).values(row | fresh))
-    return _enter_volumes(db, record.node, volumes) if record.kind == "MRC" else None
+    pair = pairs.of(db, record.node)
+    serves = record.kind == "MRC" and (pair is None or pair.primary == record.node)
+    return _enter_volumes(db, record.node, volumes) if serves else None
 
 
 def _enter_volumes(db: sa.Connection, node: str, volumes: Sequence[VolumeRecord]) -> VolumeRecord | None:
-    known = {volume.name: volume for volume in all_volumes(db)}
+    known = {row.name: _volume(row, {}) for row in db.execute(sa.select(VOLUMES))}
     told = {volume.name: volume for volume in volumes}
     gone = [name for name, volume in known.items() if node in volume.mrc and name not in told]
     for name in gone:
@@ -89,18 +72,35 @@ def services(db: sa.Connection, kind: str) -> list[ServiceRecord]:
 
 
 def all_volumes(db: sa.Connection) -> list[VolumeRecord]:
-    """All volumes, by name."""
-    return [_volume(row) for row in db.execute(sa.select(VOLUMES).order_by(VOLUMES.c.name))]
+    """All volumes, by name; behind the MRC that serves one, its backup."""
+    backups = _backups(db)
+    return [_volume(row, backups) for row in db.execute(sa.select(VOLUMES).order_by(VOLUMES.c.name))]
 
 
 def volume(db: sa.Connection, name: str) -> VolumeRecord | None:
     """The volume of that name."""
     row = db.execute(sa.select(VOLUMES).where(VOLUMES.c.name == name)).one_or_none()
-    return None if row is None else _volume(row)
+    return None if row is None else _volume(row, _backups(db))
 
 
-def _volume(row: Any) -> VolumeRecord:
-    return VolumeRecord(row.name, row.id, _nodes(row.mrc))
+def hand_over(db: sa.Connection, old: str, new: str) -> None:
+    """What one MRC served, another serves now."""
+    at = VOLUMES.c.mrc == _pack((old,))
+    db.execute(sa.update(VOLUMES).where(at).values(mrc=_pack((new,))))
+
+
+def serves(db: sa.Connection, node: str) -> bool:
+    """Whether an MRC has volumes."""
+    return db.execute(sa.select(VOLUMES.c.name).where(VOLUMES.c.mrc == _pack((node,))).limit(1)).first() is not None
+
+
+def _backups(db: sa.Connection) -> dict[str, str]:
+    return {pair.primary: pair.backup for pair in pairs.all_(db) if pair.backup}
+
+
+def _volume(row: Any, backups: Mapping[str, str]) -> VolumeRecord:
+    mrc = _nodes(row.mrc)
+    return VolumeRecord(row.name, row.id, mrc + tuple(backups[node] for node in mrc if node in backups))
 
 
 def _services(rows: Iterable[Any]) -> list[ServiceRecord]:

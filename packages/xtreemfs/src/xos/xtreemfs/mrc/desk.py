@@ -16,7 +16,6 @@ import sqlalchemy as sa
 from xos.common.identity import Identity
 from xos.common.log import get_logger
 from xos.common.signing import Signed, sign
-from xos.common.storage import Store
 from xos.dixi.api import current_call
 from xos.dixi.hosting import Host
 from xos.xtreemfs.api import (
@@ -34,6 +33,7 @@ from xos.xtreemfs.errors import Refused
 from xos.xtreemfs.mrc import asking, sessions
 from xos.xtreemfs.mrc.contents import Grant
 from xos.xtreemfs.mrc.osds import Osds
+from xos.xtreemfs.mrc.pairing.store import PairedStore
 from xos.xtreemfs.mrc.values import Refusal, Result, Who
 from xos.xtreemfs.mrc.watching import Watchers
 
@@ -55,7 +55,7 @@ class Desk:
     """Calls become functions of a connection here, and refusals errors."""
 
     def __init__(
-        self, host: Host, store: Store, osds: Osds, *, speakers: tuple[str, ...], superusers: tuple[str, ...]
+        self, host: Host, store: PairedStore, osds: Osds, *, speakers: tuple[str, ...], superusers: tuple[str, ...]
     ) -> None:
         self._host, self._store, self._osds = host, store, osds
         self._speakers, self._superusers = speakers, superusers
@@ -67,20 +67,27 @@ class Desk:
 
     async def recover(self) -> None:
         """All sessions that there were get a whole lease anew."""
-        for kept in await self._store.read(sessions.all_):
+        for kept in await self._store.inner.read(sessions.all_):
             self.live[kept.id] = Live(kept, self._loop.time())
+
+    def forget(self) -> None:
+        """Another MRC keeps the sessions."""
+        self.live.clear()
+        self.watchers.end()
 
     # --- who asks
 
     def who(self, claim: Claim | None, what: str) -> Who:
-        """For whom the call is. EACCES."""
+        """For whom the call is. EACCES; `NotServing`."""
+        self._store.check()
         found = asking.who(current_call().caller, claim, speakers=self._speakers, superusers=self._superusers)
         if found is None:
             raise Refused.of(errno.EACCES, what)
         return found
 
     def session(self, session: str, what: str) -> Live:
-        """A session of the caller, which lives. ESTALE, EACCES."""
+        """A session of the caller, which lives. ESTALE, EACCES; `NotServing`."""
+        self._store.check()
         live = self.live.get(session)
         if live is None:
             raise Refused.of(errno.ESTALE, what)

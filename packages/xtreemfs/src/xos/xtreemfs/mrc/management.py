@@ -18,10 +18,10 @@ import sqlalchemy as sa
 
 from xos.common.errors import XosError
 from xos.common.log import get_logger
-from xos.common.storage import Store
 from xos.xtreemfs.api import Layout
 from xos.xtreemfs.mrc import contents, replication
 from xos.xtreemfs.mrc.osds import Osds
+from xos.xtreemfs.mrc.pairing.store import PairedStore
 from xos.xtreemfs.mrc.replication import Goal
 from xos.xtreemfs.mrc.schema import INODES
 
@@ -76,7 +76,7 @@ class Management:
 
     def __init__(
         self,
-        store: Store,
+        store: PairedStore,
         osds: Osds,
         reach: Callable[[int, Goal], Awaitable[object]],
         unused: Callable[[int, Layout], Goal | None],

@@ -14,11 +14,11 @@ import sqlalchemy as sa
 from xos.common.errors import XosError
 from xos.common.log import get_logger
 from xos.common.signing import Signed
-from xos.common.storage import Store
 from xos.dixi.stubs import HasCallers
 from xos.xtreemfs.api import Layout, Policy, Replica, ServiceRecord, ShareState, Status
 from xos.xtreemfs.errors import UnknownFile
 from xos.xtreemfs.mrc import distance, placement, snapshots
+from xos.xtreemfs.mrc.pairing.store import PairedStore
 from xos.xtreemfs.mrc.placement import Asked
 from xos.xtreemfs.mrc.schema import CHORES
 from xos.xtreemfs.xati import DIRAsync, OSDAsync
@@ -165,7 +165,7 @@ class Osds:
 class Chores:
     """Tells OSDs what they are to delete or refuse, until they have heard it: the list is in the database."""
 
-    def __init__(self, store: Store, osds: Osds) -> None:
+    def __init__(self, store: PairedStore, osds: Osds) -> None:
         self._store, self._osds = store, osds
         self._more = asyncio.Event()
         self._pauses: dict[str, tuple[float, float]] = {}

@@ -159,3 +159,12 @@ QUOTAS = sa.Table(
     sa.Column("name", sa.String(160), primary_key=True),
     sa.Column("bytes", sa.BigInteger, nullable=False),
 )
+
+# One row: of an MRC with a backup. Whoever has been in a pair serves only when the DIR says so.
+STANDING = sa.Table(
+    "standing",
+    METADATA,
+    sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("term", sa.BigInteger, nullable=False),  # 0: never in a pair
+    sa.Column("position", sa.BigInteger, nullable=False),  # groups of changes since there is a pair
+)

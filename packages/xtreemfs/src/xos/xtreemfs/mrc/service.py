@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from typing import Annotated, Literal
 
@@ -13,9 +13,9 @@ import msgspec
 import sqlalchemy as sa
 
 from xos.common.log import get_logger
-from xos.common.storage import Store
+from xos.dixi.api import current_call
 from xos.dixi.hosting import Hosted
-from xos.xtreemfs.api import MRC, Access, ServiceRecord, VolumeRecord
+from xos.xtreemfs.api import MRC, Access, Frame, ServiceRecord, Standing, VolumeRecord
 from xos.xtreemfs.heartbeat import Heart
 from xos.xtreemfs.mrc import contents, handles, namespace, sessions, snapshots, volumes
 from xos.xtreemfs.mrc.calls.base import node
@@ -28,8 +28,8 @@ from xos.xtreemfs.mrc.contents import Grant
 from xos.xtreemfs.mrc.desk import Desk
 from xos.xtreemfs.mrc.management import Changing, Management
 from xos.xtreemfs.mrc.osds import Chores, Osds
+from xos.xtreemfs.mrc.pairing.pairing import Pairing
 from xos.xtreemfs.mrc.reading import Reads
-from xos.xtreemfs.mrc.schema import METADATA, MIGRATIONS
 from xos.xtreemfs.mrc.settling import Settling
 from xos.xtreemfs.mrc.volumes import Volume
 
@@ -69,42 +69,85 @@ class MrcService(Hosted[Settings], SnapshotCalls, NameCalls, InodeCalls, FileCal
     settings_type = Settings
 
     async def start(self) -> None:
-        """Open the database; sessions that there were get a whole lease anew."""
+        """Open the database; sessions that there were get a whole lease anew. A backup serves nobody."""
         self.node, self.makers = self.host.node, self.settings.makers
         self._waiting, self._waits, self.still = {}, [], {}
-        lazy = self.settings.durable == "second"
+        self._works: list[asyncio.Task[None]] = []
         place = self.settings.database or self.host.data / "mrc.sqlite"
-        self.store = await Store.open(place, METADATA, migrations=MIGRATIONS, lazy=lazy)
-        self.osds = Osds(self.host.bus)
+        self.pairing = Pairing(self.host, place, lazy=self._lazy, serve=self._serve, rest=self._rest)
+        self.store = await self.pairing.open()
+        self.osds, self.heart = Osds(self.host.bus), Heart(self.host.bus, self._state)
         self.desk = Desk(
             self.host, self.store, self.osds, speakers=self.settings.speakers, superusers=self.settings.superusers
         )
-        await self.desk.recover()
-        await self.store.write(_reap_all)
-        told = await self.store.write(snapshots.recover)
-        self.heart = Heart(self.host.bus, self._state)
         self.settling = Settling(self.store, self.osds)
-        await self.settling.recover()
         self.chores = Chores(self.store, self.osds)
         self.changing, self._bringing = Changing(), set()
         self.reads = Reads(self.settings.often, self.settings.unused_hours * 3600, time.monotonic)
         self.management = Management(self.store, self.osds, self.manage, self.unused, self.settings.move_mib_per_second)
         self.host.spawn(self.osds.keep_looking(), name="mrc-osds")
         self.host.spawn(self.heart.run(), name="mrc-heart")
-        self.host.spawn(self.chores.run(), name="mrc-chores")
-        self.host.spawn(self.management.run(), name="mrc-replicas")
-        self.host.spawn(self._tick(), name="mrc-sessions")
-        self.host.spawn(self._tell_snapshots(told), name="mrc-snapshots")
-        if lazy:
-            self.host.spawn(self._keep_syncing(), name="mrc-sync")
+        await self.pairing.start()
+
+    @property
+    def _lazy(self) -> bool:
+        return self.settings.durable == "second"
 
     async def stop(self) -> None:
         """Close the database."""
-        await self.store.close()
+        await self.pairing.stop()
+
+    async def _serve(self) -> None:
+        """Begin to work on what is in the database."""
+        await self.desk.recover()
+        await self.store.inner.write(_reap_all)
+        told = await self.store.inner.write(snapshots.recover)
+        await self.settling.recover()
+        works = {
+            "chores": self.chores.run(),
+            "replicas": self.management.run(),
+            "sessions": self._tick(),
+            "snapshots": self._tell_snapshots(told),
+        }
+        if self._lazy:
+            works["sync"] = self._keep_syncing()
+        self._works = [self.host.spawn(work, name=f"mrc-{name}") for name, work in works.items()]
+        self.heart.beat()
+
+    async def _rest(self) -> None:
+        """Another MRC works on it."""
+        works, self._works = self._works, []
+        for work in works:
+            work.cancel()
+        await asyncio.gather(*works, return_exceptions=True)
+        self.desk.forget()
+        self.settling.forget()
+        for freed in self._waiting.values():
+            freed.set()
 
     async def _state(self) -> tuple[ServiceRecord, Sequence[VolumeRecord]]:
+        record = ServiceRecord("MRC", self.node)
+        if not self.store.serves:
+            return record, []
         served = await self.store.read(volumes.list_volumes)
-        return ServiceRecord("MRC", self.node), [VolumeRecord(one.name, one.uuid, (self.node,)) for one in served]
+        return record, [VolumeRecord(one.name, one.uuid, (self.node,)) for one in served]
+
+    # --- the pair
+
+    async def standing(self) -> Standing:
+        """See `MRC.standing`."""
+        return await self.pairing.standing()
+
+    async def follow(self, term: int, position: int) -> AsyncIterator[Frame]:
+        """See `MRC.follow`."""
+        async for frame in self.pairing.frames(current_call().caller.name, term, position):
+            yield frame
+
+    async def followed(self, number: int, position: int) -> None:
+        """See `MRC.followed`."""
+        self.pairing.followed(current_call().caller.name, number, position)
+
+    # --- what goes on behind
 
     async def _keep_syncing(self) -> None:
         seen = 0

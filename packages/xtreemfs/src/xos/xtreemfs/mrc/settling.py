@@ -14,11 +14,11 @@ from collections.abc import Iterable
 
 import sqlalchemy as sa
 
-from xos.common.storage import Store
 from xos.xtreemfs.api import NOW, Access, Extent, Update
 from xos.xtreemfs.mrc import contents, handles, rows
 from xos.xtreemfs.mrc.contents import Grant
 from xos.xtreemfs.mrc.osds import CALL_SECONDS, Osds
+from xos.xtreemfs.mrc.pairing.store import PairedStore
 
 MOST_ASKING = 64
 """Files about which OSDs are asked at once."""
@@ -29,7 +29,7 @@ LOOK_SECONDS = 2.0
 class Settling:
     """Which files are open to be written, and by whom: as the table of handles says, in memory."""
 
-    def __init__(self, store: Store, osds: Osds) -> None:
+    def __init__(self, store: PairedStore, osds: Osds) -> None:
         self._store, self._osds = store, osds
         self._writers: dict[int, dict[int, str]] = {}
         """Of an inode: the session of each handle that may write."""
@@ -41,8 +41,14 @@ class Settling:
 
     async def recover(self) -> None:
         """What was open when the MRC ended."""
-        for session, handle, inode in await self._store.read(handles.writers):
+        for session, handle, inode in await self._store.inner.read(handles.writers):
             self.opened(session, handle, inode)
+
+    def forget(self) -> None:
+        """Another MRC keeps the handles."""
+        self._writers.clear()
+        self._handles.clear()
+        self._mute.clear()
 
     def opened(self, session: str, handle: int, inode: int) -> None:
         """A file may be written now."""

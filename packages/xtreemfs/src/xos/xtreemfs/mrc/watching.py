@@ -16,7 +16,7 @@ class Watchers:
     """Sessions that watch, by volume."""
 
     def __init__(self) -> None:
-        self._queues: dict[int, dict[asyncio.Queue[Changed], str]] = {}
+        self._queues: dict[int, dict[asyncio.Queue[Changed | None], str]] = {}
 
     def tell(self, volume: int | None, by: str, *changes: Changed) -> None:
         """Something changed in a volume (None: who knows in which), by a session, which knows it already."""
@@ -27,13 +27,21 @@ class Watchers:
                         for change in changes:
                             _put(queue, change)
 
+    def end(self) -> None:
+        """Nobody is told any more: the streams end."""
+        for queues in self._queues.values():
+            for queue in queues:
+                while not queue.empty():
+                    queue.get_nowait()
+                queue.put_nowait(None)
+
     async def watch(self, volume: int, session: str) -> AsyncIterator[Changed]:
         """What others change, from now on."""
-        queue: asyncio.Queue[Changed] = asyncio.Queue(MOST)
+        queue: asyncio.Queue[Changed | None] = asyncio.Queue(MOST)
         self._queues.setdefault(volume, {})[queue] = session
         try:
-            while True:
-                yield await queue.get()
+            while (changed := await queue.get()) is not None:
+                yield changed
         finally:
             queues = self._queues[volume]
             del queues[queue]
@@ -41,7 +49,7 @@ class Watchers:
                 del self._queues[volume]
 
 
-def _put(queue: asyncio.Queue[Changed], change: Changed) -> None:
+def _put(queue: asyncio.Queue[Changed | None], change: Changed) -> None:
     if queue.full():
         while not queue.empty():
             queue.get_nowait()

@@ -23,11 +23,14 @@ import sqlalchemy as sa
 from xos.common.engines import Place
 from xos.common.migrations import prepare
 from xos.dixi.commands import Session
-from xos.xtreemfs.mrc.schema import METADATA, MIGRATIONS
+from xos.xtreemfs.mrc.schema import METADATA, MIGRATIONS, STANDING
 from xos.xtreemfs.tools import _show
 from xos.xtreemfs.tools.errors import BadArgument, BadDump, NotEmpty
 
 HEAD = {"xtreemfs": "mrc", "version": 1}
+TABLES = [table for table in METADATA.sorted_tables if table is not STANDING]
+"""All but what an MRC is in a pair, which the database that is filled is not in."""
+_NAMES = frozenset(table.name for table in TABLES)
 BATCH = 1000
 LONGEST_LINE = 4 << 20
 _encode = msgspec.json.Encoder().encode
@@ -60,7 +63,7 @@ def dump(place: Place, out: IO[bytes]) -> int:
     try:
         with engine.connect() as connection, connection.begin():
             out.write(_encode(HEAD) + b"\n")
-            for table in METADATA.sorted_tables:
+            for table in TABLES:
                 columns = [_plain(column.name) for column in table.columns]
                 for row in connection.execution_options(yield_per=BATCH).execute(sa.select(table)):
                     values = dict(zip(columns, map(_written, row), strict=True))
@@ -115,7 +118,7 @@ def _table(table: sa.Table | None) -> sa.Table:
 
 
 def _check_empty(connection: sa.Connection, database: str) -> None:
-    for table in METADATA.sorted_tables:
+    for table in TABLES:
         rows = connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0
         if rows:
             raise NotEmpty(database=database, rows=rows, table=table.name)
@@ -123,7 +126,7 @@ def _check_empty(connection: sa.Connection, database: str) -> None:
 
 def _go_on_numbering(connection: sa.Connection) -> None:
     """PostgreSQL's sequences know nothing of rows that came with their numbers."""
-    for table in METADATA.sorted_tables:
+    for table in TABLES:
         for column in table.primary_key.columns:
             sequence = connection.scalar(sa.select(sa.func.pg_get_serial_sequence(table.name, column.name)))
             if sequence is not None:
@@ -159,7 +162,7 @@ def _rows(source: IO[bytes], name: str) -> Iterator[tuple[sa.Table, dict[str, An
 
 def _row(value: Any, name: str, number: int) -> tuple[sa.Table, dict[str, Any]]:
     match value:
-        case [str(table), dict(row)] if table in METADATA.tables and set(row) <= set(METADATA.tables[table].c.keys()):
+        case [str(table), dict(row)] if table in _NAMES and set(row) <= set(METADATA.tables[table].c.keys()):
             try:
                 return METADATA.tables[table], {column: _read(one) for column, one in row.items()}
             except (TypeError, binascii.Error) as error:

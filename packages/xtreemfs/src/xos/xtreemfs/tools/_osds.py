@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from xos.dixi.commands import Colour, Painted, Session
 from xos.dixi.stubs import HasCallers
-from xos.xtreemfs.api import Health, ServiceRecord, ShareState, Status
+from xos.xtreemfs.api import Health, Pair, ServiceRecord, ShareState, Status
 from xos.xtreemfs.tools import _show, _where
-from xos.xtreemfs.tools.errors import NoOsd
+from xos.xtreemfs.tools.errors import BadArgument, NoOsd
 from xos.xtreemfs.xati import DIRAsync, OSDAsync
 
 PAGE = 1000
@@ -20,6 +20,8 @@ PAGE = 1000
 async def status(args: argparse.Namespace, session: Session) -> int:
     """``xtfs_chstatus``."""
     registry = DIRAsync(session.bus)
+    if args.backup is not None or args.no_backup:
+        return await _backup(args, session, registry)
     if args.status is not None:
         changed = await registry.set_status(args.node, Status(args.status), deadline=_where.SECONDS)
         if session.json:
@@ -28,35 +30,72 @@ async def status(args: argparse.Namespace, session: Session) -> int:
             session.out(f"OSD {changed.node} is {changed.status.value}")
         return 0
     found = await registry.services("", deadline=_where.SECONDS)
+    pairs = {
+        node: pair for pair in await registry.pairs(deadline=_where.SECONDS) for node in (pair.primary, pair.backup)
+    }
     if args.node is not None:
         found = [one for one in found if one.node == args.node]
         if not found:
             raise NoOsd(node=args.node)
     if session.json:
-        _show.as_json(session, [_show.named(one) for one in found])
+        _show.as_json(session, [_show.named(one) | _paired(one, pairs) for one in found])
         return 0
     _show.print_table(
         session,
         ("SERVICE", "NODE", "STATUS", "HEARD", "SIZE", "FREE", "LOAD", "ATTRIBUTES"),
-        [_service(one) for one in found],
+        [_service(one, pairs) for one in found],
         right=frozenset({4, 5, 6}),
     )
     return 0
 
 
-def _service(one: ServiceRecord) -> Sequence[str | Painted]:
+async def _backup(args: argparse.Namespace, session: Session, registry: DIRAsync) -> int:
+    """Give an MRC a backup, or take it away."""
+    if args.node is None or args.status is not None:
+        raise BadArgument(option="--backup" if args.backup else "--no-backup", detail="goes with NODE and no STATUS")
+    pair = await registry.set_backup(args.node, args.backup or "", deadline=_where.SECONDS)
+    if session.json:
+        _show.as_json(session, None if pair is None else _show.named(pair))
+    elif args.backup:
+        session.out(f"MRC {args.backup} is the backup of {args.node}; xtfs_chstatus shows when it is in step")
+    else:
+        session.out(f"MRC {args.node} goes on alone")
+    return 0
+
+
+def _paired(one: ServiceRecord, pairs: Mapping[str, Pair]) -> dict[str, object]:
+    pair = pairs.get(one.node) if one.kind == "MRC" else None
+    return {} if pair is None else {"pair": _show.named(pair)}
+
+
+def _standing(node: str, pair: Pair) -> str | Painted:
+    if pair.backup == node:
+        return f"backup of {pair.primary}"
+    if pair.backup:
+        return "in step" if pair.synced else Painted("backup not in step", Colour.YELLOW)
+    return "no backup"
+
+
+def _service(one: ServiceRecord, pairs: Mapping[str, Pair]) -> Sequence[str | Painted]:
     ago = max(0.0, time.time() - one.heard / 1e9)
     osd = one.kind == "OSD"
     return (
         one.kind,
         one.node,
-        Painted("suspect", Colour.RED) if one.suspect else one.status.value,
+        _status(one, pairs),
         f"{ago:.0f} s ago",
         _show.human(one.total) if osd else "-",
         _show.human(one.free) if osd else "-",
         f"{one.load:.1f}" if osd else "-",
         ", ".join(f"{name}={value}" for name, value in one.attributes),
     )
+
+
+def _status(one: ServiceRecord, pairs: Mapping[str, Pair]) -> str | Painted:
+    if one.suspect:
+        return Painted("suspect", Colour.RED)
+    pair = pairs.get(one.node) if one.kind == "MRC" else None
+    return one.status.value if pair is None else _standing(one.node, pair)
 
 
 async def osds(bus: HasCallers, wanted: Sequence[str]) -> list[ServiceRecord]:

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 
 from xos.dixi.commands import Session
 from xos.xtreemfs.api import Ask, Policy, ServiceRecord, Volume
 from xos.xtreemfs.tools import _show, _where
-from xos.xtreemfs.xati import MRCAsync
+from xos.xtreemfs.xati import DIRAsync, MRCAsync
 
 MAKE_SECONDS = 30.0
 REMOVE_SECONDS = 600.0
@@ -19,7 +20,7 @@ async def make(args: argparse.Namespace, session: Session) -> int:
     """``mkfs.xtreemfs``."""
     policy = _show.policy(args, Policy())
     found = await _where.mrcs(session.bus, args.mrc)
-    node = next((one.node for one in found if not one.suspect), found[0].node)
+    node = await _least(session, found)
     mrc = MRCAsync(session.bus, node)
     name = _where.volume_name(args.volume)
     made = await mrc.make_volume(name, args.mode, policy, args.quota, Ask(), deadline=MAKE_SECONDS)
@@ -28,6 +29,12 @@ async def make(args: argparse.Namespace, session: Session) -> int:
     else:
         session.out(f"volume {made.name} is there, served by {node}; to mount it: mount.xtreemfs {made.name} DIRECTORY")
     return 0
+
+
+async def _least(session: Session, found: list[ServiceRecord]) -> str:
+    """The MRC that is heard and serves the fewest volumes."""
+    served = Counter(volume.mrc[0] for volume in await DIRAsync(session.bus).volumes(deadline=_where.SECONDS))
+    return min(found, key=lambda one: (one.suspect, served[one.node], one.node)).node
 
 
 async def remove(args: argparse.Namespace, session: Session) -> int:

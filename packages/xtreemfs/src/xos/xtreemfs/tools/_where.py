@@ -13,12 +13,13 @@ from xos.dixi.commands import Session
 from xos.dixi.errors import ConnectionLost, DeadlineExceeded, NotConnected, UnknownService
 from xos.dixi.stubs import HasCallers
 from xos.xtreemfs.api import ServiceRecord, VolumeRecord
+from xos.xtreemfs.errors import NotServing
 from xos.xtreemfs.tools.errors import BadTarget, NoMrc
 from xos.xtreemfs.xati import DIRAsync, MRCAsync
 
 SCHEME = "xtreemfs://"
 MOUNTS = Path("/proc/self/mountinfo")
-AWAY = (ConnectionLost, DeadlineExceeded, NotConnected, UnknownService)
+AWAY = (ConnectionLost, DeadlineExceeded, NotConnected, NotServing, UnknownService)
 """How a service shows that it is not there."""
 SECONDS = 30.0
 T = TypeVar("T")
@@ -53,8 +54,14 @@ async def first(bus: HasCallers, record: VolumeRecord) -> MRCAsync:
 
 
 async def mrcs(bus: HasCallers, wanted: str | None = None) -> list[ServiceRecord]:
-    """The MRCs that are registered; only the one *wanted*, if given. Raises `NoMrc`."""
-    found = [one for one in await DIRAsync(bus).services("MRC", deadline=SECONDS) if wanted in (None, one.node)]
+    """The MRCs that serve; only the one *wanted*, if given. Raises `NoMrc`."""
+    registry = DIRAsync(bus)
+    backups = {pair.backup for pair in await registry.pairs(deadline=SECONDS)}
+    found = [
+        one
+        for one in await registry.services("MRC", deadline=SECONDS)
+        if one.node not in backups and wanted in (None, one.node)
+    ]
     if not found:
         raise NoMrc(where=f" {wanted}" if wanted else "")
     return found

@@ -18,7 +18,9 @@ def parser() -> argparse.ArgumentParser:
         epilog="Then mount it: mount.xtreemfs VOLUME DIRECTORY",
     )
     made.add_argument("volume", metavar="VOLUME", help="its name: letters, digits, dots, dashes")
-    made.add_argument("--mrc", metavar="NODE", help="the MRC that is to serve it (default: the first)")
+    made.add_argument(
+        "--mrc", metavar="NODE", help="the MRC that is to serve it (default: that with the fewest volumes)"
+    )
     made.add_argument(
         "-m", "--mode", metavar="OCTAL", type=_show.mode, default=0o755, help="permissions of its root (default: 755)"
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""``xtfs_chstatus``: see how the services are, and say what is wanted of an OSD."""
+"""``xtfs_chstatus``: see how the services are, and say what is wanted of an OSD or an MRC."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     made = argparse.ArgumentParser(
         prog="xtfs_chstatus",
-        description="List the services of XtreemFS and how they are; or say what is wanted of an OSD. Changes take the "
-        "certificate of a core, or of the OSD's own machine (root there).",
+        description="List the services of XtreemFS and how they are; or say what is wanted of an OSD, or which MRC is "
+        "the backup of another. Changes take the certificate of a core (root there); of an OSD, its own machine's too.",
     )
-    made.add_argument("node", metavar="NODE", nargs="?", help="the OSD's node")
+    made.add_argument("node", metavar="NODE", nargs="?", help="the node of the OSD or MRC")
     made.add_argument(
         "status",
         metavar="STATUS",
@@ -23,6 +23,11 @@ def parser() -> argparse.ArgumentParser:
         choices=("online", "draining", "removed"),
         help="online; draining (no new files, and what is there moves away); removed (not used any more)",
     )
+    backup = made.add_mutually_exclusive_group()
+    backup.add_argument(
+        "--backup", metavar="OTHER", help="the MRC of NODE gets that of OTHER, which is empty, as its backup"
+    )
+    backup.add_argument("--no-backup", action="store_true", help="the MRC of NODE goes on alone")
     add_json(made)
     return made
 

@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from xos.common.storage import Store
 from xos.dixi.hosting import Host
 from xos.xtreemfs.api import Ask, Changed, Claim, Inode, What
 from xos.xtreemfs.heartbeat import Heart
 from xos.xtreemfs.mrc.desk import Desk
 from xos.xtreemfs.mrc.management import Changing, Management
 from xos.xtreemfs.mrc.osds import Chores, Osds
+from xos.xtreemfs.mrc.pairing.store import PairedStore
 from xos.xtreemfs.mrc.reading import Reads
 from xos.xtreemfs.mrc.settling import Settling
 from xos.xtreemfs.mrc.values import Result, Who
@@ -28,7 +28,7 @@ class Calls:
 
     host: Host
     node: str
-    store: Store
+    store: PairedStore
     desk: Desk
     osds: Osds
     chores: Chores

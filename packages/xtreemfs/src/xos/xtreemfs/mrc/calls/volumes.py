@@ -208,6 +208,7 @@ class VolumeCalls(Calls):
 
     async def keep(self, session: str) -> int:
         """See `MRC.keep`."""
+        await self.store.settled()
         self.desk.session(session, "session")
         return time.time_ns()
 
