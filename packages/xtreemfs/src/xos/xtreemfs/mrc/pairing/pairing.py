@@ -49,6 +49,8 @@ class Pairing:
         self._following: Following | None = None
         self._marker = host.data / "backup"
         """Is there while the database may lack what was acknowledged elsewhere."""
+        self._whole = asyncio.Lock()
+        """Held while the database is put in the place of another."""
         self._term = 0
         self._told = False
 
@@ -171,10 +173,11 @@ class Pairing:
             self._following = None
 
     async def _reopen(self, between: Callable[[], None]) -> Store:
-        await self.store.inner.close()
-        await asyncio.to_thread(between)
-        self.store.inner = await self._open()
-        return self.store.inner
+        async with self._whole:
+            await self.store.inner.close()
+            await asyncio.to_thread(between)
+            self.store.inner = await self._open()
+            return self.store.inner
 
     # --- what others ask
 
@@ -182,7 +185,9 @@ class Pairing:
         """See `MRC.standing`."""
         if not self.embedded:
             return Standing(self.store.serves, False, 0, 0, 0)
-        count = await self.store.inner.read(_count)
+        async with self._whole:
+            count = await self.store.inner.read(_count)
+            term, position = await self.store.inner.read(copies.where)
         leading, following = self._leading, self._following
         if leading is not None:
             box = leading.outbox
@@ -195,7 +200,6 @@ class Pairing:
                 max(0, box.acknowledged),
                 leading.followed,
             )
-        term, position = await self.store.inner.read(copies.where)
         attached = following is not None and following.attached
         return Standing(self.store.serves, True, count, term, position, 0, attached)
 
