@@ -23,7 +23,9 @@ from xos.vom.xati import XVOMSAsync
 
 PASSWORD = "correct horse battery"
 CHEAP = "[password_cost]\npasses = 1\nmemory_kib = 8\n"
-SERVICES = ("Directory", "XVOMS", "CDA", "RCA", "Registration", "Accounting", "Audit", "VOPS", "DIR", "MRC", "OSD")
+SERVICES = ("Directory", "XVOMS", "CDA", "RCA", "Registration", "Accounting", "Audit", "VOPS")
+FILES = ("DIR", "MRC", "OSD")
+"""What keeps files, for tests of their pages."""
 TOKEN = re.compile(r'name="csrf" value="([^"]+)"')
 
 
@@ -108,10 +110,10 @@ class World:
         return next(service for service, _ in self.daemon._services if hasattr(service, "_site"))._site
 
 
-def configuration(directory: Path, cda: dict[str, Any], **settings: Any) -> DaemonConfig:
+def configuration(directory: Path, cda: dict[str, Any], *, more: tuple[str, ...] = (), **settings: Any) -> DaemonConfig:
     files = {"certificate": "machine.pem", "key": "machine.key", "trust": "trust"}
     given = {"CDA": cda, "MRC": {"superusers": ["core"]}}
-    hosted = {name: ServiceSettings(settings=given.get(name, {})) for name in SERVICES}
+    hosted = {name: ServiceSettings(settings=given.get(name, {})) for name in SERVICES + more}
     web = ServiceSettings(settings={"address": "127.0.0.1:0", **settings})
     return DaemonConfig(
         node="core",

@@ -29,6 +29,12 @@ def cda() -> dict[str, Any]:
     return {}
 
 
+@pytest.fixture
+def more() -> tuple[str, ...]:
+    """Services that a test wants besides the usual ones."""
+    return ()
+
+
 @pytest.fixture(scope="session")
 def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """To be copied: founding it for each test would take most of the time."""
@@ -39,7 +45,9 @@ def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-async def world(founded: Path, tmp_path: Path, settings: dict[str, Any], cda: dict[str, Any]) -> AsyncIterator[World]:
+async def world(
+    founded: Path, tmp_path: Path, settings: dict[str, Any], cda: dict[str, Any], more: tuple[str, ...]
+) -> AsyncIterator[World]:
     shutil.copytree(founded, tmp_path, dirs_exist_ok=True)
-    async with running(configuration(tmp_path, cda, **settings)) as made:
+    async with running(configuration(tmp_path, cda, more=more, **settings)) as made:
         yield made

@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from support.daemons import eventually
+from support.site import FILES
 from xos.volife import charts
 from xos.xtreemfs.api import Access, Ask, Open, Policy, Quota, ServiceRecord
 from xos.xtreemfs.client.volume import opened_volume
@@ -16,6 +17,11 @@ from xos.xtreemfs.xati import DIRAsync, MRCAsync
 from .conftest import Browser, World
 
 pytestmark = pytest.mark.timeout(60)  # a whole core in one process, on a machine that may be busy
+
+
+@pytest.fixture
+def more() -> tuple[str, ...]:
+    return FILES
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from xos.dixi.commands import Session
 from xos.xtreemfs.api import Ask, Inode, Layout, Policy, Quota, Volume
 from xos.xtreemfs.errors import Refused
 from xos.xtreemfs.tools import _show, _where
+from xos.xtreemfs.tools._watching import watch
 from xos.xtreemfs.tools.errors import BadArgument
 from xos.xtreemfs.xati import MRCAsync
 
@@ -33,6 +34,8 @@ async def run(args: argparse.Namespace, session: Session) -> int:
     """``xtfsutil``."""
     place = await asyncio.to_thread(_where.target, session, args.target)
     mrc = await _where.mrc_of(session.bus, place.volume)
+    if args.watch:
+        return await watch(session, place)
     if args.find:
         return await _find(args, session, mrc, place)
     inode = await mrc.resolve(place.volume, place.path, deadline=SECONDS)

@@ -33,6 +33,8 @@ def parser() -> argparse.ArgumentParser:
         "--set-acl", metavar="LIST", help="as user::rwx,user:alice@demo:r-x,group::r-x,mask::r-x,other::---"
     )
     made.add_argument("--set-default-acl", metavar="LIST", help="what new files of a directory begin with")
+    text = "say what changes in a directory, a line of JSON each, until it is ended"
+    made.add_argument("--watch", action="store_true", help=text)
     made.add_argument("--find", action="store_true", help="list the files below that the next options describe")
     made.add_argument("--owner", metavar="USER", default="", help="with --find: whose they are, alice@demo")
     made.add_argument("--name", metavar="PATTERN", default="", help="with --find: their name, with * and ?")
