@@ -24,11 +24,11 @@ from xos.image.rpms import make as rpms
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(1200),
+    pytest.mark.timeout(2400),
     pytest.mark.skipif(os.geteuid() != 0 or shutil.which("mmdebstrap") is None, reason="needs root and mmdebstrap"),
 ]
 TOP = Path(__file__).parents[2]
-BOOT_SECONDS = 900
+BOOT_SECONDS = 1800
 
 
 class Repository:

@@ -91,14 +91,14 @@ class Guest:
             self.until(r"login: ", end - time.monotonic())
             self.type(user)
             if password is not None:
-                self.until(r"[Pp]assword: ", 120.0)
+                self.until(r"[Pp]assword: ", 300.0)
                 self.type(password)
-            if self.until(r"(Login incorrect|timed out after)|[#$] $", 300.0)[1] is None:
+            if self.until(r"(Login incorrect|timed out after)|[#$] $", 600.0)[1] is None:
                 break
         self.type("stty -echo; PS1=; PS2=; export SYSTEMD_PAGER= SYSTEMD_COLORS=0 NO_COLOR=1 TERM=dumb; dmesg -n 1")
-        self.run("true", 120.0)
+        self.run("true", 300.0)
 
-    def run(self, command: str, seconds: float = 120.0, *, check: bool = True) -> str:
+    def run(self, command: str, seconds: float = 300.0, *, check: bool = True) -> str:
         """What *command* prints in the shell that is logged in. Raises `GuestFailed` if it fails."""
         mark = secrets.token_hex(6)
         # The mark is put together by the shell, so that an echo of the line is never taken for it.
