@@ -10,17 +10,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from support.osds import FILE, SINGLE
+from support.osds import FILE, SINGLE, replicated
 from xos.common.signing import Signed
 from xos.dixi.errors import NotAllowed
-from xos.xtreemfs.api import Access, Layout, Update
+from xos.xtreemfs.api import Access, Layout, Replica, Striping, Update
 from xos.xtreemfs.errors import BadCapability, BadFileId, OsdFull, UnknownFile
 from xos.xtreemfs.osd.checksums import BLOCK
 from xos.xtreemfs.osd.share import Share
 from xos.xtreemfs.osd.snapshots import Known, Snapshots, split
 from xos.xtreemfs.osd.store import ShareStore
 
-from .conftest import One
+from .conftest import One, Three
 
 FROZEN = msgspec.structs.replace(SINGLE, update=Update.READ_ONLY)
 
@@ -221,3 +221,67 @@ def test_a_copy_that_a_crash_left_unfinished_is_removed(tmp_path: Path) -> None:
     draft.touch()
     ShareStore(tmp_path).close()
     assert not draft.exists()
+
+
+# --- replicas
+
+WRITTEN = replicated("osd1", "osd2", "osd3")
+SHOWN = Layout(
+    Striping(), tuple(Replica((name,), complete=name == "osd1") for name in ("osd1", "osd2", "osd3")), Update.READ_ONLY
+)
+
+
+async def tell(three: Three, number: int, there: list[int]) -> None:
+    for name in three.daemons:
+        assert await three.client(name, three.pen).snapshots("demo", number, there, deadline=8.0) == number
+
+
+async def read_at(three: Three, name: str, number: int) -> bytes:
+    """What a replica shows of a snapshot."""
+    change: dict[str, Any] = {"file_id": f"snap{number}-1", "origin": FILE, "snapshot": number, "access": Access.READ}
+    osd, token = await three.open(name, SHOWN, **change)
+    return await osd.read(token, 0, 1000, deadline=15.0)
+
+
+async def test_all_replicas_keep_the_same_at_the_same_step(three: Three) -> None:
+    osd, token = await three.open("osd1", WRITTEN)
+    await osd.write(token, 0, b"before", 1, deadline=15.0)
+    await tell(three, 1, [1])
+    osd, token = await three.open("osd1", WRITTEN, snapshot=1)
+    await osd.write(token, 0, b"after!", 2, deadline=15.0)
+    await osd.sync(token, deadline=15.0)
+    assert [await read_at(three, name, 1) for name in three.daemons] == [b"before"] * 3
+    places = [list((three.place / name).glob("data/OSD/shares/*/*.data")) for name in three.daemons]
+    assert not [path for found in places for path in found if path.name.startswith("snap")]  # nothing was copied
+
+
+@pytest.mark.timeout(60)
+async def test_a_replica_that_was_away_shows_of_a_snapshot_what_the_others_have(three: Three) -> None:
+    osd, token = await three.open("osd1", WRITTEN)
+    await osd.write(token, 0, b"first", 1, deadline=15.0)
+    await osd.sync(token, deadline=15.0)
+    await three.stop("osd3")
+    await osd.write(token, 0, b"second", 2, deadline=15.0)
+    await tell(three, 1, [1])
+    osd, token = await three.open("osd1", WRITTEN, snapshot=1)
+    await osd.write(token, 0, b"third!", 3, deadline=15.0)
+    await three.start("osd3")
+    await three.client("osd3", three.pen).snapshots("demo", 1, [1], deadline=8.0)
+    assert await read_at(three, "osd3", 1) == b"second"
+    assert [await read_at(three, name, 1) for name in ("osd1", "osd2")] == [b"second"] * 2
+    async with asyncio.timeout(40):
+        while (await three.client("osd3", three.pen).state(FILE, deadline=8.0)).version != 3:  # noqa: ASYNC110 -- nobody tells
+            await asyncio.sleep(0.2)
+    assert await read_at(three, "osd3", 1) == b"second"
+    assert await osd.read(token, 0, 100, deadline=15.0) == b"third!"
+
+
+async def test_a_new_primary_keeps_what_a_snapshot_shows_although_it_lacked_some(three: Three) -> None:
+    osd, token = await three.open("osd1", WRITTEN)
+    await osd.write(token, 0, b"first", 1, deadline=15.0)
+    await tell(three, 1, [1])
+    second = replicated("osd1", "osd2", "osd3", primary=1, term=2)
+    osd, token = await three.open("osd2", second, snapshot=1)
+    await osd.write(token, 0, b"later", 1, deadline=15.0)
+    await osd.sync(token, deadline=15.0)
+    assert [await read_at(three, name, 1) for name in three.daemons] == [b"first"] * 3

@@ -51,7 +51,7 @@ class BadVolumeName(XtreemFsError):
 
     code = "xtreemfs.bad-volume"
     template = "{source!r} names no volume"
-    hint = "Give VOLUME, or VO/VOLUME; lsfs.xtreemfs lists the volumes."
+    hint = "Give VOLUME, VO/VOLUME or VOLUME@SNAPSHOT; lsfs.xtreemfs lists volumes, xtfsutil --snapshots snapshots."
     http_status = 400
     exit_status = 2
 

@@ -22,7 +22,7 @@ SERVICES = sa.Table(
 VOLUMES = sa.Table(
     "volumes",
     METADATA,
-    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("name", sa.String(130), primary_key=True),
     sa.Column("id", sa.String(32), nullable=False),
     sa.Column("mrc", sa.LargeBinary, nullable=False),  # msgpack: nodes
 )

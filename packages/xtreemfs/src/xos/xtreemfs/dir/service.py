@@ -37,7 +37,7 @@ TAKE_OVER_SECONDS = 2.0
 MOST_VOLUMES = 100_000
 """Of one MRC."""
 MOST_ATTRIBUTES = 64
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}(@[A-Za-z0-9][A-Za-z0-9._-]{0,63})?")
 _ID = re.compile(r"[0-9a-f]{1,32}")
 ADMINISTRATORS = frozenset({"VOManager", "VOAdmin", "ResourceAdmin"})
 """Roles of users who look after the machines of their VO."""

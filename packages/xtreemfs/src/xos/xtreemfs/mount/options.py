@@ -16,6 +16,10 @@ _NOT_OURS = frozenset(
 """mount(8)'s own, or the default, or looked at below; atimes are never written by reading."""
 
 
+LONGEST = 64
+"""Characters of the name of a volume, and of a snapshot behind an ``@``."""
+
+
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be mounted, and how."""
 
@@ -50,7 +54,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 def parse(source: str, options: str, *, sloppy: bool = False) -> Wanted:
     """*sloppy*: pass over what is not known. Raises `BadMountOption`, `BadVolumeName`."""
     volume = source.rstrip("/").rpartition("/")[2]
-    if not volume or len(volume) > 64:
+    name, at, snapshot = volume.partition("@")
+    if not 0 < len(name) <= LONGEST or len(snapshot) > LONGEST or bool(at) != bool(snapshot):
         raise BadVolumeName(source=source)
     found: dict[str, bool | str | float] = {}
     for word in filter(None, options.split(",")):
@@ -61,6 +66,8 @@ def parse(source: str, options: str, *, sloppy: bool = False) -> Wanted:
             found[name] = _seconds(word, value)
         elif not _switch(name, found, plain=not equals) and not sloppy:
             raise BadMountOption(option=word)
+    if snapshot:
+        found["read_only"] = True
     return Wanted(source=source, volume=volume, **found)  # type: ignore[arg-type]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import errno
 import os
 import stat
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from xos.dixi.commands import Session
 from xos.xtreemfs.api import Ask, Inode, Layout, Policy, Quota, Volume
 from xos.xtreemfs.errors import Refused
-from xos.xtreemfs.tools import _show, _where
+from xos.xtreemfs.tools import _show, _snapshots, _where
 from xos.xtreemfs.tools._watching import watch
 from xos.xtreemfs.tools.errors import BadArgument
 from xos.xtreemfs.xati import MRCAsync
@@ -38,16 +39,28 @@ async def run(args: argparse.Namespace, session: Session) -> int:
         return await watch(session, place)
     if args.find:
         return await _find(args, session, mrc, place)
+    if args.snapshots or args.create_snapshot is not None or args.delete_snapshot is not None:
+        if _changes(args):
+            raise BadArgument(option="--snapshots", detail="leave options that change something else out")
+        return await _snapshots.run(args, session, mrc, place)
     inode = await mrc.resolve(place.volume, place.path, deadline=SECONDS)
-    volume = next((one for one in await mrc.volumes(deadline=SECONDS) if one.name == place.volume), None)
-    if volume is None:
-        raise Refused.of(2, f"volume {place.volume}")
+    volume = await _volume(mrc, place.volume)
     await _change(args, mrc, place, inode, volume)
     if _changes(args):
         inode = await mrc.resolve(place.volume, place.path, deadline=SECONDS)
-        volume = next(one for one in await mrc.volumes(deadline=SECONDS) if one.name == place.volume)
+        volume = await _volume(mrc, place.volume)
     await _print(args, session, mrc, place, inode, volume)
     return 0
+
+
+async def _volume(mrc: MRCAsync, name: str) -> Volume:
+    """It, or the snapshot of that name. Raises `Refused` (ENOENT)."""
+    origin, at, _ = name.partition("@")
+    there = await (mrc.snapshots(origin, deadline=SECONDS) if at else mrc.volumes(deadline=SECONDS))
+    volume = next((one for one in there if one.name == name), None)
+    if volume is None:
+        raise Refused.of(errno.ENOENT, f"volume {name}")
+    return volume
 
 
 def _changes(args: argparse.Namespace) -> bool:
@@ -136,6 +149,7 @@ def _particular(inode: Inode, volume: Volume, layout: Layout | None) -> list[tup
     if inode.id == volume.root:
         quota = f" of {_show.human(volume.quota)}" if volume.quota else ""
         return [
+            *_snapshots.about(volume),
             ("used", f"{_show.human(volume.used)}{quota}, {volume.files} files"),
             ("striping", _show.striping(volume.policy.striping)),
             ("replication", _show.replication(volume.policy.update, volume.policy.replicas)),

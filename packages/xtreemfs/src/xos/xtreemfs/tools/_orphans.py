@@ -17,6 +17,7 @@ import msgspec
 from xos.dixi.commands import Session
 from xos.xtreemfs.api import ServiceRecord, ShareState
 from xos.xtreemfs.errors import Refused
+from xos.xtreemfs.osd.snapshots import split
 from xos.xtreemfs.tools import _osds, _show, _where
 from xos.xtreemfs.xati import DIRAsync, MRCAsync, OSDAsync
 
@@ -65,7 +66,7 @@ async def orphans(session: Session, node: str, mrcs: Mapping[str, MRCAsync], nam
         known = await asyncio.gather(*(_exists(share, mrcs) for share in batch))
         for share, there in zip(batch, known, strict=True):
             if not there:
-                volume = names.get(share.file_id.rpartition("-")[0], "")
+                volume = names.get(split(share.file_id)[0].rpartition("-")[0], "")
                 found.append(Orphan(node, share.file_id, share.size, volume))
         batch.clear()
 
@@ -78,10 +79,11 @@ async def orphans(session: Session, node: str, mrcs: Mapping[str, MRCAsync], nam
 
 
 async def _exists(share: ShareState, mrcs: Mapping[str, MRCAsync]) -> bool:
-    volume, _, number = share.file_id.rpartition("-")
+    file_id, kept = split(share.file_id)
+    volume, _, number = file_id.rpartition("-")
     mrc = mrcs.get(volume)
-    if mrc is None:
-        return False
+    if mrc is None or kept:
+        return mrc is not None  # what is kept for snapshots its OSD removes by itself
     try:
         await mrc.getattr(int(number, 16), deadline=_where.SECONDS)
     except Refused as error:

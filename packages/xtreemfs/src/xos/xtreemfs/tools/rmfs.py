@@ -11,8 +11,10 @@ from xos.dixi.commands import Command, Session, add_json
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     made = argparse.ArgumentParser(prog="rmfs.xtreemfs", description="Remove a volume of XtreemFS that is empty.")
-    made.add_argument("volume", metavar="VOLUME", help="its name, as lsfs.xtreemfs lists it")
-    made.add_argument("-f", "--force", action="store_true", help="with all that is in it; there is no way back")
+    made.add_argument("volume", metavar="VOLUME", help="its name, as lsfs.xtreemfs lists it, or VOLUME@SNAPSHOT")
+    made.add_argument(
+        "-f", "--force", action="store_true", help="with all that is in it, and its snapshots; no way back"
+    )
     add_json(made)
     return made
 

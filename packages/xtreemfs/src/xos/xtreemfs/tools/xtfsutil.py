@@ -15,8 +15,9 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="xtfsutil",
         description="Show where the bytes of a file are, and what a volume's limits are. With options, change that: of "
-        "a file its copies, of a directory or volume how new files are laid out, of a volume its quota.",
-        epilog="TARGET is a file below a mount point, or xtreemfs://VOLUME/PATH.",
+        "a file its copies, of a directory or volume how new files are laid out, of a volume its quota and snapshots.",
+        epilog="TARGET is a file below a mount point, or xtreemfs://VOLUME/PATH. A snapshot is a volume VOLUME@NAME, "
+        "which can be mounted and read, and rmfs.xtreemfs removes it too.",
     )
     made.add_argument("target", metavar="TARGET", help="a file, a directory, or the root of a volume")
     _show.add_policy(made)
@@ -35,6 +36,11 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--set-default-acl", metavar="LIST", help="what new files of a directory begin with")
     text = "say what changes in a directory, a line of JSON each, until it is ended"
     made.add_argument("--watch", action="store_true", help=text)
+    snapshots = made.add_mutually_exclusive_group()
+    text = "keep the directory TARGET as it is now as VOLUME@NAME"
+    snapshots.add_argument("--create-snapshot", metavar="NAME", help=text)
+    snapshots.add_argument("--delete-snapshot", metavar="NAME", help="remove VOLUME@NAME; there is no way back")
+    snapshots.add_argument("--snapshots", action="store_true", help="list the snapshots of the volume")
     made.add_argument("--find", action="store_true", help="list the files below that the next options describe")
     made.add_argument("--owner", metavar="USER", default="", help="with --find: whose they are, alice@demo")
     made.add_argument("--name", metavar="PATTERN", default="", help="with --find: their name, with * and ?")

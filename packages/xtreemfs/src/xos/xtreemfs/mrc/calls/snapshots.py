@@ -24,8 +24,6 @@ from xos.xtreemfs.mrc.values import Refusal, Result, Who
 from xos.xtreemfs.mrc.volumes import Volume as Kept
 
 log = get_logger("xos.xtreemfs.mrc")
-STILL_SECONDS = 10.0
-"""For how long writers of a volume may have to wait for a snapshot."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -140,10 +138,7 @@ class SnapshotCalls(VolumeCalls):
         """Writers get no fresh capabilities meanwhile."""
         over = self.still[volume] = asyncio.Event()
         try:
-            async with asyncio.timeout(STILL_SECONDS):
-                yield
-        except TimeoutError as error:
-            raise Refused.of(errno.EAGAIN, "snapshot: OSDs take too long") from error
+            yield
         finally:
             del self.still[volume]
             over.set()

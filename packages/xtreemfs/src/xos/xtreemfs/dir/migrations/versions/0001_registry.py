@@ -25,7 +25,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "volumes",
-        sa.Column("name", sa.String(64), primary_key=True),
+        sa.Column("name", sa.String(130), primary_key=True),
         sa.Column("id", sa.String(32), nullable=False),
         sa.Column("mrc", sa.LargeBinary, nullable=False),
     )
