@@ -87,6 +87,28 @@ def test_volumes_are_made_listed_shown_and_removed(grid: Grid, alice: User) -> N
     assert missing["error"]["data"]["errno"] == errno.ENOENT
 
 
+def test_snapshots_are_made_listed_shown_and_removed(grid: Grid, alice: User) -> None:
+    alice.run("mkfs.xtreemfs", "data")
+    none = alice.run("xtfsutil", "--snapshots", "xtreemfs://data")
+    assert "no snapshots of data yet" in none.stderr
+    made = json.loads(alice.run("xtfsutil", "--json", "--create-snapshot", "monday", "xtreemfs://data").stdout)
+    assert (made["name"], made["origin"], made["path"], made["owner"]) == ("data@monday", "data", "/", "alice@demo")
+    table = alice.run("xtfsutil", "--snapshots", "xtreemfs://data").stdout.splitlines()
+    assert table[0].split() == ["SNAPSHOT", "OF", "MADE", "BY", "HOLDS", "FILES"]
+    assert table[1].split()[0] == "data@monday"
+    assert "snapshot of" in alice.run("xtfsutil", "xtreemfs://data@monday").stdout
+    again = alice.run("xtfsutil", "--create-snapshot", "monday", "xtreemfs://data", status=1)
+    assert os.strerror(errno.EEXIST) in again.stderr
+    refused = grid.user("bob").run("xtfsutil", "--delete-snapshot", "monday", "xtreemfs://data", status=1)
+    assert os.strerror(errno.EACCES) in refused.stderr
+    assert "xtreemfs.refused" in alice.run("rmfs.xtreemfs", "--json", "data", status=1).stderr
+    alice.run("xtfsutil", "--delete-snapshot", "monday", "xtreemfs://data")
+    assert json.loads(alice.run("xtfsutil", "--json", "--snapshots", "xtreemfs://data").stdout) == []
+    both = alice.run("xtfsutil", "--snapshots", "--quota", "1G", "xtreemfs://data", status=2)
+    assert "--snapshots" in both.stderr
+    alice.run("rmfs.xtreemfs", "data")
+
+
 def test_services_are_listed_and_only_administrators_drain_an_osd(alice: User) -> None:
     found = {(one["kind"], one["node"]) for one in json.loads(alice.run("xtfs_chstatus", "--json").stdout)}
     assert found == {("MRC", "core"), ("OSD", "node1"), ("OSD", "node2")}
