@@ -101,6 +101,26 @@ async def test_a_file_is_seen_as_it_was_closed_before_and_after_the_mrc_has_hear
     assert await volume.getattr(number) == after
 
 
+async def test_a_size_stays_when_the_file_gets_another_name_before_the_mrc_has_heard_of_it(
+    volume: VolumeClient,
+) -> None:
+    number = await write(volume, b"named", b"x" * 1000)
+    old = await volume.mrc.link(number, volume.root, b"again", volume.ask(ROOT))
+    await volume.sync()
+    # An answer that was given before the MRC had heard of the size, and comes after it.
+    assert (old.size, volume.seen(old).size) == (0, 1000)
+    assert (await volume.getattr(number)).size == 1000
+
+
+async def test_a_time_that_is_set_stays_though_the_mrc_hears_late_of_who_closed_before(volume: VolumeClient) -> None:
+    number = await write(volume, b"touched", b"x" * 1000)
+    async with await volume.open(number, Open(Access.WRITE), ROOT):
+        await volume.setattr(number, Change(mtime=12_345), ROOT)
+    await volume.sync()
+    after = await volume.mrc.getattr(number)
+    assert (after.size, after.mtime) == (1000, 12_345)
+
+
 async def test_reads_and_writes_at_random_are_those_of_a_file(volume: VolumeClient) -> None:
     pick, model = random.Random(7), bytearray()
     async with await volume.open_name(volume.root, b"random", NEW, ROOT) as file:

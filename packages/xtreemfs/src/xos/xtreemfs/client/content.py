@@ -83,8 +83,8 @@ class Content:
         self._count = 0
         self._high = 0
         """End of what was written since the MRC was told."""
-        self._told = 0
-        """Time of the last write that the MRC was told; who answers with an older state was asked before that."""
+        self._told = self._least = 0
+        """Time of the last write that the MRC was told, and the size: what says less was asked before that."""
         self._error: OSError | None = None
 
     @property
@@ -101,7 +101,7 @@ class Content:
         """What the MRC says of the file: news, unless we know better by what we wrote."""
         ours = self.unreported or self.dirty or self._is_old(inode)
         if inode.epoch > self.epoch:
-            self.epoch = inode.epoch
+            self.epoch, self._least = inode.epoch, 0
             self.size = max(inode.size, self._high)
             if not self.dirty and not self._high:  # what was cut off by others need not be told
                 self.unreported = False
@@ -119,7 +119,7 @@ class Content:
         return msgspec.structs.replace(inode, size=size, mtime=mtime, ctime=max(inode.ctime, mtime))
 
     def _is_old(self, inode: Inode) -> bool:
-        return inode.epoch <= self.epoch and inode.ctime < self._told
+        return inode.epoch <= self.epoch and (inode.ctime < self._told or inode.size < self._least)
 
     # --- writing
 
@@ -241,7 +241,7 @@ class Content:
         async def cut(osd: OSDAsync, right: Right, deadline: float) -> None:
             await osd.truncate(right.token, size, right.shown, deadline=deadline)
 
-        self.epoch = max(self.epoch, grant.epoch)
+        self.epoch, self._least = max(self.epoch, grant.epoch), 0
         self.size, self._high, self.unreported = size, 0, False
         await grant.everywhere(cut)
 
@@ -253,6 +253,8 @@ class Content:
     def reported(self, extent: Extent, mtime: int) -> None:
         """The MRC knows *extent*, and that it was written at *mtime*."""
         self._told = max(self._told, mtime)
+        if extent.epoch == self.epoch:
+            self._least = max(self._least, extent.size)
         if not self.dirty and (extent.size, mtime) == (self.size, self.mtime):
             self.unreported, self._high = False, 0
 
@@ -262,7 +264,7 @@ class Content:
 
     def given_up(self) -> None:
         """The MRC cannot be told any more: what it says counts."""
-        self.unreported, self._high, self._told = False, 0, 0
+        self.unreported, self._high, self._told, self._least = False, 0, 0, 0
 
     # --- reading
 

@@ -214,9 +214,11 @@ class VolumeClient(Names):
         return opened.inode
 
     async def _settle(self, content: Content) -> None:
-        await self.tell(content, await content.settle())
-        if content.unreported:  # it is closed
+        extent = await content.settle()
+        # What is told late must not undo what follows, such as another time of change.
+        if self._telling.locked() or any(one.handle.content is content for one in self._closed):
             await self._flush_closed()
+        await self.tell(content, extent)
 
     async def tell(self, content: Content, extent: Extent, *, durable: bool = False) -> Inode | None:
         """Tell the MRC what was written, if it does not know; then the inode with it.
@@ -381,6 +383,7 @@ class VolumeClient(Names):
                 await self._close(some)
 
     async def _close(self, some: list[_Closing]) -> None:
+        some = [one if one.handle.content.unreported else one._replace(extent=None) for one in some]
         closed = [Closed(one.handle.number, one.extent, one.mtime) for one in some]
         written = [(one.handle.content, one.extent, one.mtime) for one in some if one.extent is not None]
         try:

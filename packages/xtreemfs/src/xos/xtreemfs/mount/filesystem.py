@@ -73,7 +73,8 @@ class VolumeNames(FileSystem):
         return abi.ROOT_ID if number == self.volume.root else number
 
     def learn(self, inode: Inode) -> Inode:
-        """Remember what the MRC has just said."""
+        """Remember what the MRC has just said, with what was written here."""
+        inode = self.volume.seen(inode)
         if len(self._known) >= MOST_KNOWN:
             self._known.clear()
         self._known[inode.id] = inode, time.monotonic()
