@@ -69,10 +69,9 @@ def layout_of(whole: Whole) -> Layout:
     return NOWHERE if whole.layout is None else decode_layout(whole.layout)
 
 
-def policy_in(connection: sa.Connection, directory: int) -> Policy:
+def policy_in(directory: Whole, volume: Volume) -> Policy:
     """How what is made in a directory is laid out: as the directory says, else as its volume."""
-    volume, own = rows.home(connection, directory)
-    return _policy.decode(own if own is not None else volumes.volume(connection, volume).policy)
+    return _policy.decode(directory.policy if directory.policy is not None else volume.policy)
 
 
 def policy_of(connection: sa.Connection, whole: Whole) -> Policy:
@@ -121,7 +120,7 @@ def reap(connection: sa.Connection, number: int) -> bool:
         return False
     if whole.layout is not None:
         delete_at(connection, layout_of(whole), file_id(volumes.volume(connection, whole.volume), number))
-    namespace.reap(connection, [number])
+    namespace.forget(connection, whole)
     return True
 
 

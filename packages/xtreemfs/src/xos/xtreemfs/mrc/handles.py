@@ -16,9 +16,10 @@ from xos.xtreemfs.mrc.contents import Grant, Place
 from xos.xtreemfs.mrc.rows import Whole
 from xos.xtreemfs.mrc.schema import HANDLES, INODES
 from xos.xtreemfs.mrc.statements import Statement
-from xos.xtreemfs.mrc.values import Inode, Refusal, Result, Who
+from xos.xtreemfs.mrc.values import NAME_MAX, Inode, Refusal, Result, Who
 
 _H = HANDLES.c
+_encode = msgspec.msgpack.Encoder().encode
 _NEW = Statement(HANDLES.insert().returning(_H.id), "session", "inode", "access")
 _HELD = Statement(
     rows.select_whole(_H.access)
@@ -55,22 +56,27 @@ def open_name(
     now: int,
 ) -> Result[Grant]:
     """Look up, create if so wished, and open."""
-    found = namespace.lookup(connection, who, parent, name)
-    if isinstance(found, Inode):
+    home = namespace.whole_directory(connection, parent, who)
+    if isinstance(home, Refusal):
+        return home
+    if len(name) > NAME_MAX:
+        return Refusal(errno.ENAMETOOLONG)
+    found = rows.child(connection, parent, name)
+    if found is not None:
         if wanted.create and wanted.exclusive:
             return Refusal(errno.EEXIST)
         return open_inode(connection, who, found.id, wanted, session, place, now)
-    if found.errno != errno.ENOENT or not wanted.create:
-        return found
+    if not wanted.create:
+        return Refusal(errno.ENOENT)
     # Placed first, so that a refusal leaves nothing behind.
-    layout = place(contents.policy_in(connection, parent), who.user)
+    volume = volumes.volume(connection, home.volume)
+    layout = place(contents.policy_in(home, volume), who.user)
     if layout is None:
         return Refusal(errno.ENOSPC)
-    mode, encoded = stat.S_IFREG | wanted.mode & 0o7777, msgspec.msgpack.encode(layout)
-    inode = namespace.create(connection, who, parent, name, mode, now, layout=encoded)
+    mode, encoded = stat.S_IFREG | wanted.mode & 0o7777, _encode(layout)
+    inode = namespace.make(connection, who, home, name, mode, now, layout=encoded)
     if isinstance(inode, Refusal):
         return inode
-    volume = volumes.volume(connection, rows.volume_of(connection, parent))
     handle, whole = _add(connection, session, inode.id, _access(wanted)), Whole(inode, volume.id, 0, None, encoded)
     return contents.grant(connection, whole, volume, layout, _access(wanted), handle, created=True)
 

@@ -12,6 +12,7 @@ import errno
 import stat
 
 import sqlalchemy as sa
+from msgspec import structs
 
 from xos.xtreemfs.mrc import acl, rows, usage
 from xos.xtreemfs.mrc.access import (
@@ -26,6 +27,7 @@ from xos.xtreemfs.mrc.access import (
     mode_after,
     new_inode_mode,
 )
+from xos.xtreemfs.mrc.rows import Whole
 from xos.xtreemfs.mrc.schema import INODES
 from xos.xtreemfs.mrc.values import LINK_MAX, NAME_MAX, NOW, TARGET_MAX, Change, Inode, Refusal, Result, Row, Who
 
@@ -66,18 +68,41 @@ def create(
     *,
     rdev: int = 0,
     target: bytes | None = None,
-    layout: bytes | None = None,
 ) -> Result[Inode]:
-    """A new inode of the type in *mode*; *target*: of a symbolic link; *layout*: where a file was placed."""
-    directory = _writable(connection, parent, name, who)
-    if isinstance(directory, Refusal):
-        return directory
+    """A new inode of the type in *mode*; *target*: of a symbolic link."""
+    if refusal := bad_name(name):
+        return refusal
+    home = whole_directory(connection, parent, who)
+    if isinstance(home, Refusal):
+        return home
     if rows.child(connection, parent, name) is not None:
         return Refusal(errno.EEXIST)
-    kind = stat.S_IFMT(mode)
+    return make(connection, who, home, name, mode, now, rdev=rdev, target=target)
+
+
+def make(
+    connection: sa.Connection,
+    who: Who,
+    home: Whole,
+    name: bytes,
+    mode: int,
+    now: int,
+    *,
+    rdev: int = 0,
+    target: bytes | None = None,
+    layout: bytes | None = None,
+) -> Result[Inode]:
+    """As `create`, in a directory in which *name* was looked up and is not; *layout*: where a file was placed."""
+    directory, kind = home.inode, stat.S_IFMT(mode)
+    if refusal := bad_name(name):
+        return refusal
+    if directory.nlink == 0:
+        return Refusal(errno.ENOENT)  # it is removed, though somebody is in it
+    if not may(directory, who, WRITE) or not may_name(directory, name, who):
+        return denied(directory)
     if refusal := _cannot_be(kind, target, who, directory):
         return refusal
-    volume, policy = rows.home(connection, parent)
+    parent, volume, policy = directory.id, home.volume, home.policy
     mode, group = new_inode_mode(directory, who, kind | mode & 0o7777)
     listed = ""
     if directory.default_acl and kind != stat.S_IFLNK:
@@ -154,7 +179,7 @@ def unlink(connection: sa.Connection, who: Who, parent: int, name: bytes, now: i
     rows.leave(connection, parent, name)
     rows.add_links(connection, inode.id, -1, now)
     rows.touch_directory(connection, parent, now)
-    return _there(connection, inode.id)
+    return structs.replace(inode, nlink=inode.nlink - 1, ctime=now)
 
 
 def rmdir(connection: sa.Connection, who: Who, parent: int, name: bytes, now: int) -> Result[None]:
@@ -211,9 +236,14 @@ def reap(connection: sa.Connection, numbers: list[int]) -> list[int]:
     """Forget those of *numbers* that have no name; which they were. Nobody may have them open."""
     gone = [found for number in numbers if (found := rows.whole(connection, number)) and found.inode.nlink == 0]
     for found in gone:
-        rows.remove_inode(connection, found.inode.id)
-        usage.charge(connection, found.volume, found.inode.owner, found.inode.group, -weight(found.inode), -1)
+        forget(connection, found)
     return [found.inode.id for found in gone]
+
+
+def forget(connection: sa.Connection, gone: Whole) -> None:
+    """Nothing is left of an inode that has no name and that nobody has open."""
+    rows.remove_inode(connection, gone.inode.id)
+    usage.charge(connection, gone.volume, gone.inode.owner, gone.inode.group, -weight(gone.inode), -1)
 
 
 _NAMELESS = sa.select(INODES.c.id).where(INODES.c.nlink == 0).order_by(INODES.c.id)
@@ -229,11 +259,25 @@ def nameless(connection: sa.Connection) -> list[int]:
 
 def _directory(connection: sa.Connection, number: int, who: Who, wanted: int) -> Result[Inode]:
     inode = rows.inode(connection, number)
+    return inode if inode is not None and _may_use(inode, who, wanted) else _no_directory(inode)
+
+
+def whole_directory(connection: sa.Connection, number: int, who: Who) -> Result[Whole]:
+    """A directory in which *who* may look names up, with all that there is."""
+    found = rows.whole(connection, number)
+    if found is None:
+        return _no_directory(None)
+    return found if _may_use(found.inode, who, EXECUTE) else _no_directory(found.inode)
+
+
+def _may_use(inode: Inode, who: Who, wanted: int) -> bool:
+    return inode.is_directory and may(inode, who, wanted)
+
+
+def _no_directory(inode: Inode | None) -> Refusal:
     if inode is None:
         return Refusal(errno.ESTALE)
-    if not inode.is_directory:
-        return Refusal(errno.ENOTDIR)
-    return inode if may(inode, who, wanted) else Refusal(errno.EACCES)
+    return Refusal(errno.EACCES if inode.is_directory else errno.ENOTDIR)
 
 
 def _writable(connection: sa.Connection, parent: int, name: bytes, who: Who) -> Result[Inode]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
+from msgspec import structs
 
 from xos.xtreemfs.mrc.schema import ENTRIES, INODES, XATTRS
 from xos.xtreemfs.mrc.statements import Statement
@@ -48,7 +49,6 @@ _LISTED = Statement(
     .limit(sa.bindparam("most"))
 )
 _ANY = Statement(sa.select(_E.cookie).where(_E.parent == sa.bindparam("parent")).limit(1))
-_HOME = Statement(sa.select(_I.volume_id, _I.policy).where(_I.id == sa.bindparam("id")))
 _VOLUME_OF = Statement(sa.select(_I.volume_id).where(_I.id == sa.bindparam("id")))
 _GIVEN = (
     "volume_id",
@@ -122,12 +122,6 @@ def whole_of(row: Sequence[Any]) -> Whole:
     return Whole(Inode(*row[4:]), row[0], row[1], row[2], row[3])
 
 
-def home(connection: sa.Connection, directory: int) -> tuple[int, bytes | None]:
-    """Volume and policy of a directory that is there."""
-    volume, policy = _HOME.run(connection, {"id": directory}).fetchone()
-    return volume, policy
-
-
 def inode(connection: sa.Connection, number: int) -> Inode | None:
     """The inode of that number; nameless ones too."""
     row = _INODE.run(connection, {"id": number}).fetchone()
@@ -174,7 +168,7 @@ def add_inode(
         "layout": layout,
     }
     number = _INSERT.run(connection, values).fetchone()[0]
-    return Inode(number, *(getattr(new, field) for field in Inode.__struct_fields__[1:]))
+    return structs.replace(new, id=number)
 
 
 def volume_of(connection: sa.Connection, number: int) -> int:
