@@ -22,8 +22,10 @@ from xos.xtreemfs.mrc.pairing.store import PairedStore
 
 MOST_ASKING = 64
 """Files about which OSDs are asked at once."""
+ASK_SECONDS = 10.0
+"""How long who looks at a file waits for its OSDs: they may be busy, and must first be connected to."""
 LOOK_SECONDS = 2.0
-"""How long who looks at a file waits for its OSDs; after a failure they are left in peace for as long."""
+"""For how long OSDs that did not answer are left in peace by who only looks."""
 
 
 class Settling:
@@ -69,10 +71,11 @@ class Settling:
         """All of a session's are."""
         self.closed([handle for of in self._writers.values() for handle, whose in of.items() if whose == session])
 
-    async def settle(self, numbers: Iterable[int], session: str = "") -> bool:
+    async def settle(self, numbers: Iterable[int], session: str = "", *, opens: bool = False) -> bool:
         """Have in the database how long these files are, as far as others than *session* write them.
 
-        Whether any has grown. OSDs that do not answer in `LOOK_SECONDS` leave it at what was known.
+        Whether any has grown. OSDs that do not answer in `ASK_SECONDS` leave it at what was known; whoever *opens* a
+        file asks them each time.
         """
         writers = self._writers
         if not writers:
@@ -83,7 +86,7 @@ class Settling:
             for number in numbers
             if (of := writers.get(number)) is not None
             and any(whose != session or not session for whose in of.values())
-            and self._mute.get(number, 0.0) <= now
+            and (opens or self._mute.get(number, 0.0) <= now)
         ]
         return any(await asyncio.gather(*map(self._settle, found))) if found else False
 
@@ -95,12 +98,11 @@ class Settling:
         grant = await self._store.read(lambda db: handles.seen(db, number))
         if grant is None or grant.layout.update is Update.READ_ONLY:
             return False
-        began = time.monotonic()
-        extent = await self.extent(grant, LOOK_SECONDS)
-        now = time.monotonic()
-        if extent is None or now - began >= LOOK_SECONDS:
-            self._mute[number] = now + LOOK_SECONDS
-        if extent is None or extent.size <= grant.inode.size:
+        extent = await self.extent(grant, ASK_SECONDS)
+        if extent is None:
+            self._mute[number] = time.monotonic() + LOOK_SECONDS
+            return False
+        if extent.size <= grant.inode.size:
             return False
         return await self._store.write(lambda db: _grow(db, number, extent, time.time_ns()))
 

@@ -39,7 +39,7 @@ class FileCalls(ReplicaCalls):
             return open_files.open_inode(db, who, inode, wanted, ask.session, place, now)
 
         await self.osds.ready()
-        await self.settling.settle([inode], ask.session)
+        await self.settling.settle([inode], ask.session, opens=True)
         grant = await self.desk.change(ask, Grant, f"inode {inode}", work)
         if wanted.truncate:
             self.desk.tell(ask, node(inode))
@@ -59,7 +59,7 @@ class FileCalls(ReplicaCalls):
             self.desk.tell(ask, entry(parent, name), node(parent))
         elif wanted.truncate:
             self.desk.tell(ask, node(grant.inode))
-        elif await self.settling.settle([grant.inode.id], ask.session):
+        elif await self.settling.settle([grant.inode.id], ask.session, opens=True):
             number = grant.inode.id
             inode = await self.desk.read(shown(name), lambda db: namespace.getattr_(db, number))
             grant = msgspec.structs.replace(grant, inode=inode)
