@@ -128,7 +128,8 @@ class Following:
         except StopAsyncIteration:
             return
         finally:
-            await frames.aclose()  # type: ignore[attr-defined]
+            with contextlib.suppress(RuntimeError):  # it is being cancelled already, and ends by itself
+                await frames.aclose()  # type: ignore[attr-defined]
 
     async def _take(self, frame: Frame, reader: wire.Reader) -> None:
         match frame.kind:

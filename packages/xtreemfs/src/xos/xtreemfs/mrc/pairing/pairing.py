@@ -95,6 +95,8 @@ class Pairing:
                 await self._look()
             except (XosError, OSError) as error:
                 log.warning("mrc.pair", detail=str(error))
+            except Exception:
+                log.exception("mrc.pair")  # a backup that follows no more would be none
             await self._pause()
 
     async def _pause(self) -> None:
