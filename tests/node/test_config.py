@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -108,7 +109,8 @@ DEBIAN = (
 )
 
 
-OURS = "initgroups: files [SUCCESS=continue] xos [SUCCESS=continue] systemd  # XtreemOS: as the group line\n"
+MARK = "# XtreemOS: as the group line"
+OURS = f"{MARK}\ninitgroups: files [SUCCESS=continue] xos [SUCCESS=continue] systemd\n"
 
 
 @pytest.mark.parametrize(
@@ -130,7 +132,7 @@ def test_groups_of_a_user_are_looked_for_where_the_group_line_says(
     path = tmp_path / "nsswitch.conf"
     path.write_text(f"group: {group}\nhosts: files\n")
     configure("add", path)
-    line = f"initgroups: {initgroups}  # XtreemOS: as the group line\n"
+    line = f"{MARK}\ninitgroups: {initgroups}\n"
     assert path.read_text() == f"group: {added}\n{line}hosts: files\n"
     path.write_text(path.read_text().replace("group: files", "group: db files", 1))  # as a package of a directory does
     configure("add", path)
@@ -177,7 +179,7 @@ def test_whatever_was_there_comes_back(tmp_path_factory: pytest.TempPathFactory,
     text = "".join(f"{base}:{gap}{' '.join(words)}{rest}\n" for base, gap, words, rest in lines)  # type: ignore[misc,has-type]
     path.write_text(text)
     configure("add", path)
-    added = [line for line in path.read_text().splitlines() if "XtreemOS" not in line]
+    added = re.sub(rf"{MARK}\ninitgroups:.*\n", "", path.read_text()).splitlines()
     for line, before in zip(added, text.splitlines(), strict=True):
         assert line.split("#")[0].split().count("xos") == (0 if before.startswith("hosts") else 1), (before, line)
     configure("remove", path)

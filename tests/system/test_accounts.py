@@ -96,7 +96,7 @@ def test_groups_are_looked_for_where_the_group_line_says_also_after_it_changed(g
     groups = node.run("id -G alice.demo; id -G root")
     node.run("cp -p /etc/nsswitch.conf /root/nsswitch.conf; sed -i 's/^group:.*/& db/' /etc/nsswitch.conf")
     try:
-        node.wait_for("the line for initgroups", lambda: "] db " in node.run(look), seconds=30)
+        node.wait_for("the line for initgroups", lambda: node.run(look).endswith("] db\n"), seconds=30)
         assert node.run("id -G alice.demo; id -G root") == groups
     finally:
         node.run("cp -p /root/nsswitch.conf /etc/nsswitch.conf")
