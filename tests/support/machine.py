@@ -23,7 +23,7 @@ from xos.common.tls import Credential, Trust
 
 TOP = Path(__file__).parents[2]
 SECURITY = Path("/usr/lib/x86_64-linux-gnu/security")
-COPIED = ("/etc", "/var/lib/pam", "/usr/share/pam-configs", str(SECURITY))
+COPIED = ("/etc", "/var/lib/pam", "/var/cache/debconf", "/usr/share/pam-configs", str(SECURITY))
 EMPTY = ("/run", "/var/lib", "/root", "/var/log")
 """What the tests change, they change in copies or in empty directories mounted there."""
 SHELL = "/bin/sh"
