@@ -162,6 +162,7 @@ class VolumeClient(Names):
             content.mtime = opened.inode.mtime
         else:
             content.told(opened.inode)
+            handle.inode = content.view(opened.inode)
         return handle
 
     def _give_grants(self, number: int) -> None:
