@@ -227,6 +227,11 @@ class XtreemFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no 
         except FileNotFoundError:
             return False
 
+    async def _rm(self, path: Any, recursive: bool = False, **_: Any) -> None:
+        # One after another: a directory is only empty when all that was in it is gone.
+        for one in reversed(await self._expand_path(path, recursive=recursive)):
+            await self._rm_file(one)
+
     async def _rm_file(self, path: str, **_: Any) -> None:
         parent, name = await self._spot(path)
         volume = await self.connected()
