@@ -7,6 +7,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -70,7 +71,7 @@ def test_volumes_are_made_listed_shown_and_removed(grid: Grid, alice: User) -> N
     assert table[0].split() == ["VOLUME", "OWNER", "USED", "QUOTA", "FILES", "STRIPING", "REPLICATION", "MRC"]
     assert [line.split()[:2] for line in table[1:]] == [["home", "root@core"], ["papers", "alice@demo"]]
     shown = alice.run("xtfsutil", "xtreemfs://papers").stdout
-    assert "striping           64K x 2" in shown
+    assert re.search("^striping +64K x 2$", shown, re.MULTILINE)
     alice.run("xtfsutil", "--replicas", "2", "xtreemfs://papers")
     assert "Permission denied" in alice.run("xtfsutil", "--quota", "1G", "xtreemfs://papers", status=1).stderr
     grid.core.run("xtfsutil", "--quota", "1G", "--user-quota", "bob@demo=10M", "xtreemfs://papers")

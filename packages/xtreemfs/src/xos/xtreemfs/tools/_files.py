@@ -148,13 +148,14 @@ def _particular(inode: Inode, volume: Volume, layout: Layout | None) -> list[tup
         return [("size", f"{inode.size} bytes"), *_show.layout_lines(layout), *placed]
     if inode.id == volume.root:
         quota = f" of {_show.human(volume.quota)}" if volume.quota else ""
+        extra = volume.policy.extra
         return [
             *_snapshots.about(volume),
             ("used", f"{_show.human(volume.used)}{quota}, {volume.files} files"),
             ("striping", _show.striping(volume.policy.striping)),
             ("replication", _show.replication(volume.policy.update, volume.policy.replicas)),
             ("OSD selection", ", ".join(volume.policy.osd_selection)),
-            ("copies near readers", f"at most {volume.policy.extra} more of a file that does not change"),
+            ("extra replicas", f"at most {extra}, near readers of files that do not change" if extra else "none"),
         ]
     return [("target", os.fsdecode(inode.target))] if inode.target is not None else []
 
