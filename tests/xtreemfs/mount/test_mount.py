@@ -54,6 +54,19 @@ def test_what_was_closed_here_is_read_there(one: Path, other: Path) -> None:
     assert (one / "f").read_bytes() == b"third"
 
 
+def test_what_is_closed_there_is_read_here_though_the_file_is_as_long_as_before(one: Path, other: Path) -> None:
+    (one / "same").write_bytes(b"none")
+    for turn in range(30):
+        _write_over(one / "same", b"%04d" % turn)
+        assert (other / "same").read_bytes() == b"%04d" % turn
+        assert (other / "same").read_bytes() == b"%04d" % turn
+
+
+def _write_over(path: Path, content: bytes) -> None:
+    with path.open("r+b", buffering=0) as file:
+        file.write(content)
+
+
 def test_names_that_come_and_go_there_are_seen_here_within_a_second(one: Path, other: Path) -> None:
     assert not (other / "late").exists()  # so that the kernel there knows that it is not
     (one / "late").touch()

@@ -100,6 +100,9 @@ class Opened(msgspec.Struct, array_like=True, frozen=True):
     capability: Signed
     """Of a `Capability`."""
     created: bool = False
+    version: int = 0
+    """What was kept of the file when it was opened before may be used if it had the same version then; 0: others may be
+    writing to it, nothing may."""
 
 
 class Open(msgspec.Struct, array_like=True, frozen=True):

@@ -73,6 +73,9 @@ class Content:
     def __init__(self, inode: Inode, budget: Budget, clock: Callable[[], int]) -> None:
         self.number = inode.id
         self.size, self.epoch, self.mtime = inode.size, inode.epoch, inode.mtime
+        self.landed_until = inode.mtime
+        """What was written until then is at the OSDs. A later time must not be told: others would take what they read
+        now for all that was written by then."""
         self.reader: Grant | None = None
         self.writer: Grant | None = None
         self.unreported = False
@@ -108,7 +111,7 @@ class Content:
         elif inode.epoch == self.epoch:
             self.size = max(inode.size, self.size) if ours else inode.size
         if not ours:
-            self.mtime = inode.mtime
+            self.mtime = self.landed_until = inode.mtime
 
     def view(self, inode: Inode) -> Inode:
         """What a program is to see, given what the MRC said."""
@@ -204,11 +207,12 @@ class Content:
     async def landed(self) -> Extent:
         """Wait until all that was written so far is at the OSDs, or failed; how long the file is by that."""
         self.launch()
-        extent = self.extent
+        extent, mtime = self.extent, self.mtime
         if len(self._flights) == 1:
             await asyncio.shield(self._flights[0].task)
         elif self._flights:
             await asyncio.wait([flight.task for flight in self._flights])
+        self.landed_until = max(self.landed_until, mtime)
         return extent
 
     async def settle(self) -> Extent:

@@ -33,6 +33,8 @@ class Handle:
         self.inode: Inode = opened.inode
         """As it was when it was opened."""
         self.created = opened.created
+        self.version = opened.version
+        """See `Opened.version`."""
 
     async def read(self, offset: int, length: int) -> Bytes:
         """At most *length* bytes, fewer at the end. Raises `OSError`."""

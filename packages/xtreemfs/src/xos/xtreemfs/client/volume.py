@@ -186,7 +186,8 @@ class VolumeClient(Names):
         handles.discard(handle)
         self._give_grants(content.number)
         wrote = content.unreported and bool(handle.access & Access.WRITE)
-        self._closed.append(_Closing(handle, content.extent if wrote else None, content.mtime))
+        mtime = content.landed_until if content.dirty else content.mtime
+        self._closed.append(_Closing(handle, content.extent if wrote else None, mtime))
         if content.writer is None and not content.dirty:
             content.rest()
         if not handles:
@@ -231,7 +232,7 @@ class VolumeClient(Names):
             if durable:
                 await self.sync()
             return None
-        mtime = content.mtime
+        mtime = content.landed_until
         inode = await self.change(
             handle.claim,
             lambda mrc, ask: mrc.update(handle.number, extent, mtime, ask, durable, deadline=CALL_SECONDS),

@@ -31,8 +31,10 @@ class VolumeFiles(VolumeNames):
         super().__init__(volume, identities)
         self._open: dict[int, _File] = {}
         self._next = 0
-        self._cached: dict[int, tuple[int, int]] = {}
-        """Of files whose pages the kernel may keep when they are opened again: time of last change and size."""
+        self._cached: dict[int, int] = {}
+        """Of files whose pages the kernel may keep when they are opened again: `xos.xtreemfs.api.Opened.version`."""
+        self._seen: dict[int, tuple[int, int]] = {}
+        """Time of last change and size that the kernel's pages agree with, for who takes a lock of an open file."""
         self._locked: dict[tuple[int, int], int] = {}
         """How often an owner took a lock on an inode, so that closing a file that has none costs nothing."""
 
@@ -40,6 +42,7 @@ class VolumeFiles(VolumeNames):
         """See `FileSystem`."""
         super().forget(ino)
         self._cached.pop(ino, None)
+        self._seen.pop(ino, None)
 
     # --- opening and closing
 
@@ -69,10 +72,10 @@ class VolumeFiles(VolumeNames):
         ino = self.ino(inode.id)
         self._next += 1
         self._open[self._next] = _File(handle, append=bool(flags & os.O_APPEND))
+        keep = handle.version != 0 and self._cached.get(ino) == handle.version
+        self._cached[ino] = handle.version
         seen = self.volume.seen(inode)
-        known = seen.mtime, seen.size
-        keep = self._cached.get(ino) == known
-        self._cached[ino] = known
+        self._seen[ino] = seen.mtime, seen.size
         return Opened(self._next, abi.OpenFlag.KEEP_CACHE if keep else abi.OpenFlag(0))
 
     def _file(self, fh: int) -> _File:
@@ -87,7 +90,7 @@ class VolumeFiles(VolumeNames):
         locked = (ino, _own(owner)) in self._locked
         content = file.handle.content
         if file.writes and content.unreported:
-            self._cached[ino] = content.mtime, content.size
+            self._seen[ino] = content.mtime, content.size
         if not locked and not (file.writes and content.unsettled):
             return None
         return self._flush(caller, ino, file, _own(owner) if locked else None)
@@ -107,7 +110,7 @@ class VolumeFiles(VolumeNames):
             inode = await file.handle.report()
             if inode is not None:
                 self.learn(inode)
-                self._cached[ino] = inode.mtime, inode.size
+                self._seen[ino] = inode.mtime, inode.size
 
     def release(self, caller: Caller, ino: int, fh: int, flags: int, owner: int) -> Any:
         """See `FileSystem`."""
@@ -228,10 +231,10 @@ class VolumeFiles(VolumeNames):
 
     async def _renewed_view(self, ino: int, file: _File) -> None:
         number = self.number(ino)
-        before = self._cached.get(ino)
+        before = self._seen.get(ino)
         inode = self.learn(await self.volume.refreshed(number))
         if before != (inode.mtime, inode.size) and self.session is not None and not file.handle.content.unreported:
-            self._cached[ino] = inode.mtime, inode.size
+            self._seen[ino] = inode.mtime, inode.size
             await self.session.invalidate_inode(ino)
 
     async def _unlock(self, ino: int, owner: int, start: int, end: int, pid: int, *, bsd: bool) -> None:

@@ -152,9 +152,10 @@ class Desk:
 
     # --- capabilities
 
-    def opened(self, grant: Grant) -> Opened:
+    def opened(self, grant: Grant, version: int = 0) -> Opened:
         """A grant, signed for the caller."""
-        return Opened(grant.inode, grant.handle, self.capability(grant, current_call().caller), grant.created)
+        capability = self.capability(grant, current_call().caller)
+        return Opened(grant.inode, grant.handle, capability, grant.created, version)
 
     def capability(self, grant: Grant, holder: Identity | str) -> Signed:
         """What OSDs believe."""

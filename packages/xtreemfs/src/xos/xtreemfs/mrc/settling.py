@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from xos.xtreemfs.api import NOW, Access, Extent, Update
 from xos.xtreemfs.mrc import contents, handles, rows
+from xos.xtreemfs.mrc.changes import Changes
 from xos.xtreemfs.mrc.contents import Grant
 from xos.xtreemfs.mrc.osds import CALL_SECONDS, Osds
 from xos.xtreemfs.mrc.pairing.store import PairedStore
@@ -36,6 +37,7 @@ class Settling:
         self._writers: dict[int, dict[int, str]] = {}
         """Of an inode: the session of each handle that may write."""
         self._handles: dict[int, int] = {}
+        self._changes = Changes()
         self._mute: dict[int, float] = {}
         """Inodes whose OSDs did not answer, and when they may be asked again."""
         self.asking = asyncio.Semaphore(MOST_ASKING)
@@ -51,6 +53,7 @@ class Settling:
         self._writers.clear()
         self._handles.clear()
         self._mute.clear()
+        self._changes = Changes()
 
     def opened(self, session: str, handle: int, inode: int) -> None:
         """A file may be written now."""
@@ -62,10 +65,20 @@ class Settling:
         for handle in closed:
             inode = self._handles.pop(handle, None)
             if inode is not None and (of := self._writers.get(inode)) is not None:
-                of.pop(handle, None)
+                self.changed(of.pop(handle), inode)
                 if not of:
                     del self._writers[inode]
                     self._mute.pop(inode, None)
+
+    def changed(self, session: str, inode: int) -> None:
+        """What the file holds may be another thing now."""
+        self._changes.note(inode, session)
+
+    def version(self, session: str, inode: int) -> int:
+        """See `xos.xtreemfs.api.Opened.version`, of what *session* opens now."""
+        if any(whose != session for whose in self._writers.get(inode, {}).values()):
+            return 0
+        return self._changes.number(inode, session)
 
     def ended(self, session: str) -> None:
         """All of a session's are."""

@@ -70,7 +70,7 @@ class FileCalls(ReplicaCalls):
             self.settling.opened(ask.session, grant.handle, grant.inode.id)
         else:
             self.note_read(grant, current_call().caller.name)
-        return self.desk.opened(grant)
+        return self.desk.opened(grant, version=self.settling.version(ask.session, grant.inode.id))
 
     async def truncate(self, inode: int, size: int, handle: int, ask: Ask) -> Opened:
         """See `MRC.truncate`."""
@@ -81,7 +81,9 @@ class FileCalls(ReplicaCalls):
             return open_files.truncate(db, who, inode, size, handle, ask.session, place, now)
 
         await self.osds.ready()
-        return self.desk.opened(await self._change(ask, Grant, f"inode {inode}", work, node(inode)))
+        grant = await self._change(ask, Grant, f"inode {inode}", work, node(inode))
+        self.settling.changed(ask.session, inode)
+        return self.desk.opened(grant)
 
     async def renew(self, session: str, handles: list[int]) -> list[Opened | None]:
         """See `MRC.renew`."""
