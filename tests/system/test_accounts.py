@@ -131,7 +131,7 @@ def test_another_vo_user_can_neither_read_nor_signal_nor_see_the_credential(grid
         grid.node1.wait_for("alice's job runs", lambda: "sleep" in grid.node1.run("pgrep -lu alice.demo sleep || true"))
         script = (
             "exec 2>&1; id -un; cat ~alice.demo/private; ls ~alice.demo; pkill -9 -u alice.demo; "
-            "grep -c xos:bob.demo /proc/keys; grep -c xos:alice.demo /proc/keys"
+            "grep -c xos:bob.demo /proc/keys; grep -c xos:alice.demo /proc/keys; true"  # one that fails would end the other
         )
         his = core.run(["xsub", "--units", "2", "--", "sh", "-c", script], as_user="bob").split()[0]
         core.run(["xwait", his], as_user="bob", check=False)
