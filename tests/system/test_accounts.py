@@ -129,9 +129,9 @@ def test_another_vo_user_can_neither_read_nor_signal_nor_see_the_credential(grid
     hers = grid.submit("umask 0; echo secret > ~/private; exec sleep 300", units=2)
     try:
         grid.node1.wait_for("alice's job runs", lambda: "sleep" in grid.node1.run("pgrep -lu alice.demo sleep || true"))
-        script = (
+        script = (  # if one ended with a failure, the other would be ended
             "exec 2>&1; id -un; cat ~alice.demo/private; ls ~alice.demo; pkill -9 -u alice.demo; "
-            "grep -c xos:bob.demo /proc/keys; grep -c xos:alice.demo /proc/keys; true"  # one that fails would end the other
+            "grep -c xos:bob.demo /proc/keys; grep -c xos:alice.demo /proc/keys; true"
         )
         his = core.run(["xsub", "--units", "2", "--", "sh", "-c", script], as_user="bob").split()[0]
         core.run(["xwait", his], as_user="bob", check=False)
