@@ -67,8 +67,7 @@ def choose(name: str, disks: Sequence[Device]) -> Device:
     real = os.path.realpath(name)
     found = next((disk for disk in disks if disk.path == real), None)
     if found is None:
-        detail = "a part of a disk; the whole disk is needed" if _is_part(real, disks) else "there is no such disk"
-        raise WrongDisk(disk=name, detail=detail, known=known)
+        raise WrongDisk(disk=name, detail=_why_none(real, disks), known=known)
     if found.ro:
         raise WrongDisk(disk=name, detail="it can only be read", known=known)
     for used in uses(found):
@@ -118,5 +117,9 @@ def _all(disk: Device) -> Iterator[Device]:
         yield from _all(child)
 
 
-def _is_part(path: str, disks: Sequence[Device]) -> bool:
-    return any(path == part.path for disk in disks for part in _all(disk)) or Path(path).is_block_device()
+def _why_none(path: str, disks: Sequence[Device]) -> str:
+    if any(path == part.path for disk in disks for part in _all(disk)):
+        return "a part of a disk; the whole disk is needed"
+    if Path(path).is_block_device():
+        return "not a disk that a system can be put on"
+    return "there is no such disk"
