@@ -120,10 +120,12 @@ def test_a_signal_is_passed_on_and_then_obeyed(desk: Desk, number: signal.Signal
         heard.append(conn.recv(2))
         conn.sendall(bytes([ord("E"), 128 + number]))
 
-    with fake(desk, answer), desk.start("xt-show") as process:
+    with fake(desk, answer), desk.start("xt-show") as process, contextlib.ExitStack() as at_last:
+        at_last.callback(process.kill)
         assert ready.wait(10)
-        while not all(caught(process.pid, each) for each in CAUGHT):
-            pass
+        for _ in eventually():
+            if all(caught(process.pid, each) for each in CAUGHT):
+                break
         process.send_signal(number)
         assert process.wait(10) == -number
     assert heard == [b"K" + bytes([number])]
@@ -139,10 +141,12 @@ def test_a_second_signal_ends_the_client_at_once(desk: Desk) -> None:
         heard.set()
         over.wait(10)
 
-    with fake(desk, answer), desk.start("xt-show") as process:
+    with fake(desk, answer), desk.start("xt-show") as process, contextlib.ExitStack() as at_last:
+        at_last.callback(process.kill)
         assert ready.wait(10)
-        while not all(caught(process.pid, each) for each in CAUGHT):
-            pass
+        for _ in eventually():
+            if all(caught(process.pid, each) for each in CAUGHT):
+                break
         process.send_signal(signal.SIGINT)
         assert heard.wait(10)
         process.send_signal(signal.SIGINT)
