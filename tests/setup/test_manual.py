@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
+MAKEFILE = REPOSITORY / "Makefile"
 SKIPPED = {".venv", "build", "golden", ".git", ".tox"}
 PAGES = [page for page in sorted(REPOSITORY.rglob("*.md")) if not SKIPPED & set(page.relative_to(REPOSITORY).parts)]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -24,11 +25,11 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 
 def test_the_targets_that_pages_name_exist() -> None:
-    makefile = (REPOSITORY / "Makefile").read_text()
-    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     for page in PAGES:
-        named = set(re.findall(r"`make ([a-z-]+)", page.read_text()))
-        assert named <= targets, page
+        for directory, target in re.findall(r"`make (?:-C (\S+) )?([a-z-]+)", page.read_text()):
+            makefiles = [page.parent / directory / "Makefile"] if directory else [page.parent / "Makefile", MAKEFILE]
+            found = "".join(each.read_text() for each in makefiles if each.exists())
+            assert target in re.findall(r"^([a-z-]+):", found, re.MULTILINE), page
 
 
 def test_the_first_page_is_short() -> None:
