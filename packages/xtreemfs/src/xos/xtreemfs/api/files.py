@@ -162,6 +162,9 @@ class Capability(msgspec.Struct, array_like=True, frozen=True):
     and lets nobody write by an older one."""
     origin: str = ""
     """Of a file in a snapshot: the file that it is a copy of, as it was when snapshot `snapshot` was made."""
+    count: int = 1
+    """It is for so many files, of inode numbers that follow one another; `file_id` names the first. Epoch and revision
+    are those of all of them: an OSD that knows a later one of one file refuses it for that one."""
 
 
 class Extent(msgspec.Struct, array_like=True, frozen=True):
