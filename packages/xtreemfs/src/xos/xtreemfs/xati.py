@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from xos.common.signing import Signed
 from xos.dixi.stubs import AsyncStub, BlockingStub
 from xos.xtreemfs.api import (
+    Applied,
     Ask,
     Change,
     Changed,
@@ -22,13 +23,16 @@ from xos.xtreemfs.api import (
     Health,
     Inode,
     Layout,
+    Lease,
     Lock,
     Open,
     Opened,
+    Outcome,
     Pair,
     Policy,
     Presented,
     Quota,
+    Reserve,
     Row,
     ServiceRecord,
     Session,
@@ -523,6 +527,58 @@ class MRCAsync(AsyncStub):
         )
         return result
 
+    async def lease(self, directory: int, ask: Ask, *, deadline: float | None = None) -> Lease | None:
+        """The names of a directory for this session alone; None: not now. Raises `Refused`.
+
+        Who has it gets it again, with a fresh reserve. `What.RECALL` may come before this answer does.
+        """
+        result: Lease | None = await self._caller.call(
+            "MRC.lease", (directory, ask), Lease | None, deadline=deadline, retry=True
+        )
+        return result
+
+    async def reserve(self, lease: int, ask: Ask, *, deadline: float | None = None) -> Reserve | None:
+        """More inode numbers, for files of who asks; None: see `Lease.reserve`.
+
+        Raises `Refused` (ESTALE: the session does not have the lease any more).
+        """
+        result: Reserve | None = await self._caller.call(
+            "MRC.reserve", (lease, ask), Reserve | None, deadline=deadline, retry=True
+        )
+        return result
+
+    async def hold(self, session: str, leases: list[int], *, deadline: float | None = None) -> list[int]:
+        """As `keep`; those of *leases* that the session has still. Raises `Refused` (ESTALE: none, with the session).
+
+        To be asked after `HOLD_SECONDS` without an answer, and whenever `watch` was begun anew or told `What.ALL`.
+        """
+        result: list[int] = await self._caller.call(
+            "MRC.hold", (session, leases), list[int], deadline=deadline, retry=True
+        )
+        return result
+
+    async def apply(
+        self,
+        changes: list[Applied],
+        reserves: list[Signed],
+        give_back: list[int],
+        ask: Ask,
+        durable: bool = False,
+        *,
+        deadline: float | None = None,
+    ) -> list[Outcome]:
+        """What a holder did, in order and in one transaction: what became of each; then the leases *give_back* end.
+
+        Each is done as a call of its own would do it, with a lease or without. *reserves*: `Reserve.capability` of all
+        numbers in it. *durable*: it survives a power cut when this returns; else a second later.
+        Raises `Refused`, and nothing is done: E2BIG (more than `MOST_BATCH`), EACCES (a reserve that no MRC gave to
+        the caller), EINVAL (a number outside its reserve or twice).
+        """
+        result: list[Outcome] = await self._caller.call(
+            "MRC.apply", (changes, reserves, give_back, ask, durable), list[Outcome], deadline=deadline, retry=True
+        )
+        return result
+
     async def fail_over(self, handle: int, term: int, dead: str, ask: Ask, *, deadline: float | None = None) -> Opened:
         """The primary of this term does not answer: another, as soon as that is safe, within 5 s. Raises `Refused`."""
         result: Opened = await self._caller.call(
@@ -874,6 +930,56 @@ class MRCXati(BlockingStub):
         """A lock of another owner that is in the way."""
         result: Lock | None = self._caller.call(
             "MRC.test_lock", (lock, session), Lock | None, deadline=deadline, retry=True
+        )
+        return result
+
+    def lease(self, directory: int, ask: Ask, *, deadline: float | None = None) -> Lease | None:
+        """The names of a directory for this session alone; None: not now. Raises `Refused`.
+
+        Who has it gets it again, with a fresh reserve. `What.RECALL` may come before this answer does.
+        """
+        result: Lease | None = self._caller.call(
+            "MRC.lease", (directory, ask), Lease | None, deadline=deadline, retry=True
+        )
+        return result
+
+    def reserve(self, lease: int, ask: Ask, *, deadline: float | None = None) -> Reserve | None:
+        """More inode numbers, for files of who asks; None: see `Lease.reserve`.
+
+        Raises `Refused` (ESTALE: the session does not have the lease any more).
+        """
+        result: Reserve | None = self._caller.call(
+            "MRC.reserve", (lease, ask), Reserve | None, deadline=deadline, retry=True
+        )
+        return result
+
+    def hold(self, session: str, leases: list[int], *, deadline: float | None = None) -> list[int]:
+        """As `keep`; those of *leases* that the session has still. Raises `Refused` (ESTALE: none, with the session).
+
+        To be asked after `HOLD_SECONDS` without an answer, and whenever `watch` was begun anew or told `What.ALL`.
+        """
+        result: list[int] = self._caller.call("MRC.hold", (session, leases), list[int], deadline=deadline, retry=True)
+        return result
+
+    def apply(
+        self,
+        changes: list[Applied],
+        reserves: list[Signed],
+        give_back: list[int],
+        ask: Ask,
+        durable: bool = False,
+        *,
+        deadline: float | None = None,
+    ) -> list[Outcome]:
+        """What a holder did, in order and in one transaction: what became of each; then the leases *give_back* end.
+
+        Each is done as a call of its own would do it, with a lease or without. *reserves*: `Reserve.capability` of all
+        numbers in it. *durable*: it survives a power cut when this returns; else a second later.
+        Raises `Refused`, and nothing is done: E2BIG (more than `MOST_BATCH`), EACCES (a reserve that no MRC gave to
+        the caller), EINVAL (a number outside its reserve or twice).
+        """
+        result: list[Outcome] = self._caller.call(
+            "MRC.apply", (changes, reserves, give_back, ask, durable), list[Outcome], deadline=deadline, retry=True
         )
         return result
 

@@ -53,6 +53,17 @@ class Inode(msgspec.Struct, array_like=True, frozen=True):
         return stat.S_ISDIR(self.mode)
 
 
+class Claim(msgspec.Struct, array_like=True, frozen=True):
+    """For whom a machine asks. Users ask for themselves, as their certificate says, and send none."""
+
+    user: str
+    """``alice@demo``; of the machine's own accounts ``uid.1000@node1``, of its root ``root@node1``."""
+    groups: tuple[str, ...] = ()
+    """``users@demo``: all of them, the primary one too."""
+    group: str = ""
+    """The primary one, which new files get."""
+
+
 class Change(msgspec.Struct, array_like=True, frozen=True):
     """What setattr is to change; None: not that. `NOW` stands for the time at the MRC."""
 

@@ -11,8 +11,7 @@ from __future__ import annotations
 import msgspec
 
 from xos.common.signing import Signed
-from xos.xtreemfs.api.files import Access, Change, Extent, Inode
-from xos.xtreemfs.api.mrc import Claim
+from xos.xtreemfs.api.files import Access, Change, Claim, Extent, Inode
 
 HOLD_SECONDS = 3.0
 """After so long without an answer of the MRC a holder does nothing more in its own memory before it has one."""
@@ -45,10 +44,10 @@ class Lease(msgspec.Struct, array_like=True, frozen=True):
     """None: files of this directory are made by `MRC.open_name` (a quota, several replicas, no usable OSD)."""
 
 
-class Made(msgspec.Struct, array_like=True, frozen=True, tag="made"):
+class Made(msgspec.Struct, array_like=True, frozen=True):
     """A regular file, made by the holder under a number of a reserve."""
 
-    lease: int
+    directory: int
     name: bytes
     inode: int
     mode: int
@@ -57,28 +56,33 @@ class Made(msgspec.Struct, array_like=True, frozen=True, tag="made"):
     """Unix nanoseconds: it came into being."""
     claim: Claim | None
     reserve: int
-    """Which of the reserves that are shown with the batch."""
+    """Which of the reserves that are shown with the batch, from 0."""
     extent: Extent | None = None
     """What was written to it by now."""
     mtime: int = 0
     """With an extent: when it was written last."""
     change: Change | None = None
-    """What was changed of its attributes since."""
+    """What was changed of its attributes since, by the same claim; no size."""
     access: Access = Access(0)
     """As what it is still open; 0: it is closed."""
 
 
-class Gone(msgspec.Struct, array_like=True, frozen=True, tag="gone"):
+class Gone(msgspec.Struct, array_like=True, frozen=True):
     """A name of a regular file that the holder took away."""
 
-    lease: int
+    directory: int
     name: bytes
     inode: int
+    """ENOENT if the name is another's by now."""
     when: int
     claim: Claim | None
 
 
-Applied = Made | Gone
+class Applied(msgspec.Struct, array_like=True, frozen=True):
+    """One change: either of both."""
+
+    made: Made | None = None
+    gone: Gone | None = None
 
 
 class Outcome(msgspec.Struct, array_like=True, frozen=True):

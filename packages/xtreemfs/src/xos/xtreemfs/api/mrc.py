@@ -12,23 +12,13 @@ import msgspec
 from xos.common.identity import Kind
 from xos.common.signing import Signed
 from xos.dixi.api import call, service, stream
-from xos.xtreemfs.api.files import Access, Change, Extent, Inode, Layout, Row, Update
+from xos.xtreemfs.api.files import Access, Change, Claim, Extent, Inode, Layout, Row, Update
+from xos.xtreemfs.api.leases import Applied, Lease, Outcome, Reserve
 from xos.xtreemfs.striping import Striping
 
 MACHINES = frozenset({Kind.MACHINE})
 MRC_PROMISE_SECONDS = 2.0
 """For so long after each word of its primary an MRC's backup does not take over, by its own clock."""
-
-
-class Claim(msgspec.Struct, array_like=True, frozen=True):
-    """For whom a machine asks. Users ask for themselves, as their certificate says, and send none."""
-
-    user: str
-    """``alice@demo``; of the machine's own accounts ``uid.1000@node1``, of its root ``root@node1``."""
-    groups: tuple[str, ...] = ()
-    """``users@demo``: all of them, the primary one too."""
-    group: str = ""
-    """The primary one, which new files get."""
 
 
 class Ask(msgspec.Struct, array_like=True, frozen=True):
@@ -151,6 +141,9 @@ class What(enum.StrEnum):
     """Replicas."""
     ALL = "all"
     """More than could be told: nothing that was kept is to be trusted."""
+    RECALL = "recall"
+    """Somebody else wants the names of a directory that the session has leased: it is to tell all that it has done
+    there and give the lease back (`MRC.apply`). Told again each second until it has; not on the bus."""
 
 
 class Changed(msgspec.Struct, array_like=True, frozen=True):
@@ -448,6 +441,45 @@ class MRC(Protocol):
     @call(reads=True)
     async def test_lock(self, lock: Lock, session: str) -> Lock | None:
         """A lock of another owner that is in the way."""
+        ...
+
+    # --- leases of directories (`xos.xtreemfs.api.leases`)
+
+    @call(idempotent=True)
+    async def lease(self, directory: int, ask: Ask) -> Lease | None:
+        """The names of a directory for this session alone; None: not now. Raises `Refused`.
+
+        Who has it gets it again, with a fresh reserve. `What.RECALL` may come before this answer does.
+        """
+        ...
+
+    @call(idempotent=True)
+    async def reserve(self, lease: int, ask: Ask) -> Reserve | None:
+        """More inode numbers, for files of who asks; None: see `Lease.reserve`.
+
+        Raises `Refused` (ESTALE: the session does not have the lease any more).
+        """
+        ...
+
+    @call(idempotent=True)
+    async def hold(self, session: str, leases: list[int]) -> list[int]:
+        """As `keep`; those of *leases* that the session has still. Raises `Refused` (ESTALE: none, with the session).
+
+        To be asked after `HOLD_SECONDS` without an answer, and whenever `watch` was begun anew or told `What.ALL`.
+        """
+        ...
+
+    @call(idempotent=True)
+    async def apply(
+        self, changes: list[Applied], reserves: list[Signed], give_back: list[int], ask: Ask, durable: bool = False
+    ) -> list[Outcome]:
+        """What a holder did, in order and in one transaction: what became of each; then the leases *give_back* end.
+
+        Each is done as a call of its own would do it, with a lease or without. *reserves*: `Reserve.capability` of all
+        numbers in it. *durable*: it survives a power cut when this returns; else a second later.
+        Raises `Refused`, and nothing is done: E2BIG (more than `MOST_BATCH`), EACCES (a reserve that no MRC gave to
+        the caller), EINVAL (a number outside its reserve or twice).
+        """
         ...
 
     # --- where the bytes are

@@ -21,6 +21,7 @@ from xos.xtreemfs.mrc import contents, handles, namespace, sessions, snapshots, 
 from xos.xtreemfs.mrc.calls.base import node
 from xos.xtreemfs.mrc.calls.files import FileCalls
 from xos.xtreemfs.mrc.calls.inodes import InodeCalls
+from xos.xtreemfs.mrc.calls.leases import LeaseCalls
 from xos.xtreemfs.mrc.calls.locks import LockCalls
 from xos.xtreemfs.mrc.calls.names import NameCalls
 from xos.xtreemfs.mrc.calls.snapshots import SnapshotCalls
@@ -63,7 +64,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Who may make volumes besides administrators: patterns such as ``*@demo``."""
 
 
-class MrcService(Hosted[Settings], SnapshotCalls, NameCalls, InodeCalls, FileCalls, LockCalls, MRC):
+class MrcService(Hosted[Settings], SnapshotCalls, NameCalls, InodeCalls, FileCalls, LockCalls, LeaseCalls, MRC):
     """Satisfies `xos.xtreemfs.api.MRC`."""
 
     settings_type = Settings
