@@ -13,9 +13,10 @@ import msgspec
 import pytest
 
 from xos.common.signing import Signed
-from xos.xtreemfs.api import Access, Capability, Inode, Layout, Replica, Striping
-from xos.xtreemfs.client.content import PIECE, Budget, Content
+from xos.xtreemfs.api import MOST_PARTS, Access, Capability, Inode, Layout, Part, Replica, Striping
+from xos.xtreemfs.client.content import Budget, Content
 from xos.xtreemfs.client.grants import Grant, Right
+from xos.xtreemfs.client.sending import PIECE
 
 
 class MemoryOsd(Grant):
@@ -49,6 +50,17 @@ class MemoryOsd(Grant):
         self.share += bytes(max(offset + len(content) - len(self.share), 0))
         self.share[offset : offset + len(content)] = content
 
+    async def write_parts(
+        self, token: bytes, parts: list[Part], content: bytes, number: int, shown: Signed | None, *, deadline: float
+    ) -> None:
+        await self.open.wait()
+        for part in parts:
+            await self.write(token, part.offset, content[: part.length], number, shown, deadline=deadline)
+            self.writes -= 1
+            content = content[part.length :]
+        self.writes += 1
+        assert not content
+
     async def read(self, token: bytes, offset: int, length: int, shown: Signed | None, *, deadline: float) -> bytes:  # noqa: ARG002
         return bytes(self.share[offset : offset + length])
 
@@ -81,6 +93,38 @@ async def test_small_writes_go_out_as_one() -> None:
     assert osd.writes == 0
     await content.settle()
     assert osd.writes == 1
+
+
+@pytest.mark.parametrize("width", [1, 3])
+async def test_writes_all_over_a_file_take_few_calls(width: int) -> None:
+    content, osd = opened()
+    row = tuple(f"osd{number}" for number in range(width))
+    osd.capability = msgspec.structs.replace(
+        osd.capability, layout=Layout(Striping(size=4096, width=width), (Replica(row),))
+    )
+    shares = {place: MemoryOsd() for place in range(width)}
+
+    async def at(place: int, work: Callable[..., Awaitable[Any]], *, reads: bool) -> Any:
+        return await shares[place].at(place, work, reads=reads)
+
+    osd.at = at  # type: ignore[method-assign]
+    chance, written = random.Random(2), bytearray(2 << 20)
+    for at_ in chance.sample(range(0, len(written) - 4096, 1024), 1000):
+        piece = chance.randbytes(700)
+        await content.write(at_, piece)
+        written[at_ : at_ + len(piece)] = piece
+    await content.settle()
+    assert sum(share.writes for share in shares.values()) == width
+    assert await content.read(0, content.size) == written[: content.size]
+
+
+async def test_tiny_writes_set_out_before_they_are_too_many_for_one_call() -> None:
+    content, osd = opened()
+    for at in range(MOST_PARTS + 1):
+        await content.write(2 * at, b"x")
+    await content.settle()
+    assert osd.writes == 2
+    assert osd.share == b"x" + b"\0x" * MOST_PARTS
 
 
 @pytest.mark.parametrize("size", [4096, 128 << 10, 3 << 20])

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xos.xtreemfs.client import runs
-from xos.xtreemfs.client.runs import Run, Runs, lay_over
+from xos.xtreemfs.client.runs import Run, Runs, lay_over, overlap
 
 SIZE = 64
 WRITES = st.lists(st.tuples(st.integers(0, SIZE - 1), st.binary(min_size=1, max_size=20)), max_size=20)
@@ -42,6 +42,16 @@ def test_what_is_unsent_lies_over_what_was_read(writes: list[tuple[int, bytes]],
     for run in kept.overlapping(offset, offset + length):
         lay_over(found, offset, run)
     assert found == model[offset : offset + length]
+
+
+@given(WRITES, WRITES)
+def test_whether_runs_overlap_is_told(some: list[tuple[int, bytes]], others: list[tuple[int, bytes]]) -> None:
+    here, there = Runs(), Runs()
+    for kept, writes in ((here, some), (there, others)):
+        for offset, content in writes:
+            kept.put(offset, content)
+    these, those = here.take(), there.take()
+    assert overlap(these, those) == bool(as_file(these).keys() & as_file(those).keys())
 
 
 def test_writes_one_behind_the_other_become_one_run_up_to_a_size() -> None:

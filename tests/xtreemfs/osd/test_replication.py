@@ -149,16 +149,17 @@ async def test_what_is_damaged_on_the_primary_is_taken_from_another_replica(thre
     damage(three, "osd1", BLOCK + 7)
     assert await osd.read(token, 0, 3 * BLOCK) == content
     damage(three, "osd1", 2 * BLOCK + 7)
-    await osd.write(token, 2 * BLOCK, b"new", 2)
+    await osd.write(token, 2 * BLOCK, b"new", 2)  # which looks at no other bytes of the block
+    assert await osd.read(token, 2 * BLOCK, 4) == b"new" + content[2 * BLOCK + 3 : 2 * BLOCK + 4]
     assert three.content("osd1") == content[: 2 * BLOCK] + b"new" + content[2 * BLOCK + 3 :]
 
 
 async def test_what_is_damaged_on_another_replica_is_taken_from_the_primary(three: Three) -> None:
     osd, token = await three.open("osd1", replicated(*NAMES))
-    await osd.write(token, 0, os.urandom(3 * BLOCK), 1)
+    await osd.write(token, 0, os.urandom(3 * BLOCK - 10), 1)
     await osd.sync(token)
-    damage(three, "osd3", BLOCK + 7)
-    await osd.write(token, BLOCK + 100, b"new", 2)
+    damage(three, "osd3", 2 * BLOCK + 7)
+    await osd.truncate(token, 4 * BLOCK)
     await until(lambda: three.content("osd3") == three.content("osd1"), 10.0)
 
 

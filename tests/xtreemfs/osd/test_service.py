@@ -23,10 +23,22 @@ from support.osds import FILE, SINGLE, address_of, capability, configured, conne
 from xos.common.signing import sign
 from xos.common.tls import Credential
 from xos.dixi.errors import NotAllowed
-from xos.xtreemfs.api import MOST_BYTES, Access, Capability, Extent, Layout, Replica, Striping, token_of
+from xos.xtreemfs.api import (
+    MOST_BYTES,
+    MOST_PARTS,
+    Access,
+    Capability,
+    Extent,
+    Layout,
+    Part,
+    Replica,
+    Striping,
+    token_of,
+)
 from xos.xtreemfs.errors import (
     BadCapability,
     BadFileId,
+    BadParts,
     CorruptShare,
     DiskFailed,
     OsdFull,
@@ -62,6 +74,41 @@ async def test_the_largest_piece_goes_through_and_no_larger_one(osd: One) -> Non
     for offset in (-1, 1 << 44, 1 << 62):
         with pytest.raises(ShareTooLarge):
             await osd.user.write(token, offset, b"x", 3)
+
+
+async def test_parts_all_over_a_file_are_written_by_one_call(osd: One) -> None:
+    token = await osd.token()
+    parts = [Part(5, 3), Part(8, 2), Part(BLOCK - 1, 2), Part(3 * BLOCK, 1)]
+    content = b"abcdefgh"
+    assert (await osd.user.write_parts(token, parts, content, 1)).extent == Extent(3 * BLOCK + 1, 1)
+    expected = bytearray(3 * BLOCK + 1)
+    for part in parts:
+        expected[part.offset : part.offset + part.length], content = content[: part.length], content[part.length :]
+    assert await osd.user.read(token, 0, 4 * BLOCK) == expected
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [],
+        [Part(0, 3)],
+        [Part(0, 5)],
+        [Part(0, 0), Part(0, 4)],
+        [Part(-1, 4)],
+        [Part(0, -1), Part(9, 5)],
+        [Part(10, 2), Part(0, 2)],
+        [Part(0, 3), Part(2, 1)],
+        [Part(2 * at, 1) for at in range(MOST_PARTS + 1)],
+    ],
+)
+async def test_parts_that_are_none_are_refused(osd: One, parts: list[Part]) -> None:
+    token = await osd.token()
+    with pytest.raises(BadParts):
+        await osd.user.write_parts(token, parts, b"four" if len(parts) < 5 else bytes(len(parts)), 1)
+    assert await osd.user.read(token, 0, 10) == b""
+    with pytest.raises(ShareTooLarge):
+        await osd.user.write_parts(token, [Part(0, 2), Part(1 << 62, 2)], b"four", 1)
+    assert await osd.user.read(token, 0, 10) == b""
 
 
 async def test_a_truncation_cuts_what_this_osd_has_of_the_file(osd: One) -> None:

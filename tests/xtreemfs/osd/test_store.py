@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xos.xtreemfs.errors import BadFileId, CorruptShare, OsdFull, ShareTooLarge, UnknownFile
-from xos.xtreemfs.osd.checksums import BLOCK
+from xos.xtreemfs.osd.checksums import BLOCK, extended, replaced, sum_of
 from xos.xtreemfs.osd.disk import LocalDisk
 from xos.xtreemfs.osd.scrubbing import Scrubber
 from xos.xtreemfs.osd.share import MOST_BYTES
@@ -103,17 +103,46 @@ def test_a_flipped_bit_is_found_when_it_is_read_and_by_the_scrubber(store: Share
     assert list(store.scrub(FILE)) == [(BLOCK, True), (2 * BLOCK, False), (3 * BLOCK, True)]
 
 
-def test_damage_is_not_hidden_by_a_write_beside_it(store: ShareStore, tmp_path: Path) -> None:
-    filled(store, bytes(BLOCK - 1))
-    flip(files_of(tmp_path)[0], 10)
+@pytest.mark.parametrize("at", [0, 1, 99, 101, 4096, BLOCK - 2])
+def test_damage_is_not_hidden_by_writes_beside_or_over_it(store: ShareStore, tmp_path: Path, at: int) -> None:
+    filled(store, os.urandom(BLOCK - 1))
+    flip(files_of(tmp_path)[0], at)
     with store.share(FILE) as share:
         with pytest.raises(CorruptShare):
-            share.write(100, b"x")
-        for size in (50, 2 * BLOCK):
-            with pytest.raises(CorruptShare):
-                share.truncate(size)
+            share.truncate(2 * BLOCK)
+        # In the middle, over a part that may be the damaged one, and at the end, which grows.
+        share.write_parts([(0, b"a" * 100), (4000, b"b" * 200), (BLOCK - 3, b"c" * 5)])
+        with pytest.raises(CorruptShare):
+            share.read(200, 1)
+        assert share.read(BLOCK, 10) == b"cc"
+        with pytest.raises(CorruptShare):
+            share.truncate(50)
         share.write(0, b"y" * BLOCK)  # nothing of the old is left
         assert share.read(0, 3) == b"yyy"
+
+
+@given(st.lists(st.tuples(near, near.map(lambda length: max(1, min(length, 2 * BLOCK)))), max_size=8))
+def test_parts_of_one_write_are_where_they_belong(parts: list[tuple[int, int]]) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as place:
+        store, model = ShareStore(Path(place)), bytearray(os.urandom(BLOCK + 77))
+        filled(store, bytes(model), sync=False)
+        written = [(offset, os.urandom(length)) for offset, length in parts]
+        with store.share(FILE) as share:
+            share.write_parts(written)
+            for offset, content in written:
+                model.extend(bytes(max(0, offset - len(model))))
+                model[offset : offset + len(content)] = content
+            assert share.read(0, len(model) + 1) == model
+        assert all(sound for _, sound in store.scrub(FILE))
+        store.close()
+
+
+@given(st.binary(max_size=300), st.binary(min_size=1, max_size=300), st.integers(0, BLOCK))
+def test_sums_of_what_changes_in_part_are_those_of_the_whole(before: bytes, old: bytes, behind: int) -> None:
+    behind = min(behind, BLOCK - len(before) - len(old))
+    new, rest = os.urandom(len(old)), os.urandom(behind)
+    assert replaced(sum_of(before + old + rest), behind, old, new) == sum_of(before + new + rest)
+    assert extended(sum_of(before), old) == sum_of(before + old)
 
 
 def test_damage_is_found_after_a_restart_too(tmp_path: Path) -> None:

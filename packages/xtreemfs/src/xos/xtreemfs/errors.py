@@ -215,6 +215,14 @@ class PieceTooLarge(XtreemFsError):
     http_status = 413
 
 
+class BadParts(XtreemFsError):
+    """Raised when the parts of one write are no parts of its bytes."""
+
+    code = "xtreemfs.bad-parts"
+    template = "{parts} parts of {length} bytes: {detail}"
+    http_status = 400
+
+
 class BadPath(XtreemFsError):
     """Raised when what names a file in a URL cannot."""
 

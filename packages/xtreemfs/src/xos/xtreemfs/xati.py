@@ -29,6 +29,7 @@ from xos.xtreemfs.api import (
     Opened,
     Outcome,
     Pair,
+    Part,
     Policy,
     Presented,
     Quota,
@@ -1110,6 +1111,26 @@ class OSDAsync(AsyncStub):
         )
         return result
 
+    async def write_parts(
+        self,
+        token: bytes,
+        parts: list[Part],
+        content: bytes,
+        number: int,
+        capability: Signed | None = None,
+        *,
+        deadline: float | None = None,
+    ) -> Written:
+        """As `write`, of at most `MOST_PARTS` that do not overlap, in ascending order.
+
+        What belongs there follows one another in *content*. When this fails some of it may be written.
+        Raises `BadParts`.
+        """
+        result: Written = await self._caller.call(
+            "OSD.write_parts", (token, parts, content, number, capability), Written, deadline=deadline, retry=True
+        )
+        return result
+
     async def truncate(
         self, token: bytes, size: int, capability: Signed | None = None, *, deadline: float | None = None
     ) -> Written:
@@ -1275,6 +1296,26 @@ class OSDXati(BlockingStub):
         """
         result: Written = self._caller.call(
             "OSD.write", (token, offset, content, number, capability), Written, deadline=deadline, retry=True
+        )
+        return result
+
+    def write_parts(
+        self,
+        token: bytes,
+        parts: list[Part],
+        content: bytes,
+        number: int,
+        capability: Signed | None = None,
+        *,
+        deadline: float | None = None,
+    ) -> Written:
+        """As `write`, of at most `MOST_PARTS` that do not overlap, in ascending order.
+
+        What belongs there follows one another in *content*. When this fails some of it may be written.
+        Raises `BadParts`.
+        """
+        result: Written = self._caller.call(
+            "OSD.write_parts", (token, parts, content, number, capability), Written, deadline=deadline, retry=True
         )
         return result
 

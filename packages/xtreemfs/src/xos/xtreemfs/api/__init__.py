@@ -65,10 +65,12 @@ from xos.xtreemfs.api.mrc import (
     What,
 )
 from xos.xtreemfs.api.osd import (
+    MOST_PARTS,
     OSD,
     PROMISE_SECONDS,
     Following,
     Health,
+    Part,
     Presented,
     ShareState,
     Step,
@@ -88,6 +90,7 @@ __all__ = [
     "MOST_BATCH",
     "MOST_BYTES",
     "MOST_LEASED",
+    "MOST_PARTS",
     "MOST_RESERVED",
     "MRC",
     "MRC_PROMISE_SECONDS",
@@ -122,6 +125,7 @@ __all__ = [
     "Opened",
     "Outcome",
     "Pair",
+    "Part",
     "Policy",
     "Presented",
     "Quota",

@@ -14,6 +14,8 @@ from xos.dixi.api import call, service
 from xos.xtreemfs.api.files import Extent
 
 MACHINES = frozenset({Kind.MACHINE})
+MOST_PARTS = 1024
+"""Of one call of `OSD.write_parts`."""
 PROMISE_SECONDS = 2.0
 """For how long a replica follows no other primary than the one it heard last."""
 
@@ -31,6 +33,13 @@ class Written(msgspec.Struct, array_like=True, frozen=True):
     """The file as this OSD sees it after a write."""
 
     extent: Extent
+
+
+class Part(msgspec.Struct, array_like=True, frozen=True):
+    """Bytes of a share."""
+
+    offset: int
+    length: int
 
 
 class ShareState(msgspec.Struct, array_like=True, frozen=True):
@@ -123,6 +132,17 @@ class OSD(Protocol):
 
         Survives the end of the OSD when this returns, on as many replicas as the layout's `Update` says; a power cut
         after `sync`. Raises `OsdFull`, `NotPrimary`, …
+        """
+        ...
+
+    @call(idempotent=True)
+    async def write_parts(
+        self, token: bytes, parts: list[Part], content: bytes, number: int, capability: Signed | None = None
+    ) -> Written:
+        """As `write`, of at most `MOST_PARTS` that do not overlap, in ascending order.
+
+        What belongs there follows one another in *content*. When this fails some of it may be written.
+        Raises `BadParts`.
         """
         ...
 

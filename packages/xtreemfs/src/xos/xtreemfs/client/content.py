@@ -17,15 +17,14 @@ from typing import NamedTuple
 
 import msgspec
 
-from xos.xtreemfs.api import Extent, Inode
+from xos.xtreemfs.api import MOST_PARTS, Extent, Inode
 from xos.xtreemfs.client.grants import Grant, Right
-from xos.xtreemfs.client.runs import Bytes, Run, Runs, lay_over
+from xos.xtreemfs.client.runs import Bytes, Run, Runs, lay_over, overlap
+from xos.xtreemfs.client.sending import PIECE, Load, loads
 from xos.xtreemfs.osd.share import MOST_BYTES as MOST_SHARE
-from xos.xtreemfs.striping import Stretch
+from xos.xtreemfs.striping import Stretch, Striping
 from xos.xtreemfs.xati import OSDAsync
 
-PIECE = 1 << 20
-"""Bytes of one write call at the most, and what sets out without being asked."""
 MOST_DIRTY = 64 << 20
 """Bytes of all files."""
 LARGEST_FILE = MOST_SHARE
@@ -64,7 +63,7 @@ class _Flight(NamedTuple):
     task: asyncio.Task[None]
 
     def overlaps(self, runs: list[Run]) -> bool:
-        return any(a.offset < b.end and b.offset < a.end for a in self.runs for b in runs)
+        return overlap(self.runs, runs)
 
 
 class Content:
@@ -142,7 +141,7 @@ class Content:
         self._high = max(self._high, offset + len(content))
         self.mtime = self._clock()
         self.unreported = True
-        if self._runs.size >= PIECE:
+        if self._runs.size >= PIECE or len(self._runs) >= MOST_PARTS:
             self._launch()
         return True
 
@@ -174,35 +173,35 @@ class Content:
         if before:
             await asyncio.wait(before)
         try:
-            calls = [(run, one) for run in runs for one in self._stretches(run.offset, len(run.content))]
+            calls = loads(runs, self._striping())
             if len(calls) == 1:
-                await self._send(*calls[0])
+                await self._send(calls[0])
                 return
             async with asyncio.TaskGroup() as group:
-                for run, one in calls:
-                    group.create_task(self._send(run, one))
+                for load in calls:
+                    group.create_task(self._send(load))
         except* OSError as errors:
             self._error = next(error for error in _leaves(errors) if isinstance(error, OSError))
 
-    def _stretches(self, offset: int, length: int) -> list[Stretch]:
+    def _striping(self) -> Striping:
         grant = self.writer or self.reader
         if grant is None:
             raise OSError(errno.EBADF, "not open")
-        return grant.layout.striping.stretches(offset, length, PIECE)
+        return grant.layout.striping
 
-    async def _send(self, run: Run, one: Stretch) -> None:
+    async def _send(self, load: Load) -> None:
         if self.writer is None:
             raise OSError(errno.EBADF, "not open for writing")
-        view = memoryview(run.content)
-        parts = [view[at - run.offset : at - run.offset + size] for at, size in one.parts]
-        content = parts[0] if len(parts) == 1 else b"".join(parts)
         self._count += 1
-        number = self._count
+        number, parts, content = self._count, load.parts, load.content
 
         async def write(osd: OSDAsync, right: Right, deadline: float) -> None:
-            await osd.write(right.token, one.share_offset, content, number, right.shown, deadline=deadline)
+            if len(parts) == 1:
+                await osd.write(right.token, parts[0].offset, content, number, right.shown, deadline=deadline)
+            else:
+                await osd.write_parts(right.token, parts, content, number, right.shown, deadline=deadline)
 
-        await self.writer.at(one.place, write, reads=False)
+        await self.writer.at(load.place, write, reads=False)
 
     async def landed(self) -> Extent:
         """Wait until all that was written so far is at the OSDs, or failed; how long the file is by that."""
@@ -282,7 +281,7 @@ class Content:
         over += self._runs.overlapping(offset, end)
         if over and over[-1].offset <= offset and end <= over[-1].end:
             return bytes(over[-1].content[offset - over[-1].offset : end - over[-1].offset])
-        calls = self._stretches(offset, length)
+        calls = self._striping().stretches(offset, length, PIECE)
         if len(calls) == 1 and len(calls[0].parts) == 1:
             found: Bytes = await self._fetch(calls[0])
         else:

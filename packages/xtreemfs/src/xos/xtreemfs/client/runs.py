@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -31,8 +32,8 @@ class Runs:
         self.size = 0
         """Bytes of all runs."""
 
-    def __bool__(self) -> bool:
-        return bool(self._runs)
+    def __len__(self) -> int:
+        return len(self._runs)
 
     def put(self, offset: int, content: Bytes) -> None:
         """Take a copy of *content*; it hides what was at its place."""
@@ -40,29 +41,31 @@ class Runs:
             return
         end = offset + len(content)
         runs = self._runs
-        last = runs[-1] if runs else None
-        if last is None or offset > last.end:
-            runs.append(Run(offset, bytearray(content)))
-            self.size += len(content)
-            return
-        if offset == last.end and len(last.content) + len(content) <= MERGE_BYTES:
-            last.content.extend(content)
-            self.size += len(content)
-            return
-        for run in runs:
-            if run.offset <= offset and end <= run.end:
-                run.content[offset - run.offset : end - run.offset] = content
+        first = bisect_right(runs, offset, key=_start)
+        after = first
+        if first:
+            before = runs[first - 1]
+            if end <= before.end:
+                before.content[offset - before.offset : end - before.offset] = content
                 return
-        kept: list[Run] = []
-        for run in runs:
-            if run.offset < offset:
-                kept.append(Run(run.offset, run.content[: offset - run.offset]) if run.end > offset else run)
-            if run.end > end:
-                kept.append(Run(end, run.content[end - run.offset :]) if run.offset < end else run)
-        kept.append(Run(offset, bytearray(content)))
-        kept.sort(key=_start)
-        self._runs = kept
-        self.size = sum(len(run.content) for run in kept)
+            if offset < before.end:
+                first -= 1
+        while after < len(runs) and runs[after].offset < end:
+            after += 1
+        hidden = runs[first:after]
+        if first and not hidden:
+            before = runs[first - 1]
+            if offset == before.end and len(before.content) + len(content) <= MERGE_BYTES:
+                before.content.extend(content)
+                self.size += len(content)
+                return
+        laid = [Run(offset, bytearray(content))]
+        if hidden and hidden[0].offset < offset:
+            laid.insert(0, Run(hidden[0].offset, hidden[0].content[: offset - hidden[0].offset]))
+        if hidden and hidden[-1].end > end:
+            laid.append(Run(end, hidden[-1].content[end - hidden[-1].offset :]))
+        runs[first:after] = laid
+        self.size += _bytes(laid) - _bytes(hidden)
 
     def take(self) -> list[Run]:
         """All of it; nothing is left."""
@@ -76,6 +79,22 @@ class Runs:
 
 def _start(run: Run) -> int:
     return run.offset
+
+
+def _bytes(runs: list[Run]) -> int:
+    return sum(len(run.content) for run in runs)
+
+
+def overlap(some: list[Run], others: list[Run]) -> bool:
+    """Whether any of *some* has bytes where one of *others* has; both are in the order of the file."""
+    if not some or not others or some[0].offset >= others[-1].end or others[0].offset >= some[-1].end:
+        return False
+    starts = [run.offset for run in others]
+    for run in some:
+        at = bisect_right(starts, run.offset)
+        if (at and others[at - 1].end > run.offset) or (at < len(others) and starts[at] < run.end):
+            return True
+    return False
 
 
 def lay_over(under: bytearray, offset: int, run: Run) -> None:

@@ -6,12 +6,13 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
 from xos.xtreemfs.api import Capability
 from xos.xtreemfs.errors import DiskFailed, UnknownFile
+from xos.xtreemfs.osd.checksums import Bytes
 from xos.xtreemfs.osd.share import Admit, Share, State
 from xos.xtreemfs.osd.store import ShareStore
 
@@ -87,6 +88,11 @@ class LocalDisk:
         """See `Disk`."""
         await self._still(file_id)
         return await self._made(file_id, lambda share: share.write(offset, content, admit))
+
+    async def write_parts(self, file_id: str, parts: Sequence[tuple[int, Bytes]], admit: Admit) -> State:
+        """As `write`, of several offsets and what is to be there."""
+        await self._still(file_id)
+        return await self._made(file_id, lambda share: share.write_parts(parts, admit))
 
     async def truncate(self, file_id: str, size: int, admit: Admit) -> State:
         """See `Disk`."""

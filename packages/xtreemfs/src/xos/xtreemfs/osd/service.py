@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated
 
@@ -18,19 +19,22 @@ from xos.dixi.hosting import Host, Hosted
 from xos.dixi.memory import keep_freed_memory
 from xos.xtreemfs.api import (
     MOST_BYTES,
+    MOST_PARTS,
     OSD,
     Access,
     Extent,
     Following,
     Health,
+    Part,
     Presented,
     ShareState,
     Step,
     Update,
     Written,
 )
-from xos.xtreemfs.errors import BadCapability, PieceTooLarge, Refused, ShareTooLarge, UnknownFile
+from xos.xtreemfs.errors import BadCapability, BadParts, PieceTooLarge, Refused, ShareTooLarge, UnknownFile
 from xos.xtreemfs.osd.admission import Admission, Grant, check_access
+from xos.xtreemfs.osd.checksums import Bytes
 from xos.xtreemfs.osd.disk import LocalDisk
 from xos.xtreemfs.osd.fences import check, fence, laid_out, revoked
 from xos.xtreemfs.osd.filling import Fillings, lacks
@@ -143,17 +147,36 @@ class OsdService(Hosted[OsdSettings], OSD):
         """See `OSD`."""
         async with self._granted(token, capability, Access.WRITE) as grant:
             _check_piece(len(content))
-            _check_changes(grant)
-            _check_room(grant, offset + len(content))
-            with self._writers.writing(grant.capability):
-                return Written(self._extent(grant, await self._write(grant, offset, content)))
+            return await self._write(grant, [(offset, content)])
 
-    async def _write(self, grant: Grant, offset: int, content: bytes) -> State:
-        admit = fence(grant.capability)
-        if is_written(grant):
-            return await (await self._replication.lead(grant)).write(offset, content, admit, grant.capability.snapshot)
-        await self._freeze(grant)
-        return await self._disk.write(grant.file_id, offset, content, admit)
+    async def write_parts(
+        self,
+        token: bytes,
+        parts: list[Part],
+        content: bytes,
+        number: int,  # noqa: ARG002 -- twice is as once
+        capability: Signed | None = None,
+    ) -> Written:
+        """See `OSD`."""
+        async with self._granted(token, capability, Access.WRITE) as grant:
+            _check_piece(len(content))
+            return await self._write(grant, _parted(parts, content))
+
+    async def _write(self, grant: Grant, parts: Sequence[tuple[int, Bytes]]) -> Written:
+        """What belongs at each offset, in ascending order."""
+        _check_changes(grant)
+        end, last = parts[-1]
+        _check_room(grant, end + len(last))
+        with self._writers.writing(grant.capability):
+            admit = fence(grant.capability)
+            if is_written(grant):
+                lead = await self._replication.lead(grant)
+                steps = (lead.write(offset, bytes(each), admit, grant.capability.snapshot) for offset, each in parts)
+                *_, state = await asyncio.gather(*steps)
+            else:
+                await self._freeze(grant)
+                state = await self._disk.write_parts(grant.file_id, parts, admit)
+            return Written(self._extent(grant, state))
 
     async def _freeze(self, grant: Grant) -> None:
         """Before it is written to."""
@@ -346,6 +369,20 @@ def _is_simple(grant: Grant) -> bool:
 def _check_piece(length: int) -> None:
     if not 0 <= length <= MOST_BYTES:
         raise PieceTooLarge(length=length, most=MOST_BYTES)
+
+
+def _parted(parts: list[Part], content: bytes) -> list[tuple[int, Bytes]]:
+    """Each part's offset, and its bytes. Raises `BadParts`."""
+    found: list[tuple[int, Bytes]] = []
+    view, done, end = memoryview(content), 0, 0
+    for part in parts:
+        if part.length <= 0 or part.offset < end:
+            raise BadParts(parts=len(parts), length=len(content), detail="one is empty, or not behind the one before")
+        found.append((part.offset, view[done : done + part.length]))
+        done, end = done + part.length, part.offset + part.length
+    if not 1 <= len(parts) <= MOST_PARTS or done != len(content):
+        raise BadParts(parts=len(parts), length=len(content), detail=f"they are {done}; at most {MOST_PARTS} parts")
+    return found
 
 
 def _check_changes(grant: Grant) -> None:

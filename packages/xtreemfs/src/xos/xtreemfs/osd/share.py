@@ -13,7 +13,7 @@ import errno
 import functools
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,12 +23,15 @@ from xos.xtreemfs.osd.checksums import (
     BLOCK,
     HEAD,
     SUM,
+    Bytes,
     Head,
     Mark,
     Span,
     Synced,
     blocks,
+    extended,
     place_of,
+    replaced,
     sum_of,
     whole,
 )
@@ -133,19 +136,23 @@ class Share:
                     raise CorruptShare(file_id=self.file_id, start=span.start, end=span.end)
             return found if (offset, end) == (first, last) else bytes(content[offset - first : end - first])
 
-    def write(self, offset: int, content: bytes | memoryview, admit: Admit = unchanged) -> State:
+    def write(self, offset: int, content: Bytes, admit: Admit = unchanged) -> State:
         """Write, if *admit* lets it, and keep the mark that it returns; not durable before `sync`.
 
         Raises `CorruptShare`, `OsdFull`, `ShareTooLarge`, `OSError`.
         """
-        content = memoryview(content)
-        length = len(content)
-        self._check_reach(offset, length)
+        return self.write_parts([(offset, content)], admit)
+
+    def write_parts(self, parts: Sequence[tuple[int, Bytes]], admit: Admit = unchanged) -> State:
+        """As `write`, of several offsets and what is to be there. When it fails, some of it may be written."""
+        for offset, content in parts:
+            self._check_reach(offset, len(content))
         with self._lock:
             mark = admit(self._head.mark)
             self._settle()
-            if length:
-                self._write(offset, content)
+            for offset, content in parts:
+                if len(content):
+                    self._write(offset, memoryview(content))
             self._keep(mark)
             return State(self._size, mark)
 
@@ -236,13 +243,16 @@ class Share:
         self._pwrite(self._sums, b"".join(map(SUM.pack, sums)), place_of(spans[0].block))
 
     def _sum_with(self, span: Span, new: memoryview) -> int:
-        """The sum of a block once *new* is in it."""
+        """The sum of a block once *new* is in it; of what is there only that is read which gives way."""
         there = whole(span.block, self._size)
         if span.start == there.start and span.end >= there.end:
             return sum_of(new)
-        old = self._checked(there)
-        start = span.start - there.start
-        return sum_of(b"".join((old[:start], new, old[start + len(new) :])))
+        (known,) = self._read_sums(span.block, 1)
+        within = min(span.end, there.end) - span.start
+        if within:
+            old = self._pread(span.start, within)
+            known = replaced(known, there.end - span.start - within, old, new[:within])
+        return extended(known, new[within:])
 
     def _checked(self, span: Span) -> memoryview:
         """The content of a block, if it is as it was written."""
