@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 
 import pytest
 
-from support.osdsim import Cell, Client, Run, World, Wrong, faults
+from support.osdsim import FILE, Cell, Client, Run, SimDisk, World, Wrong, faults
 from support.virtual import run
-from xos.xtreemfs.api import PROMISE_SECONDS
-from xos.xtreemfs.errors import TooFewReplicas
+from xos.xtreemfs.api import PROMISE_SECONDS, Step
+from xos.xtreemfs.errors import Gap, TooFewReplicas
 from xos.xtreemfs.osd.checksums import Mark
 from xos.xtreemfs.osd.following import Follower
 from xos.xtreemfs.osd.leading import Lead
@@ -61,6 +62,27 @@ def test_replicas_that_hear_older_primaries_are_caught(monkeypatch: pytest.Monke
     monkeypatch.setattr(Follower, "_check", staticmethod(never))
     monkeypatch.setattr(Follower, "_promising", staticmethod(promising))
     assert caught(range(20))
+
+
+def test_a_step_that_comes_late_does_not_lie_over_what_was_copied_since() -> None:
+    async def scenario() -> None:
+        disk = SimDisk(random.Random(0))
+        follower = Follower(disk)
+        _, join = await follower.follow(FILE, 1)
+        await follower.adopt(FILE, 1, join, 8, 0, 0, 0)
+        await follower.replicate(FILE, 1, Step(1, 0, 0, b"a" * 8))
+        # Step 2 is late, step 3 fails for lack of it; so the primary copies what it has after step 4.
+        _, join = await follower.follow(FILE, 1)
+        await follower.patch(FILE, 1, join, 0, b"d" * 8, 0)
+        with pytest.raises(Gap):
+            await follower.replicate(FILE, 1, Step(2, 0, 0, b"b" * 8))
+        await follower.adopt(FILE, 1, join, 8, 0, 4, 0)
+        await follower.replicate(FILE, 1, Step(3, 0, 0, b"c" * 8))  # it has that
+        assert bytes(disk.data) == b"d" * 8
+        await follower.replicate(FILE, 1, Step(5, 0, 0, b"e" * 8))
+        assert bytes(disk.data) == b"e" * 8
+
+    run(scenario())
 
 
 def test_a_primary_that_is_cut_off_tells_nothing_old() -> None:

@@ -31,6 +31,8 @@ class _File:
         """The latest term that was asked to be followed: older ones are not heard any more."""
         self.join = 0
         """Of the primary's present attempt to make this replica like itself; what is late from others is refused."""
+        self.joining = True
+        """Such an attempt is under way: a step that was sent before it would lie over what it has copied since."""
         self.applied = asyncio.Condition()
 
 
@@ -55,6 +57,7 @@ class Follower:
         if 0 < mark.promised < term:  # and that older one is not heard any more, so the promise grows no longer
             await asyncio.sleep(max(0.0, file.until - self._loop.time()))
         self._check(file_id, term, file, mark)
+        file.joining = True
         state = await self._disk.keep(file_id, self._promising(file_id, term), durable=True)
         self._check(file_id, term, file, state.mark)
         file.until = self._loop.time() + PROMISE_SECONDS
@@ -79,7 +82,7 @@ class Follower:
         file = self._files[file_id]
         state = await self._turn(file_id, term, file, step.version - 1)
         if state.mark.version < step.version:
-            admit = self._next(file_id, term, step)
+            admit = self._next(file_id, term, file, step)
             await self._disk.freeze(file_id, step.snapshot)
             if step.content is None:
                 await self._disk.truncate(file_id, step.offset, admit)
@@ -116,6 +119,7 @@ class Follower:
         def admit(mark: Mark) -> Mark:
             mark = joining(mark)
             file.join += 1  # a patch that comes now comes too late
+            file.joining = False
             return mark._replace(
                 term=term, version=version, epoch=max(epoch, mark.epoch), snapshot=max(snapshot, mark.snapshot)
             )
@@ -165,11 +169,11 @@ class Follower:
         return admit
 
     @staticmethod
-    def _next(file_id: str, term: int, step: Step) -> Admit:
+    def _next(file_id: str, term: int, file: _File, step: Step) -> Admit:
         def admit(mark: Mark) -> Mark:
             if mark.promised != term:
                 raise StaleTerm(file_id=file_id, term=term, current=mark.promised)
-            if (mark.term, mark.version) != (term, step.version - 1):
+            if file.joining or (mark.term, mark.version) != (term, step.version - 1):
                 raise Gap(file_id=file_id, version=mark.version)
             return mark._replace(
                 version=step.version, epoch=max(step.epoch, mark.epoch), snapshot=max(step.snapshot, mark.snapshot)

@@ -111,11 +111,17 @@ class Lead:
     async def read(self, offset: int, length: int, admit: Admit) -> bytes:
         """What is on enough replicas."""
         await self.start()
+        version = 0
+
+        def seen(mark: Mark) -> Mark:
+            nonlocal version
+            version = mark.version  # a step that the disk has may not have come to `_state` yet
+            return admit(mark)
+
         while True:
             if self._loop.time() >= self._sure_until():
                 await self._renew()
-            content = await self._mending(lambda: self._disk.read(self.file_id, offset, length, admit))
-            version = self._state.mark.version
+            content = await self._mending(lambda: self._disk.read(self.file_id, offset, length, seen))
             self._check()
             if self._loop.time() < self._sure_until():
                 break
