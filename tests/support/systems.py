@@ -19,7 +19,10 @@ from xos.image.grid.systems import CommandFailed, Systems
 
 TOP = Path(__file__).parents[2]
 POLL_SECONDS = 0.1
-UP_SECONDS = 600.0
+UP_SECONDS = 1200.0
+"""With the root of its containers, which is made once for a list of packages."""
+ALSO = ("acl", "attr", "autofs", "fio", "gcc", "git", "libc6-dev", "make", "rsync", "sqlite3")
+"""Packages of Debian that tests run on the machines."""
 
 
 class NotInTime(AssertionError):
@@ -132,6 +135,7 @@ class Grid:
         """Boot it from the packages of the repository. Raises AssertionError with what the builder said."""
         command = [sys.executable, "-m", "xos.image.cli", "grid", "up", "--state", str(self.state)]
         command += ["--repo", str(self.repo), "--job", str(TOP / "docs/examples/hello.jsdl")]
+        command += ["--also", ",".join(ALSO)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=UP_SECONDS, check=False)
         assert done.returncode == 0, done.stderr
         self.sample = done.stdout

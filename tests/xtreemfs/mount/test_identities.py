@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import grp
 import os
+import pwd
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +35,43 @@ def test_accounts_of_the_machine_are_the_machines() -> None:
 @pytest.mark.parametrize("owner", ["root@node2", "uid.5@node2", "alice@nowhere", "", "uid.x@node1", "gid.5@node1"])
 def test_who_has_no_account_here_is_nobody(owner: str) -> None:
     assert MACHINE.uid(owner) == NOBODY
+
+
+@pytest.fixture
+def alice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What libnss_xos shows of her; and an account of the machine that has a group with such a name."""
+    accounts = {"alice.demo": (1900, 1900), "mallory.demo": (1901, 1902)}
+    groups = {"alice@demo": 1900, "users.demo": 1950, "alice@elsewhere": 1901}
+
+    def account(name: str) -> pwd.struct_passwd:
+        uid, gid = accounts[name]
+        return pwd.struct_passwd((name, "*", uid, gid, "", "/", ""))
+
+    def by_number(uid: int) -> pwd.struct_passwd:
+        return next(found for found in map(account, accounts) if found.pw_uid == uid)
+
+    def group(gid: int) -> grp.struct_group:
+        return next(grp.struct_group((name, "*", gid, [])) for name, number in groups.items() if number == gid)
+
+    monkeypatch.setattr(pwd, "getpwnam", account)
+    monkeypatch.setattr(pwd, "getpwuid", by_number)
+    monkeypatch.setattr(grp, "getgrgid", group)
+    monkeypatch.setattr(grp, "getgrnam", lambda name: group(groups[name]))
+
+
+@pytest.mark.usefixtures("alice")
+def test_the_group_that_a_vo_user_has_alone_is_known_everywhere_and_no_group_of_the_vo() -> None:
+    here, there = MachineIdentities("node1"), MachineIdentities("node2")
+    assert here.group(1900) == "~alice@demo"
+    assert there.gid("~alice@demo") == 1900
+    assert here.group(1950) == "users@demo"
+    assert here.gid("~nobody@demo") == NOBODY
+    assert UserIdentities("alice@demo", ("users@demo",), 1000, 1001).gid("~alice@demo") == 1001
+
+
+@pytest.mark.usefixtures("alice")
+def test_a_group_that_is_only_called_like_a_users_is_the_machines() -> None:
+    assert MachineIdentities("node1").group(1901) == "gid.1901@node1"
 
 
 def test_a_claim_names_all_groups_of_the_process() -> None:

@@ -61,6 +61,7 @@ def _grid_parser(what: argparse._SubParsersAction[argparse.ArgumentParser], comm
     up.add_argument("--repo", type=Path, default=Path("build/repo"), help="the repository (%(default)s)")
     up.add_argument("--job", type=Path, default=Path("docs/examples/hello.jsdl"), help="sample job (%(default)s)")
     up.add_argument("--resources", type=int, default=2, help="resource nodes (%(default)s)")
+    up.add_argument("--also", default="", metavar="A,B", help="packages of Debian that the containers have besides")
     act.add_parser("down", parents=[place], help="end it and remove what it kept")
     inside = act.add_parser("run", parents=[place], help="run a command in a container")
     inside.add_argument("node", help="core, node1, ...")
@@ -132,6 +133,7 @@ def _grid(args: argparse.Namespace) -> None:
                 cache=args.cache.absolute(),
                 job=args.job.absolute(),
                 resources=max(1, args.resources),
+                also=tuple(filter(None, args.also.split(","))),
                 wait=args.wait,
             )
             sys.stdout.write(asyncio.run(grid.up(options, to_stderr)))

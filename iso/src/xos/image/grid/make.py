@@ -36,6 +36,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     job: Path
     """The sample job, JSDL or TOML."""
     resources: int = 2
+    also: tuple[str, ...] = ()
+    """Packages of Debian that the containers have besides: programs to try on them."""
     wait: float = caches.WAIT_SECONDS
     """Seconds to wait for the cache, if the base root has to be made."""
 
@@ -69,6 +71,7 @@ def down(state: Path, say: Say) -> None:
 async def _base(options: Options, say: Say) -> Root:
     """What the containers begin with."""
     plan = roots.plans().base
+    plan = msgspec.structs.replace(plan, packages=plan.packages + options.also)
     if (root := roots.found("base", plan, options.cache)) is not None:
         return root
     with caches.opened(options.cache, say, options.wait):

@@ -59,7 +59,7 @@ class Claim(msgspec.Struct, array_like=True, frozen=True):
     user: str
     """``alice@demo``; of the machine's own accounts ``uid.1000@node1``, of its root ``root@node1``."""
     groups: tuple[str, ...] = ()
-    """``users@demo``: all of them, the primary one too."""
+    """``users@demo``, and ``~alice@demo``, which she has to herself: all of them, the primary one too."""
     group: str = ""
     """The primary one, which new files get."""
 

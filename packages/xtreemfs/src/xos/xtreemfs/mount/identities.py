@@ -2,7 +2,8 @@
 """Accounts of this machine and the global identities of the VO, both ways.
 
 The account ``alice.demo`` that libnss_xos shows is ``alice@demo``; root is ``root@NODE``, another account of the
-machine's own ``uid.1000@NODE``, a group ``gid.1000@NODE``. Identities that are no account here are `NOBODY`.
+machine's own ``uid.1000@NODE``, a group ``gid.1000@NODE``. The group that ``alice.demo`` has to herself is
+``~alice@demo``, as no group of a VO can be called. Identities that are no account here are `NOBODY`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ CLAIM_SECONDS = 1.0
 """For how long the groups of a process are."""
 MOST_CLAIMS = 4096
 _ACCOUNT = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,63})\.([A-Za-z0-9][A-Za-z0-9._-]{0,63})")
+_OWN = "~"
 _LOCAL = re.compile(r"(uid|gid)\.([0-9]{1,10})@(.+)", re.DOTALL)
 
 
@@ -128,7 +130,19 @@ class MachineIdentities:
             name = grp.getgrgid(gid).gr_name if gid else ""
         except KeyError:
             name = ""
-        return _global(name) or f"gid.{gid}@{self._node}"
+        return _global(name) or self._own_group(gid, name) or f"gid.{gid}@{self._node}"
+
+    @staticmethod
+    def _own_group(gid: int, name: str) -> str | None:
+        """What an account has to itself; none for a group that is only called like that."""
+        if "@" not in name:
+            return None
+        try:
+            account = pwd.getpwuid(gid)
+        except KeyError:
+            return None
+        owner = _global(account.pw_name)
+        return f"{_OWN}{owner}" if owner == name and account.pw_gid == gid else None
 
     def _find_uid(self, owner: str) -> int | None:
         if owner == f"root@{self._node}":
@@ -146,6 +160,8 @@ class MachineIdentities:
         if own is not None:
             return own
         try:
+            if group.startswith(_OWN):  # also of who has not been on this machine yet
+                return pwd.getpwnam(group.removeprefix(_OWN).replace("@", ".", 1)).pw_gid
             return grp.getgrnam(group.replace("@", ".", 1)).gr_gid
         except (KeyError, ValueError):
             return None
@@ -172,7 +188,7 @@ class UserIdentities:
 
     def gid(self, group: str) -> int:
         """See `Identities`."""
-        return self._gid if group in self._names else NOBODY
+        return self._gid if group in self._names or group == f"{_OWN}{self._user}" else NOBODY
 
     def owner(self, uid: int) -> str:
         """See `Identities`."""
