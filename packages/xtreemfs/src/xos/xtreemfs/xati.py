@@ -1070,7 +1070,8 @@ class MRCXati(BlockingStub):
 class OSDAsync(AsyncStub):
     """Bytes of shares. Raises `xtreemfs.*` errors; no call holds more than `MOST_BYTES`.
 
-    Calls that take a token take the capability itself too: who was not here before needs no `present` then.
+    Calls that take a token take the capability itself too: who was not here before needs no `present` then. Of a
+    capability of several files the token says for which one a call is (`token_in`); without that it is for the first.
     """
 
     service = "OSD"
@@ -1260,7 +1261,8 @@ class OSDAsync(AsyncStub):
 class OSDXati(BlockingStub):
     """Bytes of shares. Raises `xtreemfs.*` errors; no call holds more than `MOST_BYTES`.
 
-    Calls that take a token take the capability itself too: who was not here before needs no `present` then.
+    Calls that take a token take the capability itself too: who was not here before needs no `present` then. Of a
+    capability of several files the token says for which one a call is (`token_in`); without that it is for the first.
     """
 
     service = "OSD"

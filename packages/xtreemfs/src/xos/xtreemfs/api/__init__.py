@@ -75,6 +75,9 @@ from xos.xtreemfs.api.osd import (
     ShareState,
     Step,
     Written,
+    for_inode,
+    inodes_of,
+    token_in,
     token_of,
 )
 from xos.xtreemfs.api.web import Entry, Files
@@ -146,5 +149,8 @@ __all__ = [
     "What",
     "Wish",
     "Written",
+    "for_inode",
+    "inodes_of",
+    "token_in",
     "token_of",
 ]

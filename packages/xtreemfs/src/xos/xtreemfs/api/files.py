@@ -175,7 +175,8 @@ class Capability(msgspec.Struct, array_like=True, frozen=True):
     """Of a file in a snapshot: the file that it is a copy of, as it was when snapshot `snapshot` was made."""
     count: int = 1
     """It is for so many files, of inode numbers that follow one another; `file_id` names the first. Epoch and revision
-    are those of all of them: an OSD that knows a later one of one file refuses it for that one."""
+    are those of all of them: an OSD that knows a later one of one file refuses it for that one. Calls name one of them
+    by `api.osd.token_in`. Such files have one replica and no `origin`."""
 
 
 class Extent(msgspec.Struct, array_like=True, frozen=True):

@@ -11,11 +11,15 @@ import msgspec
 from xos.common.identity import Kind
 from xos.common.signing import Signed
 from xos.dixi.api import call, service
-from xos.xtreemfs.api.files import Extent
+from xos.xtreemfs.api.files import Capability, Extent
 
 MACHINES = frozenset({Kind.MACHINE})
 MOST_PARTS = 1024
 """Of one call of `OSD.write_parts`."""
+TOKEN_BYTES = 16
+INODE_BYTES = 8
+"""Behind a token, see `token_in`."""
+_MOST_INODE = 1 << 63
 PROMISE_SECONDS = 2.0
 """For how long a replica follows no other primary than the one it heard last."""
 
@@ -104,14 +108,37 @@ class Step(msgspec.Struct, array_like=True, frozen=True):
 
 def token_of(capability: Signed, caller: str) -> bytes:
     """16 bytes that stand for a capability in calls of *caller* (``str(Identity)``), and of nobody else."""
-    return hashlib.blake2b(capability.signature + caller.encode(), digest_size=16).digest()
+    return hashlib.blake2b(capability.signature + caller.encode(), digest_size=TOKEN_BYTES).digest()
+
+
+def token_in(token: bytes, inode: int) -> bytes:
+    """Of one file, where *token* (see `token_of`) stands for a capability of several."""
+    return token + inode.to_bytes(INODE_BYTES, "big")
+
+
+def inodes_of(capability: Capability) -> range:
+    """Numbers of the files that it is for. Raises `ValueError` when its `file_id` is not as an MRC makes it."""
+    volume, _, number = capability.file_id.rpartition("-")
+    first = int(number, 16)
+    if capability.file_id != f"{volume}-{first:x}" or first + capability.count > _MOST_INODE:
+        raise ValueError(capability.file_id)
+    return range(first, first + capability.count)
+
+
+def for_inode(capability: Capability, inode: int) -> Capability:
+    """What a capability of several files says of one of them. Raises `ValueError` unless it is for that one."""
+    if inode not in inodes_of(capability):
+        raise ValueError(inode)
+    volume = capability.file_id.rpartition("-")[0]
+    return msgspec.structs.replace(capability, file_id=f"{volume}-{inode:x}", count=1)
 
 
 @service
 class OSD(Protocol):
     """Bytes of shares. Raises `xtreemfs.*` errors; no call holds more than `MOST_BYTES`.
 
-    Calls that take a token take the capability itself too: who was not here before needs no `present` then.
+    Calls that take a token take the capability itself too: who was not here before needs no `present` then. Of a
+    capability of several files the token says for which one a call is (`token_in`); without that it is for the first.
     """
 
     @call(idempotent=True)

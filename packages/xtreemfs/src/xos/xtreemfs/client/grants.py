@@ -17,7 +17,7 @@ from xos.common.signing import Signed
 from xos.dixi.channel import Backoff
 from xos.dixi.errors import DeadlineExceeded
 from xos.dixi.stubs import HasCallers
-from xos.xtreemfs.api import Capability, Layout, Opened, Update, token_of
+from xos.xtreemfs.api import Capability, Layout, Opened, Update, for_inode, token_in, token_of
 from xos.xtreemfs.client.hedging import first_answer
 from xos.xtreemfs.client.patience import AWAY, CALL_SECONDS, PATIENCE_SECONDS
 from xos.xtreemfs.errors import (
@@ -88,20 +88,43 @@ class Right(NamedTuple):
     """The capability itself, to an OSD that has not seen it."""
 
 
+class Shown:
+    """A capability, and which OSDs have seen it: of one for several files they need to see it once for all."""
+
+    def __init__(self, signed: Signed) -> None:
+        self.signed = signed
+        self.capability = _capability.decode(signed.payload)
+        self.seen: set[str] = set()
+        """OSDs that know the token."""
+        self._token = token_of(signed, self.capability.holder)
+
+    def of(self, inode: int) -> tuple[Capability, bytes]:
+        """What it says of one file, and the token that stands for that. Raises `ValueError`: it is for others."""
+        if self.capability.count == 1:
+            return self.capability, self._token
+        return for_inode(self.capability, inode), token_in(self._token, inode)
+
+
 class Grant:
-    """A capability in use."""
+    """A capability in use for one file."""
 
-    def __init__(self, opened: Opened, osds: Osds, renewal: Renewal, patience: float = PATIENCE_SECONDS) -> None:
+    def __init__(
+        self,
+        opened: Opened,
+        osds: Osds,
+        renewal: Renewal,
+        patience: float = PATIENCE_SECONDS,
+        shown: Shown | None = None,
+    ) -> None:
+        """*shown*: that of `Opened.capability`, where other files are used by the same one."""
         self._osds, self._renewal, self._patience = osds, renewal, patience
-        self.replace(opened)
+        self.replace(opened, shown)
 
-    def replace(self, opened: Opened) -> None:
+    def replace(self, opened: Opened, shown: Shown | None = None) -> None:
         """Use another one from now on."""
         self.opened = opened
-        self.capability = _capability.decode(opened.capability.payload)
-        self._token = token_of(opened.capability, self.capability.holder)
-        self._seen: set[str] = set()
-        """OSDs that know the token."""
+        self._shown = shown or Shown(opened.capability)
+        self.capability, self._token = self._shown.of(opened.inode.id)
         self._reading = 0 if self._may_choose else self.capability.layout.primary
 
     @property
@@ -145,9 +168,9 @@ class Grant:
 
     async def _from(self, node: str, work: Callable[[OSDAsync, Right, float], Awaitable[_T]], seconds: float) -> _T:
         """What one OSD answers; it is shown the capability if it does not know it. Raises `XosError`."""
-        seen = self._seen
+        seen = self._shown.seen
         while True:
-            shown = None if node in seen else self.opened.capability
+            shown = None if node in seen else self._shown.signed
             try:
                 found = await work(self._osds.at(node), Right(self._token, shown), seconds)
             except UnknownToken:

@@ -14,7 +14,9 @@ from xos.common.errors import XosError
 from xos.common.identity import Identity, Kind
 from xos.common.signing import Signed, verify_signed
 from xos.common.tls import Trust
-from xos.xtreemfs.api import CAPABILITY_PURPOSE, CAPABILITY_SECONDS, Access, Capability, token_of
+from xos.xtreemfs.api import CAPABILITY_PURPOSE, CAPABILITY_SECONDS, Access, Capability, Update, token_of
+from xos.xtreemfs.api.leases import MOST_RESERVED
+from xos.xtreemfs.api.osd import INODE_BYTES, TOKEN_BYTES, for_inode, inodes_of
 from xos.xtreemfs.errors import BadCapability, OtherStore, UnknownToken
 
 MOST_TOKENS = 100_000
@@ -86,12 +88,18 @@ class Admission:
         named = any(fnmatch.fnmatchcase(caller.name, each) for each in self._mrcs)
         return caller.kind is Kind.MACHINE and ("core" in caller.roles or named)
 
-    def present(self, signed: Signed, caller: Identity) -> Grant:
-        """Verify a capability that *caller* shows. Raises `BadCapability`, `OtherStore`."""
-        token = token_of(signed, str(caller))
-        known = self._grants.get(token)
-        if known is not None and known.signed == signed:
-            return self.grant(token, caller)
+    def present(self, signed: Signed, caller: Identity, token: bytes = b"") -> Grant:
+        """Verify a capability that *caller* shows; of one for several files, *token* says which one is meant.
+
+        Raises `BadCapability`, `OtherStore`.
+        """
+        name = token_of(signed, str(caller))
+        known = self._grants.get(name)
+        if known is None or known.signed != signed:
+            known = self._admit(name, signed, caller)
+        return self.grant(name + token[TOKEN_BYTES:], caller)
+
+    def _admit(self, token: bytes, signed: Signed, caller: Identity) -> Grant:
         capability = self._verified(signed)
         holds = capability.holder == str(caller)
         place = self._place(capability)
@@ -102,8 +110,10 @@ class Admission:
         peer = caller.kind is Kind.MACHINE and caller.name in named
         if not holds and not peer:
             raise BadCapability(file_id=capability.file_id, detail=f"it is not for {caller}")
-        grant = Grant(token, capability, signed, str(caller), peer, holds, place[1], place[0])
-        self._grants[token] = grant
+        return self._keep(Grant(token, capability, signed, str(caller), peer, holds, place[1], place[0]))
+
+    def _keep(self, grant: Grant) -> Grant:
+        self._grants[grant.token] = grant
         while len(self._grants) > self._most:
             self._grants.popitem(last=False)
         return grant
@@ -111,11 +121,28 @@ class Admission:
     def grant(self, token: bytes, caller: Identity) -> Grant:
         """What *token* allows *caller*. Raises `UnknownToken`, `BadCapability` (expired)."""
         grant = self._grants.get(token)
+        if grant is None and len(token) == TOKEN_BYTES + INODE_BYTES:
+            grant = self._one(token, caller)
         if grant is None or grant.caller != str(caller):
             raise UnknownToken
         self._check_alive(grant.capability)
-        self._grants.move_to_end(token)
+        self._grants.move_to_end(grant.token)
         return grant
+
+    def _one(self, token: bytes, caller: Identity) -> Grant | None:
+        """Of one file of several, when it is used first; from then on it is a grant like any other."""
+        several = self._grants.get(token[:TOKEN_BYTES])
+        if several is None or several.caller != str(caller):
+            return None
+        self._grants.move_to_end(several.token)
+        number = int.from_bytes(token[TOKEN_BYTES:], "big")
+        try:
+            capability = for_inode(several.capability, number)
+        except ValueError as error:
+            raise BadCapability(file_id=several.file_id, detail=f"it is not for inode {number:x}") from error
+        if capability.file_id == several.file_id:
+            return several
+        return self._keep(dataclasses.replace(several, token=token, capability=capability, base=None, frozen=False))
 
     def bury(self, file_id: str, layout: int) -> None:
         """A share is deleted: capabilities are worth nothing any more, unless a later layout places it here again."""
@@ -138,13 +165,18 @@ class Admission:
             raise BadCapability(file_id=capability.file_id[:80], detail=error.message) from error
         if not self.is_mrc(signer):
             raise BadCapability(file_id=capability.file_id[:80], detail=f"{signer} signs none here (setting mrcs)")
-        self._check_alive(capability)
+        self._check_time(capability)
+        if capability.count != 1:
+            _check_several(capability)
         return capability
 
     def _check_alive(self, capability: Capability) -> None:
         gone = self._gone.get(capability.file_id)
         if gone is not None and capability.layout.version <= gone[1]:
             raise BadCapability(file_id=capability.file_id, detail="the file is deleted")
+        self._check_time(capability)
+
+    def _check_time(self, capability: Capability) -> None:
         left = capability.expires - self._now()
         if left <= 0:
             raise BadCapability(file_id=capability.file_id, detail="it has expired")
@@ -164,6 +196,19 @@ class Admission:
             if self._node in replica.osds:
                 return number, replica.osds.index(self._node)
         raise BadCapability(file_id=capability.file_id, detail=f"{self._node} holds nothing of it")
+
+
+def _check_several(capability: Capability) -> None:
+    """Of a capability for several files. Raises `BadCapability`."""
+    name, layout = capability.file_id[:80], capability.layout
+    if not 1 < capability.count <= MOST_RESERVED:
+        raise BadCapability(file_id=name, detail=f"it is for {capability.count} files")
+    if layout.update is not Update.NONE or len(layout.replicas) != 1 or capability.origin:
+        raise BadCapability(file_id=name, detail="it is for several files that have replicas or are in a snapshot")
+    try:
+        inodes_of(capability)
+    except ValueError as error:
+        raise BadCapability(file_id=name, detail="it names no inode from which to count") from error
 
 
 def check_access(grant: Grant, wanted: Access) -> None:

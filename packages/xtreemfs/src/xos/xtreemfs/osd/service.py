@@ -341,10 +341,10 @@ class OsdService(Hosted[OsdSettings], OSD):
         if capability is None:
             grant = self._admission.grant(token, caller)
         else:
-            grant = self._admission.present(capability, caller)
+            grant = self._admission.present(capability, caller, token)
         check_access(grant, wanted)
         with self.heartbeat.busy():
-            if capability is not None and not _is_simple(grant):
+            if (capability is not None or grant.base is None) and not _is_simple(grant):
                 await self._prepared(grant)
             yield grant
 
