@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Checksums of a share, one CRC-32 for each block, in a file of their own beside it. Pure but for `zlib`.
+"""Checksums of a share, one CRC-32 for each block, in a file of their own beside it. Pure but for `isal`.
 
     head (128 bytes, see `Head`)      then a u32 for each block: CRC-32 xor that of a whole block of zeros
 
@@ -12,16 +12,17 @@ from __future__ import annotations
 import enum
 import functools
 import struct
-import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
+
+from isal.isal_zlib import crc32
 
 BLOCK = 64 << 10
 """Bytes. The sum of a block is checked whenever any of it is read."""
 MAGIC = b"XOSSUMS3"
 HEAD = struct.Struct("<8sI4x8s9Q32x")
 SUM = struct.Struct("<I")
-_ZERO_BLOCK = zlib.crc32(bytes(BLOCK))
+_ZERO_BLOCK = crc32(bytes(BLOCK))
 Bytes = bytes | bytearray | memoryview
 
 
@@ -99,7 +100,7 @@ class Span(NamedTuple):
 
 def sum_of(content: Bytes) -> int:
     """The number to be kept for a block's *content*."""
-    return zlib.crc32(content) ^ _ZERO_BLOCK
+    return crc32(content) ^ _ZERO_BLOCK
 
 
 def replaced(known: int, behind: int, old: Bytes, new: Bytes) -> int:
@@ -108,12 +109,12 @@ def replaced(known: int, behind: int, old: Bytes, new: Bytes) -> int:
     CRC-32 is linear, so what differs is all that has to be looked at. Damage of other bytes shows in the new sum as it
     did in the known one. So does damage of *old* itself: the block stays damaged until it is written as a whole.
     """
-    return known ^ _moved(zlib.crc32(old) ^ zlib.crc32(new), behind)
+    return known ^ _moved(crc32(old) ^ crc32(new), behind)
 
 
 def extended(known: int, more: Bytes) -> int:
     """The sum of a block once *more* follows what it had."""
-    return zlib.crc32(more, known ^ _ZERO_BLOCK) ^ _ZERO_BLOCK
+    return crc32(more, known ^ _ZERO_BLOCK) ^ _ZERO_BLOCK
 
 
 def _moved(difference: int, behind: int) -> int:
@@ -140,7 +141,7 @@ def _moving(power: int) -> tuple[list[int], ...]:
         images = [_moved(_moved(1 << bit, 1 << power - 1), 1 << power - 1) for bit in range(32)]
     else:
         # The register is moved by a byte when a zero is taken in; that the CRC turns it over at both ends cancels out.
-        images = [zlib.crc32(b"\0", 1 << bit) ^ zlib.crc32(b"\0") for bit in range(32)]
+        images = [crc32(b"\0", 1 << bit) ^ crc32(b"\0") for bit in range(32)]
     return tuple([_combined(images[first : first + 8], byte) for byte in range(256)] for first in range(0, 32, 8))
 
 
