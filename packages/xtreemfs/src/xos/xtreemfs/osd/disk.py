@@ -6,8 +6,9 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
 from xos.xtreemfs.api import Capability
@@ -15,6 +16,7 @@ from xos.xtreemfs.errors import DiskFailed, UnknownFile
 from xos.xtreemfs.osd.checksums import Bytes
 from xos.xtreemfs.osd.share import Admit, Share, State
 from xos.xtreemfs.osd.store import ShareStore
+from xos.xtreemfs.osd.turns import Turns
 
 T = TypeVar("T")
 THREADS = 8
@@ -67,6 +69,7 @@ class LocalDisk:
     def __init__(self, store: ShareStore) -> None:
         self._store = store
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="osd-disk")
+        self._turns = Turns(self._pool)
         self._copiers = ThreadPoolExecutor(COPIERS, thread_name_prefix="osd-freeze")
         self._freezing: dict[str, asyncio.Task[None]] = {}
 
@@ -168,17 +171,20 @@ class LocalDisk:
 
     @staticmethod
     async def _run(pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
-        try:
+        with _told():
             return await asyncio.get_running_loop().run_in_executor(pool, work)
-        except OSError as error:
-            raise DiskFailed(detail=_plain(error)) from error
+
+    async def _in_turn(self, file_id: str, work: Callable[[], T]) -> T:
+        """As `run`, after all other work on that share."""
+        with _told():
+            return await self._turns.run(file_id, work)
 
     async def _made(self, file_id: str, work: Callable[[Share], T]) -> T:
         def run() -> T:
             with self._store.share(file_id, create=True) as share:
                 return work(share)
 
-        return await self.run(run)
+        return await self._in_turn(file_id, run)
 
     async def _there(self, file_id: str, work: Callable[[Share], T], otherwise: T) -> T:
         def run() -> T:
@@ -188,7 +194,16 @@ class LocalDisk:
             except UnknownFile:
                 return otherwise
 
-        return await self.run(run)
+        return await self._in_turn(file_id, run)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Raises `DiskFailed` for what the system says."""
+    try:
+        yield
+    except OSError as error:
+        raise DiskFailed(detail=_plain(error)) from error
 
 
 def _plain(error: OSError) -> str:
