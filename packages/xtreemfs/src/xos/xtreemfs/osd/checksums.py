@@ -10,12 +10,11 @@ bytes as it has. All numbers are little-endian.
 from __future__ import annotations
 
 import enum
-import functools
 import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from isal.isal_zlib import crc32
+from isal.isal_zlib import crc32, crc32_combine
 
 BLOCK = 64 << 10
 """Bytes. The sum of a block is checked whenever any of it is read."""
@@ -109,48 +108,12 @@ def replaced(known: int, behind: int, old: Bytes, new: Bytes) -> int:
     CRC-32 is linear, so what differs is all that has to be looked at. Damage of other bytes shows in the new sum as it
     did in the known one. So does damage of *old* itself: the block stays damaged until it is written as a whole.
     """
-    return known ^ _moved(crc32(old) ^ crc32(new), behind)
+    return known ^ crc32_combine(crc32(old) ^ crc32(new), 0, behind)
 
 
 def extended(known: int, more: Bytes) -> int:
     """The sum of a block once *more* follows what it had."""
     return crc32(more, known ^ _ZERO_BLOCK) ^ _ZERO_BLOCK
-
-
-def _moved(difference: int, behind: int) -> int:
-    """What a *difference* of CRCs becomes by as many bytes behind it, fewer than `BLOCK`."""
-    power = 0
-    while behind and difference:
-        if behind & 1:
-            images = _moving(power)
-            difference = (
-                images[0][difference & 255]
-                ^ images[1][difference >> 8 & 255]
-                ^ images[2][difference >> 16 & 255]
-                ^ images[3][difference >> 24]
-            )
-        behind >>= 1
-        power += 1
-    return difference
-
-
-@functools.cache
-def _moving(power: int) -> tuple[list[int], ...]:
-    """What 2 ** *power* bytes make of a difference, by each of its four bytes."""
-    if power:
-        images = [_moved(_moved(1 << bit, 1 << power - 1), 1 << power - 1) for bit in range(32)]
-    else:
-        # The register is moved by a byte when a zero is taken in; that the CRC turns it over at both ends cancels out.
-        images = [crc32(b"\0", 1 << bit) ^ crc32(b"\0") for bit in range(32)]
-    return tuple([_combined(images[first : first + 8], byte) for byte in range(256)] for first in range(0, 32, 8))
-
-
-def _combined(images: list[int], byte: int) -> int:
-    found = 0
-    for bit, image in enumerate(images):
-        if byte >> bit & 1:
-            found ^= image
-    return found
 
 
 def place_of(index: int) -> int:
