@@ -270,3 +270,18 @@ def test_a_dump_of_the_mrc_holds_its_volumes(grid: Grid, alice: User, tmp_path: 
     alice.run("xtfs_mrcdbtool", "dump", str(tmp_path / "new.sqlite"), str(tmp_path / "other"))
     assert b'"dumped"' in (tmp_path / "other").read_bytes()
     alice.run("rmfs.xtreemfs", "dumped")
+
+
+@mounting
+def test_what_a_job_says_that_it_reads_is_brought_near_its_node(grid: Grid, alice: User) -> None:
+    """The hint goes from the job description over the Job Manager to the MRC, which makes a replica there."""
+    alice.run("mkfs.xtreemfs", "--mode", "1777", "--osd-selection", "names:node1", "genomes")
+    with mounted(grid, "genomes", "node1") as path:
+        shell("echo ACGT >genome", path)
+        grid.core.run("xtfsutil", "--update", "ronly", "xtreemfs://genomes/genome")
+        alice.run("xtfsutil", "--osd-selection", "usable,near", "--extra", "1", "xtreemfs://genomes")
+        alice.run("xsub", "--wait", "--host", "node2", "--reads", "xtreemfs://genomes/genome", "true")
+        for _ in eventually(60):
+            if "node2" in alice.run("xtfsutil", "xtreemfs://genomes/genome").stdout:
+                break
+        assert shell("cat genome", path) == "ACGT\n"

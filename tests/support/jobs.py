@@ -275,6 +275,8 @@ class FakeCaller:
             return await self._grid.decide(*args)
         if self._service == "XVOMS":
             return [vo for vo in args[0] if vo in self._grid.dissolved]
+        if self._service in ("DIR", "MRC"):
+            return await self._grid.files(method, args)
         if self._service == "JobDirectory":
             return await self._grid.record(*args)
         node = self._grid.nodes.get(self._node or "")
@@ -362,6 +364,10 @@ class FakeHost:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+async def _no_files(method: str, _args: tuple[Any, ...]) -> Any:
+    raise UnknownService(service=method, where="")
+
+
 async def _no_vops(_question: JobQuestion) -> JobAnswer:
     raise UnknownService(service="VOPS", where="")
 
@@ -380,6 +386,7 @@ class FakeGrid:
         self.watchers: set[asyncio.Queue[NodeChange | None]] = set()
         self.recorded: dict[str, Placement] = {}
         self._recording = asyncio.Condition()
+        self.files: Callable[[str, tuple[Any, ...]], Awaitable[Any]] = _no_files
         self.decide: Callable[[JobQuestion], Awaitable[JobAnswer]] = _no_vops
         """What VOPS does when a Job Manager asks it (with the setting ``rulings``)."""
         self.dissolved: set[str] = set()

@@ -74,6 +74,7 @@ JOBS = st.builds(
     memory=st.just(0) | SIZE,
     architecture=st.sampled_from(["", "x86_64", "aarch64", "i686", "riscv64", "ppc64le", "armv7l"]),
     operating_system=st.sampled_from(["", "LINUX"]),
+    reads=st.lists(FILE.map("xtreemfs://home/{}".format), max_size=3, unique=True).map(tuple),
     candidate_hosts=st.lists(st.text("ab9.-", max_size=6).map("n{}1".format), max_size=3, unique=True).map(tuple),
 )
 

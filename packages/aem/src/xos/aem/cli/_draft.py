@@ -122,6 +122,8 @@ def with_options(job: JobDescription, args: argparse.Namespace, session: Session
         given["candidate_hosts"] = tuple(dict.fromkeys(option("--host", check.host, name) for name in args.host))
     if args.arch is not None:
         given["architecture"] = option("--arch", check.architecture, args.arch)
+    uris = [option("--reads", check.volume_uri, uri) for uri in args.reads or ()]
+    given["reads"] = tuple(dict.fromkeys((*job.reads, *uris)))
     for stream in check.STREAMS:
         if (name := getattr(args, stream)) is not None:
             given[stream] = option(f"--{stream}", check.stream_name, name)

@@ -54,6 +54,12 @@ def parser() -> argparse.ArgumentParser:
     files.add_argument(
         "-o", "--stage-out", metavar="NAME", action="append", help="keep this file of each unit for `xout --file NAME`"
     )
+    files.add_argument(
+        "--reads",
+        metavar="URI",
+        action="append",
+        help="it is going to read this file, xtreemfs://VOLUME/PATH: have it near (a hint)",
+    )
     files.add_argument("--input", metavar="FILE", help="standard input of each unit; - takes it from here")
     files.add_argument("--output", metavar="NAME", help="standard output goes to this file of the unit, too")
     files.add_argument("--error", metavar="NAME", help="standard error goes to this file of the unit, too")

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Iterable
 
 from xos.aem.api import State, Unit, UnitOrder
 from xos.aem.errors import AemError, NoSlot, RulingNeeded, UnitRefused
+from xos.aem.jobs.hints import Hints
 from xos.aem.jobs.ledger import Ledger
 from xos.aem.jobs.lifecycle import Job, NeverStarted, Refused, Reported, cleaned, job_of
 from xos.aem.jobs.orders import Orders
@@ -59,12 +60,13 @@ class Dispatcher:
         ledger: Ledger,
         orders: Orders,
         permits: Permits | None,
+        hints: Hints,
         *,
         spawn: Spawn,
         trouble: Trouble,
     ) -> None:
         """*node* is the Job Manager's own, where reports are wanted; *permits*: None in a grid without VOPS."""
-        self._permits = permits
+        self._permits, self._hints = permits, hints
         self._bus, self._node, self._registry, self._ledger, self._orders = bus, node, registry, ledger, orders
         self._spawn, self._trouble = spawn, trouble
         self._strays: dict[str, set[str]] = {}
@@ -79,9 +81,15 @@ class Dispatcher:
                     if not unit.state.ended:
                         self._send(self._kill(unit.unit_id, unit.node), unit.unit_id, unit.node)
             return
-        for old, new in zip(before.units, after.units, strict=True):
-            if old.state is State.PENDING and new.state is State.SCHEDULED:
-                self._send(self._start(new.unit_id, new.node), new.unit_id, new.node)
+        placed = [
+            new
+            for old, new in zip(before.units, after.units, strict=True)
+            if old.state is State.PENDING and new.state is State.SCHEDULED
+        ]
+        if placed:
+            self._hints.placed(after.job_id, [unit.node for unit in placed])
+        for unit in placed:
+            self._send(self._start(unit.unit_id, unit.node), unit.unit_id, unit.node)
 
     def stray(self, unit_id: str, node: str) -> None:
         """*node* may run a unit that counts as ended: it is killed when the node is next reconciled."""

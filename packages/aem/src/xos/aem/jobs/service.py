@@ -20,6 +20,7 @@ from xos.aem.dissolved import Watch
 from xos.aem.errors import NotYourJob, UnknownJob
 from xos.aem.jobs.access import administers, check_owner
 from xos.aem.jobs.dispatcher import Dispatcher
+from xos.aem.jobs.hints import Hints
 from xos.aem.jobs.intake import Intake
 from xos.aem.jobs.ledger import Ledger
 from xos.aem.jobs.lifecycle import CancelAsked, Job
@@ -98,6 +99,7 @@ class JobManagerService(Hosted[Settings], JobManager):
             self._ledger,
             self._orders,
             self._permits,
+            Hints(host.bus, host.trust, self._orders, spawn=host.spawn),
             spawn=host.spawn,
             trouble=self._tracker.trouble,
         )

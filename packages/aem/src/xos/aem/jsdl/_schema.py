@@ -10,7 +10,8 @@ from xos.aem.jsdl import check
 JSDL = "http://schemas.ggf.org/jsdl/2005/11/jsdl"
 POSIX = "http://schemas.ggf.org/jsdl/2005/11/jsdl-posix"
 XOS = "urn:xtreemos:jsdl:1"
-"""Our extensions: ``Architecture`` in ``CPUArchitecture`` when its name is ``other``."""
+"""Our extensions: ``Architecture`` in ``CPUArchitecture`` when its name is ``other``; behind all else of a job
+``Reads``: files of volumes that it is going to read."""
 XSI = "http://www.w3.org/2001/XMLSchema-instance"
 SEPARATOR = " "
 """Between name space and name, as expat gives them to us."""
@@ -158,7 +159,14 @@ _STAGING = _holds(
 
 ROOT = _holds(
     "JobDefinition",
-    _holds("JobDescription", _IDENTIFICATION, _APPLICATION, _RESOURCES, _STAGING),
+    _holds(
+        "JobDescription",
+        _IDENTIFICATION,
+        _APPLICATION,
+        _RESOURCES,
+        _STAGING,
+        _text("Reads", space=XOS, most=check.READS_MAX),
+    ),
     attributes="id",
 )
 

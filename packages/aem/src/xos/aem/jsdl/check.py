@@ -23,6 +23,7 @@ ARGUMENTS_MAX = 32_768
 ENVIRONMENT_MAX = 4_096
 FILES_MAX = 1_024
 HOSTS_MAX = 10_000
+READS_MAX = 256
 NOTES_MAX = 256
 """Annotations, or projects."""
 RANGES_MAX = 64
@@ -53,6 +54,7 @@ _NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _CONTROL = re.compile("[\0-\x1f\x7f]")
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,254}")
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9])?")
+_VOLUME_FILE = re.compile(r"xtreemfs://([A-Za-z0-9][A-Za-z0-9._@-]{0,129})/+([^/].*)", re.DOTALL)
 _ARCHITECTURE = re.compile(r"[a-z0-9][a-z0-9_]{0,31}")
 
 
@@ -148,6 +150,21 @@ def file_uri(name: str) -> str:
 def uri_file(uri: str) -> str:
     """The file name in a `source_uri`; may be relative."""
     return unquote(uri.removeprefix("file:").removeprefix("//"))
+
+
+def volume_uri(value: str) -> str:
+    """A file of a volume."""
+    volume_file(value)
+    return value
+
+
+def volume_file(uri: str) -> tuple[str, str]:
+    """Volume and path, which begins with no slash, of ``xtreemfs://VOLUME/PATH``."""
+    found = _VOLUME_FILE.fullmatch(uri)
+    if found is None:
+        raise BadValue(f"“{uri[:80]}” is not xtreemfs://VOLUME/PATH")
+    _plain_path(found[2])
+    return found[1], found[2]
 
 
 def executable(value: str) -> str:

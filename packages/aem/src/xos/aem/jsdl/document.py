@@ -71,6 +71,7 @@ def parse(document: bytes) -> JobDescription:
         architecture=_architecture(resources),
         operating_system=_operating_system(resources),
         candidate_hosts=_hosts(resources),
+        reads=tuple(dict.fromkeys(_checked(node, check.volume_uri) for node in job.all("Reads"))),
     )
 
 

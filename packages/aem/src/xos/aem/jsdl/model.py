@@ -105,6 +105,8 @@ class JobDescription(msgspec.Struct, frozen=True, kw_only=True):
     """Names are unique, none lies inside another."""
     stage_out: tuple[StagedFile, ...] = ()
     """Names are unique."""
+    reads: tuple[str, ...] = ()
+    """Files of volumes, ``xtreemfs://VOLUME/PATH``, that the units are going to read: a hint to have them near."""
 
     total_resource_count: int = 1
     """Units, 1 to `UNITS_MAX`."""

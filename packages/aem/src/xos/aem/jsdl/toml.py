@@ -65,6 +65,7 @@ class _Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     hosts: tuple[str, ...] = ()
     stage_in: tuple[str | _File, ...] = ()
     stage_out: tuple[str | _File, ...] = ()
+    reads: tuple[str, ...] = ()
     limits: _Limits = _Limits()
 
 
@@ -124,6 +125,7 @@ def _described(job: _Job) -> JobDescription:
     _at("environment", lambda count: check.at_most(count, check.ENVIRONMENT_MAX, "variables"), len(job.environment))
     for key, notes in (("annotations", job.annotations), ("projects", job.projects)):
         _at(key, lambda count: check.at_most(count, check.NOTES_MAX, "entries"), len(notes))
+    _at("reads", lambda count: check.at_most(count, check.READS_MAX, "files"), len(job.reads))
     _at("hosts", lambda count: check.at_most(count, check.HOSTS_MAX, "hosts"), len(job.hosts))
     return JobDescription(
         executable=_at("executable", check.executable, job.executable),
@@ -150,6 +152,7 @@ def _described(job: _Job) -> JobDescription:
         architecture=_at("architecture", check.architecture, job.architecture),
         operating_system=_at("operating_system", check.operating_system, job.operating_system),
         candidate_hosts=tuple(dict.fromkeys(_at(f"hosts[{i}]", check.host, h) for i, h in enumerate(job.hosts))),
+        reads=tuple(dict.fromkeys(_at(f"reads[{i}]", check.volume_uri, uri) for i, uri in enumerate(job.reads))),
     )
 
 

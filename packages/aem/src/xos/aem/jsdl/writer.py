@@ -26,6 +26,7 @@ def to_jsdl(job: JobDescription) -> bytes:
         _staging(out, file, "Source")
     for file in job.stage_out:
         _staging(out, file, "Target")
+    out += [_line(2, "xos:Reads", uri, f' xmlns:xos="{XOS}"') for uri in job.reads]
     out += [" </JobDescription>", "</JobDefinition>", ""]
     document = "\n".join(out).encode()
     if len(document) > check.DOCUMENT_MAX:
