@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,19 @@ def test_what_is_closed_there_is_read_here_though_the_file_is_as_long_as_before(
         _write_over(one / "same", b"%04d" % turn)
         assert (other / "same").read_bytes() == b"%04d" % turn
         assert (other / "same").read_bytes() == b"%04d" % turn
+
+
+def test_what_is_closed_there_is_read_here_to_its_end_though_it_was_looked_at_before(one: Path, other: Path) -> None:
+    def turns(name: str) -> None:
+        for turn in range(40):
+            name += str(turn % 10)
+            (one / name).write_bytes(b"short")
+            assert (other / name).stat().st_size == 5
+            (one / name).write_bytes(b"longer than before")
+            assert (other / name).read_bytes() == b"longer than before"
+
+    with ThreadPoolExecutor(4) as pool:  # so that what the MRC tells by itself is late
+        list(pool.map(turns, "abcd"))
 
 
 def _write_over(path: Path, content: bytes) -> None:

@@ -7,6 +7,7 @@ import errno
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -90,6 +91,31 @@ async def test_what_the_writer_says_later_changes_nothing_but_the_time(mrc: Mrc,
         assert (await mrc.service.quotas("home")) == []
         (volume,) = await mrc.service.volumes()
         assert volume.used == 100
+
+
+@pytest.mark.parametrize("way", ["lookup", "readdir", "open_name"])
+async def test_a_close_that_the_mrc_hears_of_while_somebody_looks_is_seen_by_them(
+    mrc: Mrc, session: Session, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = await mrc.session()
+    claim, root, settle = mrc.ask(other).claim, session.root.id, mrc.service.settling.settle
+    with acting(NODE1):
+        made = await _written(mrc, session, 100)
+
+        async def late(*given: Any, **more: Any) -> bool:
+            """What was looked up is in hand; now the MRC hears of the close."""
+            await mrc.service.close([Closed(made.handle, Extent(100, 0), NOW)], mrc.ask(session))
+            return await settle(*given, **more)
+
+        monkeypatch.setattr(mrc.service.settling, "settle", late)
+        match way:
+            case "lookup":
+                size = (await mrc.service.lookup(root, b"f", claim, other.id)).size
+            case "readdir":
+                size = (await mrc.service.readdir(root, 0, 10, claim, other.id))[0].inode.size
+            case _:
+                size = (await mrc.service.open_name(root, b"f", READ, mrc.ask(other))).inode.size
+        assert size == 100
 
 
 async def test_bytes_of_before_a_truncation_count_no_more(mrc: Mrc, session: Session) -> None:

@@ -49,8 +49,15 @@ class VolumeFiles(VolumeNames):
     async def open(self, caller: Caller, ino: int, flags: int) -> Opened:
         """See `FileSystem`."""
         wanted = Open(access_of(flags), truncate=bool(flags & os.O_TRUNC))
-        handle = await self.volume.open(self.number(ino), wanted, self.identities.claim(caller))
-        return self._opened(handle, flags)
+        number = self.number(ino)
+        handle = await self.volume.open(number, wanted, self.identities.claim(caller))
+        known = self._known.get(number)
+        told = None if known is None else self.volume.seen(known[0]).size
+        opened = self._opened(handle, flags)
+        if self.session is not None and told != self.volume.seen(handle.inode).size:
+            # It would believe for a second how long the file was before, and end reads there.
+            await self.session.invalidate_inode(ino, -1)
+        return opened
 
     async def create(self, caller: Caller, parent: int, name: bytes, mode: int, flags: int) -> tuple[Entry, Opened]:
         """See `FileSystem`."""

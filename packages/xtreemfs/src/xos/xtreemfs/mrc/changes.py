@@ -31,6 +31,11 @@ class Changes:
         """The number of each file that is not `_known`."""
         self._known: dict[int, _Change] = {}
 
+    @property
+    def last(self) -> int:
+        """What `number` answers is greater once another session may have changed the file after now."""
+        return self._last
+
     def note(self, inode: int, session: str) -> None:
         """*session* may have changed it."""
         self._last += 1

@@ -84,40 +84,43 @@ class Settling:
         """All of a session's are."""
         self.closed([handle for of in self._writers.values() for handle, whose in of.items() if whose == session])
 
-    async def settle(self, numbers: Iterable[int], session: str = "", *, opens: bool = False) -> bool:
+    @property
+    def moment(self) -> int:
+        """Now, for `settle`."""
+        return self._changes.last
+
+    async def settle(
+        self, numbers: Iterable[int], session: str = "", *, since: int | None = None, opens: bool = False
+    ) -> bool:
         """Have in the database how long these files are, as far as others than *session* write them.
 
-        Whether any has grown. OSDs that do not answer in `ASK_SECONDS` leave it at what was known; whoever *opens* a
-        file asks them each time.
+        Whether to look there again: others write one of them, or have closed it after the `moment` *since*, which was
+        before they were looked up. OSDs that do not answer in `ASK_SECONDS` leave it at what was known; whoever *opens*
+        a file asks them each time.
         """
-        writers = self._writers
-        if not writers:
-            return False
+        numbers = list(numbers)
+        written = [number for number in numbers if self._written(number, session)]
         now = time.monotonic()
-        found = [
-            number
-            for number in numbers
-            if (of := writers.get(number)) is not None
-            and any(whose != session or not session for whose in of.values())
-            and (opens or self._mute.get(number, 0.0) <= now)
-        ]
-        return any(await asyncio.gather(*map(self._settle, found))) if found else False
+        asked = [number for number in written if opens or self._mute.get(number, 0.0) <= now]
+        await asyncio.gather(*map(self._settle, asked))
+        return bool(written) or (
+            since is not None and any(self._changes.number(number, session) > since for number in numbers)
+        )
 
-    async def settle_all(self) -> bool:
-        """As `settle`, of all that is open."""
-        return await self.settle(list(self._writers))
+    def _written(self, number: int, session: str) -> bool:
+        """Whether others than *session* may write it."""
+        of = self._writers.get(number)
+        return of is not None and any(whose != session or not session for whose in of.values())
 
-    async def _settle(self, number: int) -> bool:
+    async def _settle(self, number: int) -> None:
         grant = await self._store.read(lambda db: handles.seen(db, number))
         if grant is None or grant.layout.update is Update.READ_ONLY:
-            return False
+            return
         extent = await self.extent(grant, ASK_SECONDS)
         if extent is None:
             self._mute[number] = time.monotonic() + LOOK_SECONDS
-            return False
-        if extent.size <= grant.inode.size:
-            return False
-        return await self._store.write(lambda db: _grow(db, number, extent, time.time_ns()))
+        elif extent.size > grant.inode.size:
+            await self._store.write(lambda db: _grow(db, number, extent, time.time_ns()))
 
     async def extent(self, grant: Grant, seconds: float = CALL_SECONDS) -> Extent | None:
         """How long a file is by what its OSDs have; None: nobody knows."""
@@ -134,12 +137,11 @@ class Settling:
         return Extent(max(sizes), grant.inode.epoch) if sizes else None
 
 
-def _grow(db: sa.Connection, number: int, extent: Extent, now: int) -> bool:
+def _grow(db: sa.Connection, number: int, extent: Extent, now: int) -> None:
     whole = rows.whole(db, number)
     if whole is None or extent.epoch != whole.inode.epoch or extent.size <= whole.inode.size:
-        return False
+        return
     contents.extend(db, whole.volume, whole.inode, extent, NOW, now)
-    return True
 
 
 def writes(grant: Grant) -> bool:

@@ -57,8 +57,9 @@ class Calls:
         self, session: str, look: Callable[[], Awaitable[_T]], numbers: Callable[[_T], Iterable[int]]
     ) -> _T:
         """What *look* finds, once it tells how long files are that others write."""
+        since = self.settling.moment
         found = await look()
-        return await look() if await self.settling.settle(numbers(found), session) else found
+        return await look() if await self.settling.settle(numbers(found), session, since=since) else found
 
 
 def entry(directory: int, name: bytes) -> Changed:

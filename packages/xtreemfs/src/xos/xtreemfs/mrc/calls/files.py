@@ -54,12 +54,13 @@ class FileCalls(ReplicaCalls):
             return open_files.open_name(db, who, parent, name, wanted, ask.session, place, now)
 
         await self.osds.ready()
+        since = self.settling.moment
         grant = await self.desk.change(ask, Grant, shown(name), work)
         if grant.created:
             self.desk.tell(ask, entry(parent, name), node(parent))
         elif wanted.truncate:
             self.desk.tell(ask, node(grant.inode))
-        elif await self.settling.settle([grant.inode.id], ask.session, opens=True):
+        elif await self.settling.settle([grant.inode.id], ask.session, since=since, opens=True):
             number = grant.inode.id
             inode = await self.desk.read(shown(name), lambda db: namespace.getattr_(db, number))
             grant = msgspec.structs.replace(grant, inode=inode)
