@@ -19,6 +19,7 @@ from xos.xtreemfs.api import NOW, Access, Ask, Change, Claim, Closed, Extent, In
 from xos.xtreemfs.errors import Refused
 from xos.xtreemfs.mrc import finding
 from xos.xtreemfs.mrc.calls import volumes as volume_calls
+from xos.xtreemfs.mrc.osds import FRESH_SECONDS
 
 WRITE = Open(Access.READ | Access.WRITE, create=True, mode=0o644)
 READ = Open(Access.READ)
@@ -399,3 +400,20 @@ async def test_files_of_a_vo_are_kept_off_osds_of_others(grid: Grid, tmp_path: P
                 await mrc.service.open_name(session.root.id, b"h", WRITE, mrc.ask(session))
             with refused(errno.ENOENT):
                 await mrc.service.lookup(session.root.id, b"h", mrc.ask(session).claim)
+
+
+async def test_who_finds_no_room_has_the_osds_that_have_come_meanwhile(grid: Grid, tmp_path: Path) -> None:
+    around = Around("node1")
+    node1, around.records = around.records["node1"], {}
+    async with serving(grid, tmp_path, around=around) as mrc:
+        await mrc.volume()
+        session = await mrc.session()
+        with acting(NODE1):
+            with refused(errno.ENOSPC):
+                await mrc.service.open_name(session.root.id, b"f", WRITE, mrc.ask(session))
+            around.records["node1"] = msgspec.structs.replace(node1, suspect=True)
+            await mrc.service.osds.look()
+            around.records["node1"] = node1
+            mrc.service.osds._looked -= FRESH_SECONDS
+            made = await mrc.service.open_name(session.root.id, b"f", WRITE, mrc.ask(session))
+    assert mrc.capability(made).layout.replicas[0].osds == ("node1",)

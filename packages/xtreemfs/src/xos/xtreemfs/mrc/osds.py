@@ -27,6 +27,8 @@ log = get_logger("xos.xtreemfs.mrc")
 
 LOOK_SECONDS = 5.0
 """How often the MRC asks the DIR which OSDs there are."""
+FRESH_SECONDS = 1.0
+"""Who finds no room asks at once, unless the answer is as young as this."""
 CALL_SECONDS = 5.0
 SETTLE_SECONDS = 60.0
 """How long replicas have to come into step within one call; who asks again goes on from there."""
@@ -44,9 +46,11 @@ class Osds:
         self._bus, self._dir = bus, DIRAsync(bus)
         self.known: tuple[ServiceRecord, ...] = ()
         self._rng = random.Random()  # noqa: S311 -- spreads load, keeps no secret
+        self._looked = 0.0
 
     async def look(self) -> None:
         """Ask the DIR now; when it does not answer, what was known stands."""
+        self._looked = time.monotonic()
         try:
             self.known = tuple(await self._dir.services("OSD", deadline=CALL_SECONDS))
         except XosError as error:
@@ -62,6 +66,13 @@ class Osds:
         """Ask the DIR if nothing is known yet: the MRC has just started."""
         if not self.known:
             await self.look()
+
+    async def look_again(self) -> bool:
+        """Ask the DIR, unless it was asked just now; whether it was. There may be other OSDs than were known."""
+        if time.monotonic() - self._looked < FRESH_SECONDS:
+            return False
+        await self.look()
+        return True
 
     def place(
         self, policy: Policy, owner: str, not_on: frozenset[str] = frozenset(), *, client: str = ""

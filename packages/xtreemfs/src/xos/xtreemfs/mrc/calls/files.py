@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 import msgspec
@@ -30,6 +31,16 @@ class FileCalls(ReplicaCalls):
         """Where files are placed that the caller makes."""
         return partial(self.osds.place, client=current_call().caller.name)
 
+    async def _with_room(self, do: Callable[[], Awaitable[Grant]]) -> Grant:
+        """What *do* places; where there is no room, once more with the OSDs that have come meanwhile."""
+        await self.osds.ready()
+        try:
+            return await do()
+        except Refused as error:
+            if error.data["errno"] != errno.ENOSPC or not await self.osds.look_again():
+                raise
+        return await do()
+
     async def open(self, inode: int, wanted: Open, ask: Ask) -> Opened:
         """See `MRC.open`."""
 
@@ -38,9 +49,8 @@ class FileCalls(ReplicaCalls):
         def work(db: sa.Connection, who: Who, now: int) -> Result[Grant]:
             return open_files.open_inode(db, who, inode, wanted, ask.session, place, now)
 
-        await self.osds.ready()
         await self.settling.settle([inode], ask.session, opens=True)
-        grant = await self.desk.change(ask, Grant, f"inode {inode}", work)
+        grant = await self._with_room(lambda: self.desk.change(ask, Grant, f"inode {inode}", work))
         if wanted.truncate:
             self.desk.tell(ask, node(inode))
         return self._opened(grant, ask)
@@ -53,9 +63,8 @@ class FileCalls(ReplicaCalls):
         def work(db: sa.Connection, who: Who, now: int) -> Result[Grant]:
             return open_files.open_name(db, who, parent, name, wanted, ask.session, place, now)
 
-        await self.osds.ready()
         since = self.settling.moment
-        grant = await self.desk.change(ask, Grant, shown(name), work)
+        grant = await self._with_room(lambda: self.desk.change(ask, Grant, shown(name), work))
         if grant.created:
             self.desk.tell(ask, entry(parent, name), node(parent))
         elif wanted.truncate:
@@ -81,8 +90,7 @@ class FileCalls(ReplicaCalls):
         def work(db: sa.Connection, who: Who, now: int) -> Result[Grant]:
             return open_files.truncate(db, who, inode, size, handle, ask.session, place, now)
 
-        await self.osds.ready()
-        grant = await self._change(ask, Grant, f"inode {inode}", work, node(inode))
+        grant = await self._with_room(lambda: self._change(ask, Grant, f"inode {inode}", work, node(inode)))
         self.settling.changed(ask.session, inode)
         return self.desk.opened(grant)
 
