@@ -331,11 +331,14 @@ class MRCAsync(AsyncStub):
         return self._caller.stream("MRC.watch", (session,), Changed, deadline=deadline)
 
     async def resolve(
-        self, volume: str, path: str, claim: Claim | None = None, *, deadline: float | None = None
+        self, volume: str, path: str, claim: Claim | None = None, session: str = "", *, deadline: float | None = None
     ) -> Inode:
-        """The inode at a path from the root, not following a link at its end. Raises `Refused`."""
+        """The inode at a path from the root, not following a link at its end; *session*: of who asks.
+
+        Raises `Refused`.
+        """
         result: Inode = await self._caller.call(
-            "MRC.resolve", (volume, path, claim), Inode, deadline=deadline, retry=True
+            "MRC.resolve", (volume, path, claim, session), Inode, deadline=deadline, retry=True
         )
         return result
 
@@ -752,9 +755,16 @@ class MRCXati(BlockingStub):
         """What others change in the volume, from now on. It may tell too much, and never too late by more than 1 s."""
         return self._caller.stream("MRC.watch", (session,), Changed, deadline=deadline)
 
-    def resolve(self, volume: str, path: str, claim: Claim | None = None, *, deadline: float | None = None) -> Inode:
-        """The inode at a path from the root, not following a link at its end. Raises `Refused`."""
-        result: Inode = self._caller.call("MRC.resolve", (volume, path, claim), Inode, deadline=deadline, retry=True)
+    def resolve(
+        self, volume: str, path: str, claim: Claim | None = None, session: str = "", *, deadline: float | None = None
+    ) -> Inode:
+        """The inode at a path from the root, not following a link at its end; *session*: of who asks.
+
+        Raises `Refused`.
+        """
+        result: Inode = self._caller.call(
+            "MRC.resolve", (volume, path, claim, session), Inode, deadline=deadline, retry=True
+        )
         return result
 
     def lookup(

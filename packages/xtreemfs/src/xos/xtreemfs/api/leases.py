@@ -65,6 +65,8 @@ class Made(msgspec.Struct, array_like=True, frozen=True):
     """What was changed of its attributes since, by the same claim; no size."""
     access: Access = Access(0)
     """As what it is still open; 0: it is closed."""
+    ctime: int = 0
+    """With a change: when that was made, after what the extent tells."""
 
 
 class Gone(msgspec.Struct, array_like=True, frozen=True):

@@ -302,8 +302,11 @@ class MRC(Protocol):
     # --- names
 
     @call(reads=True)
-    async def resolve(self, volume: str, path: str, claim: Claim | None = None) -> Inode:
-        """The inode at a path from the root, not following a link at its end. Raises `Refused`."""
+    async def resolve(self, volume: str, path: str, claim: Claim | None = None, session: str = "") -> Inode:
+        """The inode at a path from the root, not following a link at its end; *session*: of who asks.
+
+        Raises `Refused`.
+        """
         ...
 
     @call(reads=True)
@@ -461,7 +464,7 @@ class MRC(Protocol):
         """
         ...
 
-    @call(idempotent=True)
+    @call(waits=True, idempotent=True)
     async def hold(self, session: str, leases: list[int]) -> list[int]:
         """As `keep`; those of *leases* that the session has still. Raises `Refused` (ESTALE: none, with the session).
 
@@ -469,7 +472,7 @@ class MRC(Protocol):
         """
         ...
 
-    @call(idempotent=True)
+    @call(waits=True, idempotent=True)
     async def apply(
         self, changes: list[Applied], reserves: list[Signed], give_back: list[int], ask: Ask, durable: bool = False
     ) -> list[Outcome]:

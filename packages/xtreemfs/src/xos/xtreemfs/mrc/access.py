@@ -115,3 +115,30 @@ def new_inode_mode(directory: Inode, who: Who, mode: int) -> tuple[int, str]:
     if mode & stat.S_ISGID and mode & stat.S_IXGRP and not who.superuser and directory.group not in who.groups:
         mode &= ~stat.S_ISGID
     return mode, directory.group
+
+
+def new_inode(
+    directory: Inode, who: Who, mode: int, now: int, *, number: int = 0, rdev: int = 0, target: bytes | None = None
+) -> Inode:
+    """What *who* makes in *directory*, of the type and permissions in *mode*: its list comes from the directory's."""
+    mode, group = new_inode_mode(directory, who, mode)
+    is_directory, listed = stat.S_ISDIR(mode), ""
+    if directory.default_acl and not stat.S_ISLNK(mode):
+        bits, listed = acl.inherit(directory.default_acl, mode)
+        mode = mode & ~0o777 | bits
+    return Inode(
+        id=number,
+        mode=mode,
+        nlink=2 if is_directory else 1,
+        owner=who.user,
+        group=group,
+        size=len(target) if target is not None else 0,
+        atime=now,
+        mtime=now,
+        ctime=now,
+        rdev=rdev,
+        parent=directory.id if is_directory else 0,
+        target=target,
+        acl=listed,
+        default_acl=directory.default_acl if is_directory else "",
+    )

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import errno
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -116,12 +117,17 @@ def extend(connection: sa.Connection, volume: int, inode: Inode, extent: Extent,
 def reap(connection: sa.Connection, number: int) -> bool:
     """Forget an inode that has no name and is not open, and have its bytes deleted; whether it is gone."""
     whole = rows.whole(connection, number)
-    if whole is None or whole.inode.nlink or _IS_OPEN.run(connection, {"i": number}).fetchone() is not None:
+    if whole is None or whole.inode.nlink or is_open(connection, number):
         return False
     if whole.layout is not None:
         delete_at(connection, layout_of(whole), file_id(volumes.volume(connection, whole.volume), number))
     namespace.forget(connection, whole)
     return True
+
+
+def is_open(connection: sa.Connection, number: int) -> bool:
+    """Whether somebody has it open."""
+    return _IS_OPEN.run(connection, {"i": number}).fetchone() is not None
 
 
 def delete_at(connection: sa.Connection, layout: Layout, file: str, *, keep: frozenset[str] = frozenset()) -> None:
@@ -131,8 +137,17 @@ def delete_at(connection: sa.Connection, layout: Layout, file: str, *, keep: fro
 
 def tell(connection: sa.Connection, nodes: set[str], file: str, revision: int | None) -> None:
     """OSDs are to delete a file, or to refuse what is older than a revision: until each has heard it."""
-    for node in sorted(nodes):
-        _CHORE.run(connection, {"node": node, "file_id": file, "revision": revision})
+    tell_all(connection, [{"node": node, "file_id": file, "revision": revision} for node in sorted(nodes)])
+
+
+def chores(layout: Layout, file: str) -> list[dict[str, Any]]:
+    """For `tell_all`: the OSDs of a layout are to delete a file."""
+    return [{"node": node, "file_id": file, "revision": None} for node in sorted(_osds(layout))]
+
+
+def tell_all(connection: sa.Connection, told: Iterable[Mapping[str, Any]]) -> None:
+    """As `tell`, of many files."""
+    _CHORE.run_many(connection, list(told))
 
 
 def _osds(layout: Layout) -> set[str]:

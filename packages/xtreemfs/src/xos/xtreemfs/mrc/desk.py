@@ -6,8 +6,9 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import errno
+import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
 import msgspec
@@ -32,6 +33,7 @@ from xos.xtreemfs.api import (
 from xos.xtreemfs.errors import Refused
 from xos.xtreemfs.mrc import asking, sessions
 from xos.xtreemfs.mrc.contents import Grant
+from xos.xtreemfs.mrc.leasing import Leases
 from xos.xtreemfs.mrc.osds import Osds
 from xos.xtreemfs.mrc.pairing.store import PairedStore
 from xos.xtreemfs.mrc.values import Refusal, Result, Who
@@ -62,6 +64,7 @@ class Desk:
         self._loop = asyncio.get_running_loop()
         self.live: dict[str, Live] = {}
         self.watchers = Watchers()
+        self.leases = Leases(store, self.watchers, self.silence)
         self.changes = 0
         """Writes so far."""
 
@@ -69,11 +72,13 @@ class Desk:
         """All sessions that there were get a whole lease anew."""
         for kept in await self._store.inner.read(sessions.all_):
             self.live[kept.id] = Live(kept, self._loop.time())
+        await self.leases.recover()
 
     def forget(self) -> None:
         """Another MRC keeps the sessions."""
         self.live.clear()
         self.watchers.end()
+        self.leases.forget()
 
     # --- who asks
 
@@ -100,6 +105,11 @@ class Desk:
         """How many sessions somebody has."""
         return sum(live.kept.holder == holder for live in self.live.values())
 
+    def silence(self, session: str) -> float:
+        """Seconds since a session was heard; endless for none."""
+        live = self.live.get(session)
+        return math.inf if live is None else self._loop.time() - live.heard
+
     def expired(self) -> list[str]:
         """Sessions that were not heard for a lease."""
         oldest = self._loop.time() - LEASE_SECONDS
@@ -107,8 +117,20 @@ class Desk:
 
     # --- doing
 
-    async def change(self, ask: Ask, kind: Any, what: str, do: Callable[[sa.Connection, Who, int], Result[_T]]) -> _T:
-        """Do something for who asks, once for each number. *kind*: the type of the result. Raises `Refused`."""
+    async def change(
+        self,
+        ask: Ask,
+        kind: Any,
+        what: str,
+        do: Callable[[sa.Connection, Who, int], Result[_T]],
+        *,
+        names: Iterable[int] = (),
+        files: Iterable[int] = (),
+    ) -> _T:
+        """Do something for who asks, once for each number. *kind*: the type of the result. Raises `Refused`.
+
+        Others have no lease then of the directories *names*, nor of *files* and the directories that those are in.
+        """
         who = self.who(ask.claim, what)
         if ask.session:
             self.session(ask.session, what)
@@ -117,6 +139,8 @@ class Desk:
         now = time.time_ns()
 
         def work(db: sa.Connection) -> Result[_T]:
+            if blocking := self.leases.blocking(ask.session, (*names, *files), files, db):
+                return Refusal(errno.EAGAIN, blocking)
             if ask.session and ask.number:
                 return sessions.once(db, ask.session, ask.number, kind, lambda: do(db, who, now))
             return do(db, who, now)
@@ -125,16 +149,19 @@ class Desk:
 
     async def read(self, what: str, do: Callable[[sa.Connection], Result[_T]]) -> _T:
         """Look something up. Raises `Refused`."""
-        return await self._settled(self._store.read(do), what)
+        return await self._settled(lambda: self._store.read(do), what)
 
     async def write(self, what: str, do: Callable[[sa.Connection], Result[_T]]) -> _T:
         """Do something that nobody asked for by number. Raises `Refused`."""
         self.changes += 1
-        return await self._settled(self._store.write(do), what)
+        return await self._settled(lambda: self._store.write(do), what)
 
-    async def _settled(self, work: Awaitable[Result[_T]], what: str) -> _T:
+    async def _settled(self, work: Callable[[], Awaitable[Result[_T]]], what: str) -> _T:
         try:
-            result = await work
+            result = await work()
+            while isinstance(result, Refusal) and result.leased:
+                await self.leases.recall(result.leased)
+                result = await work()
         except (OverflowError, UnicodeError, ValueError, sa.exc.DataError) as error:
             # A number, time or name that no column can hold.
             log.info("not-kept", what=what, error=repr(error))
@@ -157,8 +184,8 @@ class Desk:
         capability = self.capability(grant, current_call().caller)
         return Opened(grant.inode, grant.handle, capability, grant.created, version)
 
-    def capability(self, grant: Grant, holder: Identity | str) -> Signed:
-        """What OSDs believe."""
+    def capability(self, grant: Grant, holder: Identity | str, count: int = 1) -> Signed:
+        """What OSDs believe; *count*: of the file and those that follow."""
         capability = Capability(
             file_id=grant.file_id,
             access=Access(grant.access),
@@ -170,6 +197,7 @@ class Desk:
             revision=grant.revision,
             snapshot=grant.snapshot,
             origin=grant.origin,
+            count=count,
         )
         return sign(_encode(capability), self._host.credential, purpose=CAPABILITY_PURPOSE)
 

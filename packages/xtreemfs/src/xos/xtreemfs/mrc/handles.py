@@ -77,7 +77,7 @@ def open_name(
     inode = namespace.make(connection, who, home, name, mode, now, layout=encoded)
     if isinstance(inode, Refusal):
         return inode
-    handle, whole = _add(connection, session, inode.id, _access(wanted)), Whole(inode, volume.id, 0, None, encoded)
+    handle, whole = add(connection, session, inode.id, _access(wanted)), Whole(inode, volume.id, 0, None, encoded)
     return contents.grant(connection, whole, volume, layout, _access(wanted), handle, created=True)
 
 
@@ -88,13 +88,14 @@ def _cannot_open(inode: Inode, who: Who, wanted: Open) -> Refusal | None:
         return Refusal(errno.ELOOP)
     if not stat.S_ISREG(inode.mode):
         return Refusal(errno.ENXIO)
-    bits = (READ if wanted.access & Access.READ else 0) | (WRITE if _writes(wanted) else 0)
+    bits = (READ if wanted.access & Access.READ else 0) | (WRITE if changes(wanted) else 0)
     # A kernel reads a program on behalf of who may only run it.
     allowed = may(inode, who, bits) or (bits == READ and may(inode, who, EXECUTE))
     return None if allowed else denied(inode, bits)
 
 
-def _writes(wanted: Open) -> bool:
+def changes(wanted: Open) -> bool:
+    """Whether it is opened to be written, or cut."""
     return bool(wanted.access & Access.WRITE) or wanted.truncate
 
 
@@ -107,7 +108,7 @@ def _open(
 ) -> Result[Grant]:
     volume = volumes.volume(connection, whole.volume)
     layout = contents.layout_of(whole)
-    if _writes(wanted):
+    if changes(wanted):
         found = contents.placed(connection, whole, place)
         if isinstance(found, Refusal):
             return found
@@ -119,11 +120,12 @@ def _open(
         if isinstance(cut, Refusal):
             return cut
         whole = whole._replace(inode=cut)
-    handle = _add(connection, session, whole.inode.id, _access(wanted))
+    handle = add(connection, session, whole.inode.id, _access(wanted))
     return contents.grant(connection, whole, volume, layout, _access(wanted), handle)
 
 
-def _add(connection: sa.Connection, session: str, inode: int, access: Access) -> int:
+def add(connection: sa.Connection, session: str, inode: int, access: Access) -> int:
+    """A session has a file open; 0: a tool, which closes nothing."""
     if not session:
         return 0
     values = {"session": session, "inode": inode, "access": int(access)}

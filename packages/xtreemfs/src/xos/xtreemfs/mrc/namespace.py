@@ -14,7 +14,7 @@ import stat
 import sqlalchemy as sa
 from msgspec import structs
 
-from xos.xtreemfs.mrc import acl, rows, usage
+from xos.xtreemfs.mrc import rows, usage
 from xos.xtreemfs.mrc.access import (
     EXECUTE,
     READ,
@@ -25,7 +25,7 @@ from xos.xtreemfs.mrc.access import (
     may_name,
     may_remove,
     mode_after,
-    new_inode_mode,
+    new_inode,
 )
 from xos.xtreemfs.mrc.rows import Whole
 from xos.xtreemfs.mrc.schema import INODES
@@ -103,29 +103,8 @@ def make(
     if refusal := _cannot_be(kind, target, who, directory):
         return refusal
     parent, volume, policy = directory.id, home.volume, home.policy
-    mode, group = new_inode_mode(directory, who, kind | mode & 0o7777)
-    listed = ""
-    if directory.default_acl and kind != stat.S_IFLNK:
-        bits, listed = acl.inherit(directory.default_acl, mode)
-        mode = mode & ~0o777 | bits
-    is_directory = kind == stat.S_IFDIR
-    new = Inode(
-        id=0,
-        mode=mode,
-        nlink=2 if is_directory else 1,
-        owner=who.user,
-        group=group,
-        size=len(target) if target is not None else 0,
-        atime=now,
-        mtime=now,
-        ctime=now,
-        rdev=rdev if kind in _DEVICES else 0,
-        parent=parent if is_directory else 0,
-        target=target,
-        acl=listed,
-        default_acl=directory.default_acl if is_directory else "",
-    )
-    inode = rows.add_inode(connection, volume, new, policy=policy if is_directory else None, layout=layout)
+    new = new_inode(directory, who, kind | mode & 0o7777, now, rdev=rdev if kind in _DEVICES else 0, target=target)
+    inode = rows.add_inode(connection, volume, new, policy=policy if new.is_directory else None, layout=layout)
     usage.charge(connection, volume, inode.owner, inode.group, 0, 1)
     rows.enter(connection, parent, name, inode.id)
     rows.touch_directory(connection, parent, now, links=1 if inode.is_directory else 0)

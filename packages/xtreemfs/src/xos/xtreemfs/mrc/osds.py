@@ -92,6 +92,11 @@ class Osds:
     def _may_hold(self, owner: str, not_on: frozenset[str]) -> list[ServiceRecord]:
         return [osd for osd in self.known if osd.node not in not_on and placement.may_hold(osd, owner)]
 
+    def may_hold(self, layout: Layout, owner: str) -> bool:
+        """Whether files of *owner* may be where a layout says, as far as is known. Safe in any thread."""
+        named = {node for replica in layout.replicas for node in replica.osds}
+        return all(placement.may_hold(osd, owner) for osd in self.known if osd.node in named)
+
     def replica(self, policy: Policy, owner: str, width: int, not_on: frozenset[str], near: str = "") -> Replica | None:
         """A further replica on OSDs that are none of these; *near*: at the site of that machine. Safe in any thread."""
         osds, client = self._may_hold(owner, not_on), self.on(near)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 
 import sqlalchemy as sa
 
@@ -15,14 +16,21 @@ MOST_LINKS = 40
 """Symbolic links followed on one way, as Linux has it."""
 
 
-def resolve(connection: sa.Connection, who: Who, root: int, path: bytes) -> Result[Inode]:
-    """The inode at a path from the root, following links on the way but not at its end. The root is above itself."""
+def resolve(
+    connection: sa.Connection, who: Who, root: int, path: bytes, leased: Callable[[int], bool] = lambda _: False
+) -> Result[Inode]:
+    """The inode at a path from the root, following links on the way but not at its end. The root is above itself.
+
+    *leased*: whether others have leased a directory.
+    """
     if len(path) >= PATH_MAX:
         return Refusal(errno.ENAMETOOLONG)
     at: Result[Inode] = rows.inode(connection, root) or Refusal(errno.ESTALE)
     todo, links = _parts(path), 0
     while todo and isinstance(at, Inode):
         name = todo.pop(0)
+        if leased(at.id):
+            return Refusal(errno.EAGAIN, (at.id,))
         found = _step(connection, who, root, at, name)
         if isinstance(found, Inode) and found.target is not None and todo:
             links += 1
@@ -33,7 +41,7 @@ def resolve(connection: sa.Connection, who: Who, root: int, path: bytes) -> Resu
                 at = rows.inode(connection, root) or Refusal(errno.ESTALE)
             continue
         at = found
-    return at
+    return Refusal(errno.EAGAIN, (at.id,)) if isinstance(at, Inode) and leased(at.id) else at
 
 
 def _parts(path: bytes) -> list[bytes]:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -41,6 +41,11 @@ _CHILD = Statement(
     .join_from(ENTRIES, INODES, _E.inode == _I.id)
     .where(_E.parent == sa.bindparam("parent"), _E.name == sa.bindparam("name"))
 )
+_WHOLE_CHILD = Statement(
+    sa.select(*_WHOLE_COLUMNS)
+    .join_from(ENTRIES, INODES, _E.inode == _I.id)
+    .where(_E.parent == sa.bindparam("parent"), _E.name == sa.bindparam("name"))
+)
 _LISTED = Statement(
     sa.select(_E.cookie, _E.name, *_COLUMNS)
     .join_from(ENTRIES, INODES, _E.inode == _I.id)
@@ -69,6 +74,7 @@ _GIVEN = (
     "layout",
 )
 _INSERT = Statement(INODES.insert().returning(_I.id), *_GIVEN)
+_INSERT_MADE = Statement(INODES.insert(), "id", *_GIVEN)
 _ENTER = Statement(ENTRIES.insert(), "parent", "name", "inode")
 _LEAVE = Statement(ENTRIES.delete().where(_E.parent == sa.bindparam("p"), _E.name == sa.bindparam("n")))
 _POINT = Statement(
@@ -78,6 +84,9 @@ _LINKS = Statement(
     INODES.update()
     .where(_I.id == sa.bindparam("i"))
     .values(nlink=_I.nlink + sa.bindparam("by"), ctime=sa.bindparam("now"))
+)
+_LEFT = Statement(
+    INODES.update().where(_I.id == sa.bindparam("i")).values(nlink=sa.bindparam("links"), ctime=sa.bindparam("now"))
 )
 _TOUCH = Statement(
     INODES.update()
@@ -134,6 +143,12 @@ def child(connection: sa.Connection, parent: int, name: bytes) -> Inode | None:
     return None if row is None else Inode(*row)
 
 
+def whole_child(connection: sa.Connection, parent: int, name: bytes) -> Whole | None:
+    """As `child`, with all that there is."""
+    row = _WHOLE_CHILD.run(connection, {"parent": parent, "name": name}).fetchone()
+    return None if row is None else whole_of(row)
+
+
 def children(connection: sa.Connection, parent: int, after: int, most: int) -> list[tuple[int, bytes, Inode]]:
     """At most *most* entries behind the cookie *after*, in their order."""
     rows = _LISTED.run(connection, {"parent": parent, "after": after, "most": most}).fetchall()
@@ -149,7 +164,13 @@ def add_inode(
     connection: sa.Connection, volume: int, new: Inode, *, policy: bytes | None = None, layout: bytes | None = None
 ) -> Inode:
     """Keep a new inode; the id of *new* is passed over."""
-    values: dict[str, Any] = {
+    values = _values(volume, new, policy, layout)
+    number = _INSERT.run(connection, values).fetchone()[0]
+    return structs.replace(new, id=number)
+
+
+def _values(volume: int, new: Inode, policy: bytes | None, layout: bytes | None) -> dict[str, Any]:
+    return {
         "volume_id": volume,
         "mode": new.mode,
         "nlink": new.nlink,
@@ -167,8 +188,6 @@ def add_inode(
         "policy": policy,
         "layout": layout,
     }
-    number = _INSERT.run(connection, values).fetchone()[0]
-    return structs.replace(new, id=number)
 
 
 def volume_of(connection: sa.Connection, number: int) -> int:
@@ -210,3 +229,37 @@ def leave(connection: sa.Connection, parent: int, name: bytes) -> None:
 def point(connection: sa.Connection, parent: int, name: bytes, number: int) -> None:
     """Let a name that is there lead to another inode."""
     _POINT.run(connection, {"p": parent, "n": name, "i": number})
+
+
+# --- many at once
+
+
+def add_made(connection: sa.Connection, made: Iterable[Whole]) -> None:
+    """Keep new inodes under numbers that nobody else gets."""
+    _INSERT_MADE.run_many(
+        connection, [{"id": one.inode.id, **_values(one.volume, one.inode, one.policy, one.layout)} for one in made]
+    )
+
+
+def enter_all(connection: sa.Connection, names: Mapping[tuple[int, bytes], int]) -> None:
+    """Give inodes names in directories."""
+    _ENTER.run_many(
+        connection, [{"parent": parent, "name": name, "inode": number} for (parent, name), number in names.items()]
+    )
+
+
+def leave_all(connection: sa.Connection, names: Iterable[tuple[int, bytes]]) -> None:
+    """Take names out of directories."""
+    _LEAVE.run_many(connection, [{"p": parent, "n": name} for parent, name in names])
+
+
+def set_links(connection: sa.Connection, left: Iterable[Inode]) -> None:
+    """Of inodes with fewer names, how many, and since when."""
+    _LEFT.run_many(connection, [{"i": inode.id, "links": inode.nlink, "now": inode.ctime} for inode in left])
+
+
+def remove_inodes(connection: sa.Connection, numbers: Iterable[int]) -> None:
+    """As `remove_inode`."""
+    gone: list[Mapping[str, Any]] = [{"i": number} for number in numbers]
+    _FORGET_XATTRS.run_many(connection, gone)
+    _FORGET.run_many(connection, gone)

@@ -130,6 +130,17 @@ LOCKS = sa.Table(
     sa.Column("bsd", sa.Boolean, nullable=False),
 )
 
+# Directories whose names a session alone knows and changes.
+LEASES = sa.Table(
+    "leases",
+    METADATA,
+    sa.Column("id", _Id, primary_key=True),
+    sa.Column("directory", sa.BigInteger, nullable=False, unique=True),
+    sa.Column("session", sa.String(32), nullable=False, index=True),
+    sa.Column("volume_id", sa.BigInteger, nullable=False),
+    sqlite_autoincrement=True,
+)
+
 # What OSDs are still to be told, until they have heard it.
 CHORES = sa.Table(
     "chores",

@@ -19,7 +19,6 @@ from xos.xtreemfs.api import MRC, Access, Frame, ServiceRecord, Standing, Volume
 from xos.xtreemfs.heartbeat import Heart
 from xos.xtreemfs.mrc import contents, handles, namespace, sessions, snapshots, volumes
 from xos.xtreemfs.mrc.calls.base import node
-from xos.xtreemfs.mrc.calls.files import FileCalls
 from xos.xtreemfs.mrc.calls.inodes import InodeCalls
 from xos.xtreemfs.mrc.calls.leases import LeaseCalls
 from xos.xtreemfs.mrc.calls.locks import LockCalls
@@ -31,6 +30,7 @@ from xos.xtreemfs.mrc.management import Changing, Management
 from xos.xtreemfs.mrc.osds import Chores, Osds
 from xos.xtreemfs.mrc.pairing.pairing import Pairing
 from xos.xtreemfs.mrc.reading import Reads
+from xos.xtreemfs.mrc.reserves import Reserves
 from xos.xtreemfs.mrc.settling import Settling
 from xos.xtreemfs.mrc.volumes import Volume
 
@@ -64,7 +64,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Who may make volumes besides administrators: patterns such as ``*@demo``."""
 
 
-class MrcService(Hosted[Settings], SnapshotCalls, NameCalls, InodeCalls, FileCalls, LockCalls, LeaseCalls, MRC):
+class MrcService(Hosted[Settings], SnapshotCalls, NameCalls, InodeCalls, LeaseCalls, LockCalls, MRC):
     """Satisfies `xos.xtreemfs.api.MRC`."""
 
     settings_type = Settings
@@ -81,6 +81,8 @@ class MrcService(Hosted[Settings], SnapshotCalls, NameCalls, InodeCalls, FileCal
         self.desk = Desk(
             self.host, self.store, self.osds, speakers=self.settings.speakers, superusers=self.settings.superusers
         )
+        self.desk.leases.spawn = partial(self.host.spawn, name="mrc-lease")
+        self.reserves = Reserves(self.node, self.host.trust)
         self.settling = Settling(self.store, self.osds)
         self.chores = Chores(self.store, self.osds)
         self.changing, self._bringing = Changing(), set()
@@ -189,6 +191,7 @@ class MrcService(Hosted[Settings], SnapshotCalls, NameCalls, InodeCalls, FileCal
 
         freed = await self.store.write(end)
         self.settling.ended(session)
+        self.desk.leases.ended(session)
         for inode in freed:
             self._freed(inode)
         self.desk.tell(None, *(node(grant.inode) for grant in open_))

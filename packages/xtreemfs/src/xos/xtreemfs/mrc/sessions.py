@@ -10,7 +10,7 @@ import msgspec
 import sqlalchemy as sa
 
 from xos.xtreemfs.api import Closed
-from xos.xtreemfs.mrc import handles, locks
+from xos.xtreemfs.mrc import handles, leases, locks
 from xos.xtreemfs.mrc.schema import ANSWERS, HANDLES, SESSIONS
 from xos.xtreemfs.mrc.statements import Statement
 from xos.xtreemfs.mrc.values import Refusal, Result
@@ -70,4 +70,5 @@ def end(connection: sa.Connection, session: str, now: int) -> list[int]:
     connection.execute(HANDLES.delete().where(HANDLES.c.session == session))
     connection.execute(ANSWERS.delete().where(_A.session == session))
     connection.execute(SESSIONS.delete().where(_S.id == session))
+    leases.end_all(connection, session)
     return locks.drop_session(connection, session)

@@ -52,6 +52,17 @@ class Statement:
             raise _explained(error, connection, text) from error
         return cursor
 
+    def run_many(self, connection: sa.Connection, rows: list[Mapping[str, Any]]) -> None:
+        """Execute it for each of *rows*, for what it changes. Raises as SQLAlchemy does."""
+        if not rows:
+            return
+        text, constants = self._compiled.get(connection.dialect.name) or self._compile(connection.dialect)
+        driver: Any = connection.connection.dbapi_connection
+        try:
+            driver.cursor().executemany(text, [{**constants, **row} for row in rows] if constants else rows)
+        except Exception as error:
+            raise _explained(error, connection, text) from error
+
     def _compile(self, dialect: sa.Dialect) -> tuple[str, dict[str, Any]]:
         speaking = _SQLITE if dialect.name == "sqlite" else dialect
         compiled = self._core.compile(dialect=speaking, column_keys=self._columns)

@@ -36,6 +36,8 @@ class Refusal(NamedTuple):
     """Why something is not done. Returned, not raised: a raise would make the store repeat its neighbours' writes."""
 
     errno: int
+    leased: tuple[int, ...] = ()
+    """Directories that others have leased: when they have given them back, it is to be tried again."""
 
 
 _T = TypeVar("_T")

@@ -27,6 +27,13 @@ class Watchers:
                         for change in changes:
                             _put(queue, change)
 
+    def tell_one(self, session: str, change: Changed) -> None:
+        """Something that only one session is to hear."""
+        for queues in self._queues.values():
+            for queue, watching in queues.items():
+                if watching == session:
+                    _put(queue, change)
+
     def end(self) -> None:
         """Nobody is told any more: the streams end."""
         for queues in self._queues.values():

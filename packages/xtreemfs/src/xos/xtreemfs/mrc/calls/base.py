@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+import errno
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -12,13 +13,14 @@ import sqlalchemy as sa
 from xos.dixi.hosting import Host
 from xos.xtreemfs.api import Ask, Changed, Claim, Inode, What
 from xos.xtreemfs.heartbeat import Heart
+from xos.xtreemfs.mrc import rows
 from xos.xtreemfs.mrc.desk import Desk
 from xos.xtreemfs.mrc.management import Changing, Management
 from xos.xtreemfs.mrc.osds import Chores, Osds
 from xos.xtreemfs.mrc.pairing.store import PairedStore
 from xos.xtreemfs.mrc.reading import Reads
 from xos.xtreemfs.mrc.settling import Settling
-from xos.xtreemfs.mrc.values import Result, Who
+from xos.xtreemfs.mrc.values import Refusal, Result, Who
 
 _T = TypeVar("_T")
 
@@ -41,10 +43,18 @@ class Calls:
     settling: Settling
 
     async def _change(
-        self, ask: Ask, kind: Any, what: str, do: Callable[[sa.Connection, Who, int], Result[_T]], *changes: Changed
+        self,
+        ask: Ask,
+        kind: Any,
+        what: str,
+        do: Callable[[sa.Connection, Who, int], Result[_T]],
+        *changes: Changed,
+        names: Sequence[int] = (),
+        files: Sequence[int] = (),
     ) -> _T:
-        """Do it once, then tell others of *changes*."""
-        result = await self.desk.change(ask, kind, what, do)
+        """Do it once, then tell others of *changes*; *names*, *files*: see `Desk.change`."""
+        self.desk.leases.visit(ask.session, *names)
+        result = await self.desk.change(ask, kind, what, do, names=names, files=files)
         self.desk.tell(ask, *changes)
         return result
 
@@ -52,6 +62,41 @@ class Calls:
         """Look something up for who asks."""
         who = self.desk.who(claim, what)
         return await self.desk.read(what, lambda db: do(db, who))
+
+    async def _look(
+        self,
+        what: str,
+        claim: Claim | None,
+        session: str,
+        directory: int,
+        do: Callable[[sa.Connection, Who], Result[_T]],
+        numbers: Callable[[_T], Iterable[int]],
+    ) -> _T:
+        """As `_read`, in a *directory* of which nobody else has a lease then, nor of directories among *numbers*."""
+        leases = self.desk.leases
+
+        def look(db: sa.Connection, who: Who) -> Result[_T]:
+            if blocking := leases.blocking(session, (directory,)):
+                return Refusal(errno.EAGAIN, blocking)
+            found = do(db, who)
+            if not isinstance(found, Refusal) and (blocking := leases.blocking(session, numbers(found))):
+                return Refusal(errno.EAGAIN, blocking)
+            return found
+
+        leases.visit(session, directory)
+        return await self._exactly(session, lambda: self._read(what, claim, look), numbers)
+
+    def _leased(self, db: sa.Connection, session: str, parent: int, name: bytes) -> Refusal | None:
+        """Others have leased what *name* is, a directory, or directories in which it has further names."""
+        leases = self.desk.leases
+        there = rows.child(db, parent, name) if leases.everywhere() else None
+        if there is None:
+            return None
+        if there.is_directory:
+            blocking = leases.blocking(session, (there.id,))
+        else:
+            blocking = leases.blocking(session, (), (there.id,), db) if there.nlink > 1 else ()
+        return Refusal(errno.EAGAIN, blocking) if blocking else None
 
     async def _exactly(
         self, session: str, look: Callable[[], Awaitable[_T]], numbers: Callable[[_T], Iterable[int]]

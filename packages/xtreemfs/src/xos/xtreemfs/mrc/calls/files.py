@@ -18,6 +18,7 @@ from xos.xtreemfs.mrc import namespace
 from xos.xtreemfs.mrc.calls.base import entry, node, shown
 from xos.xtreemfs.mrc.calls.replicas import ReplicaCalls
 from xos.xtreemfs.mrc.contents import Grant, Place
+from xos.xtreemfs.mrc.handles import changes
 from xos.xtreemfs.mrc.settling import writes
 from xos.xtreemfs.mrc.values import Result, Who
 
@@ -50,7 +51,8 @@ class FileCalls(ReplicaCalls):
             return open_files.open_inode(db, who, inode, wanted, ask.session, place, now)
 
         await self.settling.settle([inode], ask.session, opens=True)
-        grant = await self._with_room(lambda: self.desk.change(ask, Grant, f"inode {inode}", work))
+        files = (inode,) if changes(wanted) else ()
+        grant = await self._with_room(lambda: self.desk.change(ask, Grant, f"inode {inode}", work, files=files))
         if wanted.truncate:
             self.desk.tell(ask, node(inode))
         return self._opened(grant, ask)
@@ -61,10 +63,13 @@ class FileCalls(ReplicaCalls):
         place = self._place()
 
         def work(db: sa.Connection, who: Who, now: int) -> Result[Grant]:
+            if changes(wanted) and (refusal := self._leased(db, ask.session, parent, name)):
+                return refusal
             return open_files.open_name(db, who, parent, name, wanted, ask.session, place, now)
 
+        self.desk.leases.visit(ask.session, parent)
         since = self.settling.moment
-        grant = await self._with_room(lambda: self.desk.change(ask, Grant, shown(name), work))
+        grant = await self._with_room(lambda: self.desk.change(ask, Grant, shown(name), work, names=(parent,)))
         if grant.created:
             self.desk.tell(ask, entry(parent, name), node(parent))
         elif wanted.truncate:
@@ -90,7 +95,8 @@ class FileCalls(ReplicaCalls):
         def work(db: sa.Connection, who: Who, now: int) -> Result[Grant]:
             return open_files.truncate(db, who, inode, size, handle, ask.session, place, now)
 
-        grant = await self._with_room(lambda: self._change(ask, Grant, f"inode {inode}", work, node(inode)))
+        change = partial(self._change, ask, Grant, f"inode {inode}", work, node(inode), files=(inode,))
+        grant = await self._with_room(change)
         self.settling.changed(ask.session, inode)
         return self.desk.opened(grant)
 

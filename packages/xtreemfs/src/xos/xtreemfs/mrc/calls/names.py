@@ -21,14 +21,17 @@ MOST_ROWS = 4096
 class NameCalls(Calls):
     """See `MRC`."""
 
-    async def resolve(self, volume: str, path: str, claim: Claim | None = None) -> Inode:
+    async def resolve(self, volume: str, path: str, claim: Claim | None = None, session: str = "") -> Inode:
         """See `MRC.resolve`."""
+
+        def leased(directory: int) -> bool:
+            return bool(self.desk.leases.blocking(session, (directory,)))
 
         def find(db: sa.Connection, who: Who) -> Result[Inode]:
             found = volumes.find_volume(db, volume)
-            return Refusal(errno.ENOENT) if found is None else paths.resolve(db, who, found.root, path.encode())
+            return Refusal(errno.ENOENT) if found is None else paths.resolve(db, who, found.root, path.encode(), leased)
 
-        return await self._exactly("", lambda: self._read(f"{volume}/{path[:200]}", claim, find), _number)
+        return await self._exactly(session, lambda: self._read(f"{volume}/{path[:200]}", claim, find), _number)
 
     async def lookup(self, parent: int, name: bytes, claim: Claim | None = None, session: str = "") -> Inode:
         """See `MRC.lookup`."""
@@ -36,7 +39,7 @@ class NameCalls(Calls):
         def find(db: sa.Connection, who: Who) -> Result[Inode]:
             return namespace.lookup(db, who, parent, name)
 
-        return await self._exactly(session, lambda: self._read(shown(name), claim, find), _number)
+        return await self._look(shown(name), claim, session, parent, find, _number)
 
     async def readdir(
         self, inode: int, after: int, most: int, claim: Claim | None = None, session: str = ""
@@ -48,7 +51,7 @@ class NameCalls(Calls):
         def list_(db: sa.Connection, who: Who) -> Result[list[Row]]:
             return namespace.readdir(db, who, inode, after, most)
 
-        return await self._exactly(session, lambda: self._read(f"directory {inode}", claim, list_), _numbers)
+        return await self._look(f"directory {inode}", claim, session, inode, list_, _numbers)
 
     async def create(self, parent: int, name: bytes, mode: int, rdev: int, target: bytes | None, ask: Ask) -> Inode:
         """See `MRC.create`."""
@@ -56,7 +59,7 @@ class NameCalls(Calls):
         def make(db: sa.Connection, who: Who, now: int) -> Result[Inode]:
             return namespace.create(db, who, parent, name, mode, now, rdev=rdev, target=target)
 
-        return await self._change(ask, Inode, shown(name), make, entry(parent, name), node(parent))
+        return await self._change(ask, Inode, shown(name), make, entry(parent, name), node(parent), names=(parent,))
 
     async def link(self, inode: int, parent: int, name: bytes, ask: Ask) -> Inode:
         """See `MRC.link`."""
@@ -65,18 +68,21 @@ class NameCalls(Calls):
             return namespace.link(db, who, inode, parent, name, now)
 
         await self.settling.settle([inode], ask.session)
-        return await self._change(ask, Inode, shown(name), make, entry(parent, name), node(parent), node(inode))
+        changes = (entry(parent, name), node(parent), node(inode))
+        return await self._change(ask, Inode, shown(name), make, *changes, names=(parent,), files=(inode,))
 
     async def unlink(self, parent: int, name: bytes, ask: Ask) -> Inode:
         """See `MRC.unlink`."""
 
         def take(db: sa.Connection, who: Who, now: int) -> Result[Inode]:
+            if refusal := self._leased(db, ask.session, parent, name):
+                return refusal
             left = namespace.unlink(db, who, parent, name, now)
             if isinstance(left, Inode) and left.nlink == 0:
                 contents.reap(db, left.id)
             return left
 
-        left = await self._change(ask, Inode, shown(name), take, entry(parent, name), node(parent))
+        left = await self._change(ask, Inode, shown(name), take, entry(parent, name), node(parent), names=(parent,))
         self.desk.tell(ask, node(left))
         if left.nlink == 0 and stat.S_ISREG(left.mode):
             self.chores.look()
@@ -86,13 +92,15 @@ class NameCalls(Calls):
         """See `MRC.rmdir`."""
 
         def take(db: sa.Connection, who: Who, now: int) -> Result[None]:
+            if refusal := self._leased(db, ask.session, parent, name):
+                return refusal
             gone = namespace.lookup(db, who, parent, name)
             result = namespace.rmdir(db, who, parent, name, now)
             if result is None and isinstance(gone, Inode):
                 contents.reap(db, gone.id)
             return result
 
-        await self._change(ask, None, shown(name), take, entry(parent, name), node(parent))
+        await self._change(ask, None, shown(name), take, entry(parent, name), node(parent), names=(parent,))
 
     async def rename(
         self, parent: int, name: bytes, new_parent: int, new_name: bytes, flags: int, ask: Ask
@@ -101,13 +109,17 @@ class NameCalls(Calls):
         old, new = Place(parent, name), Place(new_parent, new_name)
 
         def move(db: sa.Connection, who: Who, now: int) -> Result[Inode | None]:
+            for place in (old, new):
+                if refusal := self._leased(db, ask.session, *place):
+                    return refusal
             gone = renaming.rename(db, who, old, new, flags, now)
             if isinstance(gone, Inode):
                 contents.reap(db, gone.id)
             return gone
 
         changes = (entry(*old), entry(*new), node(parent), node(new_parent))
-        gone = await self._change(ask, Inode | None, f"{shown(name)} to {shown(new_name)}", move, *changes)
+        what, names = f"{shown(name)} to {shown(new_name)}", (parent, new_parent)
+        gone = await self._change(ask, Inode | None, what, move, *changes, names=names)
         if gone is not None:
             self.desk.tell(ask, node(gone))
             self.chores.look()

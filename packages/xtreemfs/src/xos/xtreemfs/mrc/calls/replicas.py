@@ -67,6 +67,8 @@ class ReplicaCalls(Calls):
 
         def look(db: sa.Connection, who: Who, after: int, limit: int) -> Result[finding.Page]:
             found = volumes.find_volume(db, volume)
+            if found is not None and not after and (leased := self.desk.leases.of_volume(found.id)):
+                return Refusal(errno.EAGAIN, leased)
             return Refusal(errno.ENOENT) if found is None else finding.find(db, who, found, query, after, limit)
 
         page, found = finding.Page([], 0, more=True), list[Found]()

@@ -58,11 +58,14 @@ class SnapshotCalls(VolumeCalls):
     async def _make(self, what: str, volume: str, name: str, path: str, ask: Ask) -> tuple[Volume, bool]:
         who = self.desk.who(ask.claim, what)
         found = (await self.desk.read(what, lambda db: snapshots.wanted(db, who, volume, name, path))).volume
+        leases = self.desk.leases
+        await leases.recall(leases.of_volume(found.id, ask.session))
         await self._settle_all(found, what)
         number = await self.desk.write(what, lambda db: snapshots.reserve(db, found))
         await self.store.sync()
         try:
             async with self._still(found.id):
+                await leases.recall(leases.of_volume(found.id, ask.session))  # nobody gets another one meanwhile
                 await self._fence(found, number, what)
                 extents = await self._written(found)
                 copy = partial(self._copy, origin=found, number=number, path=path, name=name, extents=extents)

@@ -64,6 +64,8 @@ class VolumeCalls(Calls):
             found = volumes.find_volume(db, name)
             if found is None:
                 return Refusal(errno.ENOENT)
+            if leased := self.desk.leases.of_volume(found.id, ask.session):
+                return Refusal(errno.EAGAIN, leased)
             of = snapshots.origin(db, found)
             return found if who.superuser or who.user in (found.owner, of.owner) else Refusal(errno.EACCES)
 
@@ -104,6 +106,8 @@ class VolumeCalls(Calls):
                 return Refusal(errno.EROFS)
             if not who.superuser and (who.user != found.owner or quota != found.quota):
                 return Refusal(errno.EACCES)
+            if leased := self.desk.leases.of_volume(found.id, ask.session):
+                return Refusal(errno.EAGAIN, leased)
             changed = volumes.change_volume(db, name, msgspec.msgpack.encode(policy), quota)
             return changed if isinstance(changed, Refusal) else self._shown(db, changed)
 
@@ -123,6 +127,8 @@ class VolumeCalls(Calls):
                 return Refusal(errno.EROFS)
             if not who.superuser:
                 return Refusal(errno.EACCES)
+            if leased := self.desk.leases.of_volume(found.id, ask.session):
+                return Refusal(errno.EAGAIN, leased)
             usage.set_limit(db, found.id, quota.kind, quota.name, quota.limit)
             return None
 
