@@ -23,6 +23,7 @@ from xos.xtreemfs.client.patience import AWAY, CALL_SECONDS, PATIENCE_SECONDS
 from xos.xtreemfs.errors import (
     BadCapability,
     CorruptShare,
+    DiskFailed,
     Gap,
     NotPrimary,
     OsdFull,
@@ -46,7 +47,9 @@ STRIKES = 5
 _OUTDATED = (BadCapability, NotPrimary, StaleTerm)
 """What a fresh capability may mend."""
 
-_ELSEWHERE = (*AWAY, CorruptShare, OtherStore, TooFewReplicas)
+_OTHER_DISK = (DiskFailed, OtherStore)
+"""What an OSD cannot mend by itself."""
+_ELSEWHERE = (*AWAY, *_OTHER_DISK, CorruptShare, TooFewReplicas)
 """What another replica may do better."""
 
 _T = TypeVar("_T")
@@ -202,7 +205,7 @@ class Grant:
         """Do what makes another try worth while. Raises `OSError` when nothing does."""
         if isinstance(failure, _OUTDATED) and not hopeless:
             await self.renew()
-        elif isinstance(failure, AWAY) or (isinstance(failure, OtherStore) and self._has_others):
+        elif isinstance(failure, AWAY) or (isinstance(failure, _OTHER_DISK) and self._has_others):
             if self._has_others and not (reads and self._may_choose):
                 await self._fail_over(node)
         elif isinstance(failure, TooFewReplicas):
