@@ -15,30 +15,25 @@ import os
 import random
 import signal
 import struct
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 
 import msgspec
 
-from support.daemons import Node, eventually
-from support.filegrid import CORE, OSD, ROOT, FileGrid, Mount
+from support.daemons import eventually
+from support.filegrid import ROOT, Mount
+from support.partedgrid import END_SECONDS, FarNode, PartedGrid, isolated, say
 from xos.xtreemfs.api import PROMISE_SECONDS, Policy, Striping, Update
 from xos.xtreemfs.xati import MRCXati
 
-HUB = "198.18.9.1"
 CELL = struct.Struct("<Q")
 CELLS = 4
 APART = 96 << 10
 """Not on the same block of sums, nor on blocks of their own."""
 SLOW_SECONDS = 5.0
 _FORK = multiprocessing.get_context("fork")
-END_SECONDS = 240.0
-"""How long what was begun may take when nothing fails any more, on a busy machine."""
 PLANTED = """
 import asyncio, runpy, sys
 from xos.xtreemfs.osd.leading import Lead
@@ -69,110 +64,16 @@ class History(msgspec.Struct, frozen=True):
 
 def faults(seed: int, seconds: float) -> History:
     """Writers and readers for so long while something fails."""
-    return _isolated(seconds, "faults", str(seed), str(seconds))
+    return _history(seconds, "faults", str(seed), str(seconds))
 
 
 def lost(*, planted: bool) -> History:
     """A primary that no other OSD hears takes writes, and dies; *planted*, it acknowledges what nobody else has."""
-    return _isolated(0.0, "lost", *(["planted"] if planted else []))
+    return _history(0.0, "lost", *(["planted"] if planted else []))
 
 
-def _isolated(seconds: float, *words: str) -> History:
-    """Run it. Raises AssertionError with what it said if it does not end well."""
-    own = [
-        "unshare",
-        "--net",
-        "--mount",
-        "--pid",
-        "--fork",
-        "--kill-child=KILL",
-        "--mount-proc",
-        "--propagation=private",
-    ]
-    with tempfile.TemporaryDirectory(prefix="xos-faults-") as place:
-        env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), "TMPDIR": place}
-        command = [*own, sys.executable, "-m", "support.filefaults", *words]
-        limit = seconds + 2 * END_SECONDS
-        done = subprocess.run(command, capture_output=True, text=True, timeout=limit, env=env, cwd="/", check=False)
-    assert done.returncode == 0, done.stderr[-4000:]
-    history = msgspec.json.decode(done.stdout, type=History)
-    print(done.stderr)  # what failed when, for whoever looks at a test that failed
-    return history
-
-
-class FarNode(Node):
-    """An OSD in a network of its own."""
-
-    def __init__(self, core: Node, grid: FileGrid, number: int, *, planted: bool) -> None:
-        self.link, self.planted = f"to-osd{number}", planted
-        self._holder = subprocess.Popen(["unshare", "--net", "sleep", "infinity"])
-        super().__init__(grid.grid, f"osd{number}", OSD, directory=core.address, host=f"198.18.9.{10 + number}")
-        self._wire()
-
-    def _wire(self) -> None:
-        for _ in eventually(30.0):
-            if self._net.readlink() != Path("/proc/self/ns/net").readlink():
-                break
-        _ip("link", "add", self.link, "type", "veth", "peer", "name", "eth0", "netns", str(self._holder.pid))
-        _ip("link", "set", self.link, "master", "hub", "up")
-        self.inside("link", "set", "lo", "up")
-        self.inside("address", "add", f"{self.host}/24", "dev", "eth0")
-        self.inside("link", "set", "eth0", "up")
-
-    @property
-    def _net(self) -> Path:
-        return Path(f"/proc/{self._holder.pid}/ns/net")
-
-    @property
-    def command(self) -> list[str]:
-        own = super().command
-        program = [own[0], "-c", PLANTED] if self.planted else own[:3]
-        return ["nsenter", f"--net={self._net}", *program, *own[3:]]
-
-    def inside(self, *words: str) -> None:
-        """``ip`` in its network."""
-        subprocess.run(["nsenter", f"--net={self._net}", "ip", *words], check=True, timeout=30)
-
-    def signal(self, number: signal.Signals) -> None:
-        assert self.process is not None
-        self.process.send_signal(number)
-
-
-def _ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, timeout=30)
-
-
-class PartedGrid(FileGrid):
-    """Each OSD on an interface of its own."""
-
-    def __init__(self, osds: int, *, planted: bool = False) -> None:
-        _ip("link", "set", "lo", "up")
-        _ip("link", "add", "hub", "type", "bridge")
-        _ip("address", "add", f"{HUB}/24", "dev", "hub")
-        _ip("link", "set", "hub", "up")
-        super().__init__(0)
-        self.core = Node(self.grid, "core", CORE, host=HUB)
-        self.far = [FarNode(self.core, self, number + 1, planted=planted) for number in range(osds)]
-        self.osds = [*self.far]
-
-    def cut(self, node: FarNode) -> Callable[[], None]:
-        """Nobody reaches it; what ends that."""
-        _ip("link", "set", node.link, "down")
-        return lambda: _ip("link", "set", node.link, "up")
-
-    def part(self) -> Callable[[], None]:
-        """No OSD hears another, but clients and the MRC hear all."""
-        self._isolate("on")
-        return lambda: self._isolate("off")
-
-    def _isolate(self, how: str) -> None:
-        for node in self.far:
-            subprocess.run(["bridge", "link", "set", "dev", node.link, "isolated", how], check=True, timeout=30)
-
-
-def _say(text: str) -> None:
-    """For whoever looks why a run did not end well."""
-    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+def _history(seconds: float, *words: str) -> History:
+    return msgspec.json.decode(isolated("support.filefaults", seconds, *words), type=History)
 
 
 class Run:
@@ -205,7 +106,7 @@ class Run:
             self.writes.value += 1
             self.stall.value = max(self.stall.value, took)
         if took > SLOW_SECONDS:
-            _say(f"cell {cell}: a write took {took:.1f} s")
+            say(f"cell {cell}: a write took {took:.1f} s")
 
     def write_next(self, mount: Mount, cell: int) -> None:  # noqa: ARG002 -- as the others
         """One cell after another, so that what was lost is not written over by the next."""
@@ -257,9 +158,9 @@ class Run:
             kind = self.chance.choice(("kill", "pause", "cut", "part", "part and kill", "core"))
             self.troubles[kind] = self.troubles.get(kind, 0) + 1
             node = self.chance.choice(self.grid.far)
-            _say(f"{kind} {node.name}")
+            say(f"{kind} {node.name}")
             self.fail(kind, node)
-            _say(f"{kind} {node.name} is over")
+            say(f"{kind} {node.name} is over")
             time.sleep(self.chance.uniform(0.5, 3.0))
 
     def fail(self, kind: str, node: FarNode) -> None:
@@ -274,7 +175,7 @@ class Run:
                 time.sleep(self.chance.choice((0.3, 2.5, 5.0)))
                 node.signal(signal.SIGCONT)
             case "cut" | "part":
-                heal = self.grid.cut(node) if kind == "cut" else self.grid.part()
+                heal = node.wire.cut() if kind == "cut" else self.grid.part()
                 time.sleep(self.chance.choice((0.5, 3.0, 6.0)))
                 heal()
             case "part and kill":
@@ -293,7 +194,7 @@ class Run:
 @contextlib.contextmanager
 def _begun(seed: int, *, planted: bool = False) -> Iterator[Run]:
     """A grid, a file on all its OSDs, nobody at work on it; at the end all is read by somebody new."""
-    grid = PartedGrid(3, planted=planted)
+    grid = PartedGrid(3, planted=PLANTED if planted else "")
     grid.start()
     policy = Policy(striping=Striping(APART * CELLS, 1), update=Update.QUORUM, replicas=3)
     grid.make_volume("faults", policy, mode=0o1777)

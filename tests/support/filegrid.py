@@ -112,13 +112,17 @@ class Mount:
         self.said = grid.place / f"mnt{len(grid.mounts)}.log"
         self.process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def command(self) -> list[str]:
+        options = f"foreground,config={self.grid.core.config},{self.options}"
+        return [sys.executable, "-m", "xos.dixi", "mount.xtreemfs", self.volume, str(self.path), "-o", options]
+
     def start(self) -> None:
         self.path.mkdir(exist_ok=True)
-        options = f"foreground,config={self.grid.core.config},{self.options}"
         with self.said.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "xos.dixi", "mount.xtreemfs", self.volume, str(self.path), "-o", options],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, "XOS_NO_AGENT": "1"}, cwd="/",
+                self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env={**os.environ, "XOS_NO_AGENT": "1"}, cwd="/",
             )  # fmt: skip
         for _ in eventually(60.0):
             if self.mounted:
