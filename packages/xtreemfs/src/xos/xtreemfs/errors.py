@@ -124,6 +124,22 @@ class OtherStore(XtreemFsError):
     http_status = 503
 
 
+class Elsewhere(XtreemFsError):
+    """Raised when somebody of another machine asks an OSD to lend a share."""
+
+    code = "xtreemfs.elsewhere"
+    template = "this OSD is on another machine"
+    http_status = 409
+
+
+class NotLent(XtreemFsError):
+    """Raised when a share is not for this OSD alone to decide about: it has replicas, or is of a snapshot."""
+
+    code = "xtreemfs.not-lent"
+    template = "file {file_id} is read by calls only"
+    http_status = 409
+
+
 class OsdFull(XtreemFsError):
     """Raised when an OSD has no room; what was there before is unchanged but for the bytes being written."""
 

@@ -24,6 +24,7 @@ from xos.xtreemfs.api import (
     Inode,
     Layout,
     Lease,
+    Loan,
     Lock,
     Open,
     Opened,
@@ -1102,6 +1103,19 @@ class OSDAsync(AsyncStub):
         )
         return result
 
+    async def lend(
+        self, token: bytes, boot: bytes, capability: Signed | None = None, *, deadline: float | None = None
+    ) -> Loan:
+        """Where the share is, for root of the same machine to read it; *boot* is of its kernel (`share.boot_id`).
+
+        Raises `Elsewhere`, `NotLent` (a file with replicas that change, one that is not complete, a snapshot's),
+        `UnknownFile` (nothing was written yet), `BadCapability`, `UnknownToken`.
+        """
+        result: Loan = await self._caller.call(
+            "OSD.lend", (token, boot, capability), Loan, deadline=deadline, retry=True
+        )
+        return result
+
     async def write(
         self,
         token: bytes,
@@ -1289,6 +1303,17 @@ class OSDXati(BlockingStub):
         result: bytes = self._caller.call(
             "OSD.read", (token, offset, length, capability), bytes, deadline=deadline, retry=True
         )
+        return result
+
+    def lend(
+        self, token: bytes, boot: bytes, capability: Signed | None = None, *, deadline: float | None = None
+    ) -> Loan:
+        """Where the share is, for root of the same machine to read it; *boot* is of its kernel (`share.boot_id`).
+
+        Raises `Elsewhere`, `NotLent` (a file with replicas that change, one that is not complete, a snapshot's),
+        `UnknownFile` (nothing was written yet), `BadCapability`, `UnknownToken`.
+        """
+        result: Loan = self._caller.call("OSD.lend", (token, boot, capability), Loan, deadline=deadline, retry=True)
         return result
 
     def write(

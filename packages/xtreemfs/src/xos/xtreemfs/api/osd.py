@@ -20,6 +20,8 @@ TOKEN_BYTES = 16
 INODE_BYTES = 8
 """Behind a token, see `token_in`."""
 _MOST_INODE = 1 << 63
+LOAN_SECONDS = 1.0
+"""For how long a share that was lent is read without asking the OSD."""
 PROMISE_SECONDS = 2.0
 """For how long a replica follows no other primary than the one it heard last."""
 
@@ -44,6 +46,20 @@ class Part(msgspec.Struct, array_like=True, frozen=True):
 
     offset: int
     length: int
+
+
+class Loan(msgspec.Struct, array_like=True, frozen=True):
+    """Where a share is on the machine of its OSD. Good for `LOAN_SECONDS`, and until the mark beside the sums says that
+    the capability is too old."""
+
+    data: str
+    """Path of the file of its bytes, as the OSD sees it."""
+    sums: str
+    """Of their sums (`xos.xtreemfs.osd.checksums`), with which every block is to be compared."""
+    device: int
+    """`st_dev` of both: who opens another file by that path does not read it."""
+    data_inode: int
+    sums_inode: int
 
 
 class ShareState(msgspec.Struct, array_like=True, frozen=True):
@@ -149,6 +165,15 @@ class OSD(Protocol):
     @call(reads=True)
     async def read(self, token: bytes, offset: int, length: int, capability: Signed | None = None) -> bytes:
         """Bytes of this OSD's share (see `striping`), fewer at its end. Raises `CorruptShare`, `UnknownToken`, …"""
+        ...
+
+    @call(reads=True, allow=MACHINES)
+    async def lend(self, token: bytes, boot: bytes, capability: Signed | None = None) -> Loan:
+        """Where the share is, for root of the same machine to read it; *boot* is of its kernel (`share.boot_id`).
+
+        Raises `Elsewhere`, `NotLent` (a file with replicas that change, one that is not complete, a snapshot's),
+        `UnknownFile` (nothing was written yet), `BadCapability`, `UnknownToken`.
+        """
         ...
 
     @call(idempotent=True)

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 from collections.abc import Callable
 from typing import NamedTuple
@@ -19,6 +20,7 @@ import msgspec
 
 from xos.xtreemfs.api import MOST_PARTS, Extent, Inode
 from xos.xtreemfs.client.grants import Grant, Right
+from xos.xtreemfs.client.loans import Loans, Neighbours, NotAtHand
 from xos.xtreemfs.client.runs import Bytes, Run, Runs, lay_over, overlap
 from xos.xtreemfs.client.sending import PIECE, Load, loads
 from xos.xtreemfs.osd.share import MOST_BYTES as MOST_SHARE
@@ -69,7 +71,10 @@ class _Flight(NamedTuple):
 class Content:
     """One file's, however often it is open here. A grant to read or to write is needed for that."""
 
-    def __init__(self, inode: Inode, budget: Budget, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, inode: Inode, budget: Budget, clock: Callable[[], int], neighbours: Neighbours | None = None
+    ) -> None:
+        """*neighbours*: who may lend shares."""
         self.number = inode.id
         self.size, self.epoch, self.mtime = inode.size, inode.epoch, inode.mtime
         self.landed_until = inode.mtime
@@ -80,6 +85,7 @@ class Content:
         self.unreported = False
         """Whether the MRC does not know yet how long the file is."""
         self._budget, self._clock = budget, clock
+        self._loans = Loans(neighbours)
         self._runs = Runs()
         self._flights: list[_Flight] = []
         self._count = 0
@@ -261,6 +267,10 @@ class Content:
         if not self.dirty and (extent.size, mtime) == (self.size, self.mtime):
             self.unreported, self._high = False, 0
 
+    def close(self) -> None:
+        """Nobody has it open any more."""
+        self._loans.end()
+
     def rest(self) -> None:
         """Nobody writes it any more, and all is at the OSDs: should it be cut by others, it is cut."""
         self._high = 0
@@ -270,6 +280,21 @@ class Content:
         self.unreported, self._high, self._told, self._least = False, 0, 0, 0
 
     # --- reading
+
+    def at_hand(self, offset: int, length: int) -> Bytes | None:
+        """What `read` would give, if a share that is lent has it: good until more is read. None: ask `read`."""
+        length, grant = min(length, self.size - offset), self.reader or self.writer
+        if length <= 0 or grant is None or self.dirty:
+            return None
+        try:
+            if grant.layout.striping.width == 1:
+                return self._loans.at_hand(grant, 0, offset, length)
+            found = bytearray(length)
+            for one in grant.layout.striping.stretches(offset, length, PIECE):
+                _place_parts(found, offset, one, self._loans.at_hand(grant, one.place, one.share_offset, one.length))
+        except NotAtHand:
+            return None
+        return found
 
     async def read(self, offset: int, length: int) -> Bytes:
         """At most *length* bytes, fewer at the end of the file. Raises `OSError`."""
@@ -298,16 +323,15 @@ class Content:
             tasks = [group.create_task(self._fetch(one)) for one in calls]
         found = bytearray(length)
         for one, task in zip(calls, tasks, strict=True):
-            view, done = memoryview(task.result()), 0
-            for at, size in one.parts:
-                found[at - offset : at - offset + size] = view[done : done + size]
-                done += size
+            _place_parts(found, offset, one, task.result())
         return found
 
-    async def _fetch(self, one: Stretch) -> bytes:
+    async def _fetch(self, one: Stretch) -> Bytes:
         grant = await self._readable()
         if grant is None:
             return bytes(one.length)
+        with contextlib.suppress(NotAtHand):
+            return await self._loans.read(grant, one.place, one.share_offset, one.length, self.size)
 
         async def read(osd: OSDAsync, right: Right, deadline: float) -> bytes:
             return await osd.read(right.token, one.share_offset, one.length, right.shown, deadline=deadline)
@@ -323,6 +347,14 @@ class Content:
         if not grant.layout.replicas and self.size:
             await grant.renew()
         return grant if grant.layout.replicas else None
+
+
+def _place_parts(found: bytearray, offset: int, one: Stretch, content: Bytes) -> None:
+    """Put what is on one OSD where it belongs in bytes of the file from *offset* on."""
+    view, done = memoryview(content), 0
+    for at, size in one.parts:
+        found[at - offset : at - offset + size] = view[done : done + size]
+        done += size
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:

@@ -169,6 +169,14 @@ class Grant:
                 raise self._given_up(failure, node)
             await asyncio.sleep(pause)
 
+    def reads_at(self, place: int) -> str:
+        """The node whose OSD is asked first for what is to be read at *place* of the row."""
+        return self.layout.replicas[self._reading].osds[place]
+
+    async def borrow(self, place: int, work: Callable[[OSDAsync, Right, float], Awaitable[_T]]) -> _T:
+        """What *work* answers there, asked once. Raises `XosError`."""
+        return await self._from(self.reads_at(place), work, CALL_SECONDS)
+
     async def _from(self, node: str, work: Callable[[OSDAsync, Right, float], Awaitable[_T]], seconds: float) -> _T:
         """What one OSD answers; it is shown the capability if it does not know it. Raises `XosError`."""
         seen = self._shown.seen

@@ -39,6 +39,7 @@ from xos.xtreemfs.api import (
 from xos.xtreemfs.client.content import LARGEST_FILE, Budget, Content
 from xos.xtreemfs.client.files import Handle
 from xos.xtreemfs.client.grants import Grant, Osds
+from xos.xtreemfs.client.loans import Neighbours
 from xos.xtreemfs.client.names import Names
 from xos.xtreemfs.client.patience import AWAY, CALL_SECONDS, PATIENCE_SECONDS, persist
 from xos.xtreemfs.client.serving import Serving
@@ -62,10 +63,17 @@ _T = TypeVar("_T")
 class VolumeClient(Names):
     """Use `opened_volume`."""
 
-    def __init__(self, bus: HasCallers, name: str, client: str, patience: float = PATIENCE_SECONDS) -> None:
+    def __init__(
+        self,
+        bus: HasCallers,
+        name: str,
+        client: str,
+        patience: float = PATIENCE_SECONDS,
+        neighbours: Neighbours | None = None,
+    ) -> None:
         super().__init__(name, patience)
         self._bus, self._client = bus, client
-        self._osds = Osds(bus)
+        self._osds, self._neighbours = Osds(bus), neighbours
         self._budget = Budget()
         self._contents: dict[int, Content] = {}
         self._handles: dict[int, set[Handle]] = {}
@@ -151,7 +159,7 @@ class VolumeClient(Names):
         number = opened.inode.id
         content = self._contents.get(number)
         if content is None:
-            content = self._contents[number] = Content(opened.inode, self._budget, self.now)
+            content = self._contents[number] = Content(opened.inode, self._budget, self.now, self._neighbours)
         handle = Handle(self, content, opened, wanted.access, claim)
         handle.grant = Grant(opened, self._osds, handle, self.patience)
         self._handles.setdefault(number, set()).add(handle)
@@ -191,6 +199,7 @@ class VolumeClient(Names):
         if content.writer is None and not content.dirty:
             content.rest()
         if not handles:
+            content.close()
             del self._handles[content.number]
             if not content.unreported:
                 del self._contents[content.number]
@@ -419,10 +428,18 @@ class _NotOpen:
 
 @contextlib.asynccontextmanager
 async def opened_volume(
-    bus: HasCallers, name: str, *, client: str = "", patience: float = PATIENCE_SECONDS
+    bus: HasCallers,
+    name: str,
+    *,
+    client: str = "",
+    patience: float = PATIENCE_SECONDS,
+    neighbours: Neighbours | None = None,
 ) -> AsyncIterator[VolumeClient]:
-    """A volume; *client* says who uses it, for people. Raises as `VolumeClient.start`."""
-    volume = VolumeClient(bus, name, client or "library", patience)
+    """A volume; *client* says who uses it, for people; *neighbours*: of one that may open the files of OSDs.
+
+    Raises as `VolumeClient.start`.
+    """
+    volume = VolumeClient(bus, name, client or "library", patience, neighbours)
     await volume.start()
     try:
         yield volume

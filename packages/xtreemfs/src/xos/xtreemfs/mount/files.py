@@ -149,9 +149,11 @@ class VolumeFiles(VolumeNames):
 
     # --- bytes
 
-    async def read(self, caller: Caller, ino: int, fh: int, offset: int, size: int) -> Any:  # noqa: ARG002
-        """See `FileSystem`."""
-        return await self._file(fh).handle.read(offset, size)
+    def read(self, caller: Caller, ino: int, fh: int, offset: int, size: int) -> Any:  # noqa: ARG002
+        """See `FileSystem`. What is at hand is answered at once: it is in a buffer that the next read fills."""
+        handle = self._file(fh).handle
+        found = handle.content.at_hand(offset, size)
+        return handle.read(offset, size) if found is None else found
 
     def write(self, caller: Caller, ino: int, fh: int, offset: int, content: memoryview, flags: int) -> Any:  # noqa: ARG002
         """See `FileSystem`."""

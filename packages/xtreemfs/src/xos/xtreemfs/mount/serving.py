@@ -14,6 +14,7 @@ from pathlib import Path
 from xos.common.log import get_logger
 from xos.dixi.memory import keep_freed_memory
 from xos.dixi.revocation import keep_revocations
+from xos.xtreemfs.client.loans import Neighbours
 from xos.xtreemfs.client.volume import opened_volume
 from xos.xtreemfs.fuse.serve import mounted
 from xos.xtreemfs.mount.credentials import Access, renewed
@@ -43,7 +44,9 @@ async def serve(access: Access, wanted: Wanted, path: Path, ready: Callable[[], 
     ]
     who = f"{socket.gethostname()}:{path} ({os.getpid()})"
     try:
-        async with opened_volume(access.bus, wanted.volume, client=who, patience=wanted.patience) as volume:
+        neighbours = Neighbours() if access.for_all else None  # a user may not open the files of an OSD
+        opening = opened_volume(access.bus, wanted.volume, client=who, patience=wanted.patience, neighbours=neighbours)
+        async with opening as volume:
             fs = VolumeFiles(volume, access.identities)
             options = wanted.for_kernel(others=access.for_all)
             async with mounted(fs, path, options, WISHES) as (session, served):

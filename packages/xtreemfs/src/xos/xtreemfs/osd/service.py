@@ -25,6 +25,7 @@ from xos.xtreemfs.api import (
     Extent,
     Following,
     Health,
+    Loan,
     Part,
     Presented,
     ShareState,
@@ -39,6 +40,7 @@ from xos.xtreemfs.osd.disk import LocalDisk
 from xos.xtreemfs.osd.fences import check, fence, laid_out, revoked
 from xos.xtreemfs.osd.filling import Fillings, lacks
 from xos.xtreemfs.osd.heartbeat import Heartbeat
+from xos.xtreemfs.osd.lending import check_near, lent
 from xos.xtreemfs.osd.replication import Replication, is_written, told
 from xos.xtreemfs.osd.scrubbing import Scrubber
 from xos.xtreemfs.osd.share import MOST_BYTES as MOST_SHARE
@@ -135,6 +137,12 @@ class OsdService(Hosted[OsdSettings], OSD):
             if grant.capability.origin:
                 return await self._showing.read(grant.capability, offset, length)
             return await self._disk.read(grant.file_id, offset, length, fence(grant.capability))
+
+    async def lend(self, token: bytes, boot: bytes, capability: Signed | None = None) -> Loan:
+        """See `OSD`."""
+        check_near(boot)
+        async with self._granted(token, capability, Access.READ) as grant:
+            return await self._disk.run(lambda: lent(self._store, grant))
 
     async def write(
         self,

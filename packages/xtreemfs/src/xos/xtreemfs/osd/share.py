@@ -111,6 +111,12 @@ class Share:
                 self._name()
             return mark
 
+    def settled(self, admit: Admit = unchanged) -> None:
+        """Let sums be such that others may compare with them. Raises what *admit* raises, `OSError`."""
+        with self._lock:
+            admit(self._head.mark)
+            self._settle()
+
     def sums(self, first: int, count: int) -> bytes:
         """The kept sums of *count* blocks; zero for holes and beyond the end. Raises `OSError`."""
         with self._lock:

@@ -85,7 +85,7 @@ class ShareStore:
         Who is using it goes on with what nobody else will ever see. What a snapshot shows is kept for it.
         """
         self._keep(file_id)
-        data, sums = self._files(file_id)
+        data, sums = self.files(file_id)
         with self._lock:
             entry = self._open.pop(file_id, None)
             there = data.exists()
@@ -112,7 +112,7 @@ class ShareStore:
             if after >= number:
                 return
             if share.size and self.snapshots.wanted(file_id, after, number):
-                share.copy_to(*self._files(kept_as(file_id, number)))
+                share.copy_to(*self.files(kept_as(file_id, number)))
             share.keep(lambda mark: mark._replace(snapshot=max(number, mark.snapshot)), durable=True)
 
     def shown(self, file_id: str, number: int) -> str | None:
@@ -127,7 +127,7 @@ class ShareStore:
         """Another share with the same content, unless it is there. Raises `UnknownFile`, `OsdFull`, `OSError`."""
         if not self.has(target):
             with self.share(source) as share:
-                share.copy_to(*self._files(target))
+                share.copy_to(*self.files(target))
 
     def free(self, volume: str, known: Known) -> Known:
         """Know which snapshots there are, and remove what none of them shows; what is known then. Raises `OSError`."""
@@ -152,20 +152,20 @@ class ShareStore:
                 share.sync()
                 # The data last: sums without a share are seen by nobody.
                 for own, kept in reversed(
-                    list(zip(self._files(file_id), self._files(kept_as(file_id, last)), strict=True))
+                    list(zip(self.files(file_id), self.files(kept_as(file_id, last)), strict=True))
                 ):
                     kept.unlink(missing_ok=True)
                     os.link(own, kept)
 
     def _kept(self, file_id: str) -> list[int]:
         """Up to which numbers something is kept of a file."""
-        place = self._files(file_id)[0].parent
+        place = self.files(file_id)[0].parent
         found = (split(path.name.removesuffix(".data")) for path in place.glob(f"{file_id}-*.data"))
         return [number for name, number in found if name == file_id]
 
     def has(self, file_id: str) -> bool:
         """Whether there is a share. Raises `BadFileId`."""
-        return self._files(file_id)[0].exists()
+        return self.files(file_id)[0].exists()
 
     def file_ids(self) -> Iterator[str]:
         """Every file that there is a share of, in no order."""
@@ -185,7 +185,7 @@ class ShareStore:
             yield min(index * BLOCK, size), sound
 
     def _take(self, file_id: str, *, create: bool) -> _Entry:
-        data, sums = self._files(file_id)
+        data, sums = self.files(file_id)
         with self._lock:
             entry = self._open.get(file_id)
             if entry is None:
@@ -222,7 +222,8 @@ class ShareStore:
     def _oldest_unused(self) -> _Entry | None:
         return next((entry for entry in self._open.values() if entry.users == 0), None)
 
-    def _files(self, file_id: str) -> tuple[Path, Path]:
+    def files(self, file_id: str) -> tuple[Path, Path]:
+        """Where a share's bytes are, and its sums. Raises `BadFileId`."""
         if not _FILE_ID.fullmatch(file_id):
             raise BadFileId(file_id=file_id[:80])
         place = self._root / hashlib.blake2b(split(file_id)[0].encode(), digest_size=1).hexdigest()
