@@ -72,16 +72,13 @@ class Calls:
         do: Callable[[sa.Connection, Who], Result[_T]],
         numbers: Callable[[_T], Iterable[int]],
     ) -> _T:
-        """As `_read`, in a *directory* of which nobody else has a lease then, nor of directories among *numbers*."""
+        """As `_read`, in a *directory* of which nobody else has a lease then."""
         leases = self.desk.leases
 
         def look(db: sa.Connection, who: Who) -> Result[_T]:
             if blocking := leases.blocking(session, (directory,)):
                 return Refusal(errno.EAGAIN, blocking)
-            found = do(db, who)
-            if not isinstance(found, Refusal) and (blocking := leases.blocking(session, numbers(found))):
-                return Refusal(errno.EAGAIN, blocking)
-            return found
+            return do(db, who)
 
         leases.visit(session, directory)
         return await self._exactly(session, lambda: self._read(what, claim, look), numbers)

@@ -37,7 +37,9 @@ class NameCalls(Calls):
         """See `MRC.lookup`."""
 
         def find(db: sa.Connection, who: Who) -> Result[Inode]:
-            return namespace.lookup(db, who, parent, name)
+            found = namespace.lookup(db, who, parent, name)
+            blocking = self.desk.leases.blocking(session, _number(found)) if isinstance(found, Inode) else ()
+            return Refusal(errno.EAGAIN, blocking) if blocking else found
 
         return await self._look(shown(name), claim, session, parent, find, _number)
 
