@@ -285,7 +285,8 @@ async def test_who_was_there_lately_or_writes_a_file_of_it_keeps_others_from_a_l
     assert await holder.lease() is None
     with acting(NODE1):
         await mrc.service.close([Closed(opened.handle)], other.ask())
-    assert (await holder.had()).id > lease.id
+        await mrc.service.open_name(other.session.root.id, b"f", WRITE, holder.ask())
+    assert (await holder.had()).id > lease.id  # a file that it writes itself is no hindrance
     with acting(NODE1):
         with refused(errno.ESTALE):
             await mrc.service.lease(1 << 40, holder.ask())
@@ -315,6 +316,17 @@ async def test_a_holder_that_is_silent_loses_its_leases_and_hears_so(mrc: Mrc, m
     assert [outcome.errno for outcome in outcomes] == [0, errno.EEXIST]
     assert sorted(await other.names()) == [b"late", b"theirs"]
     assert (await mrc.look(late.inode)).size == 5
+
+
+async def test_who_waited_for_a_lease_finds_the_names_free(mrc: Mrc, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leasing, "QUIET_SECONDS", 0.2)
+    holder, other = await Holder.begin(mrc), await Holder.begin(mrc)
+    lease = await holder.had()
+    waiting = asyncio.create_task(other.names())
+    await asyncio.sleep(0.3)
+    await holder.tell(lease.id)
+    assert await holder.lease() is None
+    assert await waiting == []
 
 
 async def test_a_session_that_ends_ends_its_leases_and_one_that_holds_on_does_so_for_a_while(
