@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from support.daemons import Node, eventually
+from support.daemons import Node, clock, eventually
 from support.dixi import Grid, make_grid
 from xos.dixi.blocking import BlockingBus
 from xos.dixi.bus import GridBus
@@ -110,6 +110,8 @@ class Mount:
         self.grid, self.volume, self.options = grid, volume, options
         self.path = grid.place / f"mnt{len(grid.mounts)}"
         self.said = grid.place / f"mnt{len(grid.mounts)}.log"
+        self.ahead = 0.0
+        """Seconds by which its clock is."""
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -122,7 +124,7 @@ class Mount:
         with self.said.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env={**os.environ, "XOS_NO_AGENT": "1"}, cwd="/",
+                env={**os.environ, "XOS_NO_AGENT": "1", **clock(self.ahead)}, cwd="/",
             )  # fmt: skip
         for _ in eventually(60.0):
             if self.mounted:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from xos.common.errors import XosError
@@ -27,6 +28,12 @@ class Heart:
     def __init__(self, bus: HasCallers, state: State) -> None:
         self._dir, self._state = DIRAsync(bus), state
         self._now = asyncio.Event()
+        self._ahead = 0.0
+        """Seconds by which the DIR's clock is ahead of ours, as far as it was heard."""
+
+    def now(self) -> float:
+        """Unix seconds by the clock of the DIR, as far as it has been heard; else by our own."""
+        return time.time() + self._ahead
 
     def beat(self) -> None:
         """Something changed (a volume was made): tell it now, not at the next heartbeat."""
@@ -36,7 +43,10 @@ class Heart:
         """Register; Unix nanoseconds at the DIR. Raises what `DIR.register` raises."""
         self._now.clear()
         record, volumes = await self._state()
-        return await self._dir.register(record, list(volumes), deadline=DEADLINE_SECONDS)
+        began = time.time()
+        there = await self._dir.register(record, list(volumes), deadline=DEADLINE_SECONDS)
+        self._ahead = there / 1e9 - (began + time.time()) / 2
+        return there
 
     async def run(self) -> None:
         """Beat until cancelled; a DIR that cannot be reached is tried again and again."""

@@ -57,9 +57,17 @@ class Desk:
     """Calls become functions of a connection here, and refusals errors."""
 
     def __init__(
-        self, host: Host, store: PairedStore, osds: Osds, *, speakers: tuple[str, ...], superusers: tuple[str, ...]
+        self,
+        host: Host,
+        store: PairedStore,
+        osds: Osds,
+        clock: Callable[[], float],
+        *,
+        speakers: tuple[str, ...],
+        superusers: tuple[str, ...],
     ) -> None:
-        self._host, self._store, self._osds = host, store, osds
+        """*clock*: Unix seconds as the OSDs know them, for capabilities."""
+        self._host, self._store, self._osds, self.clock = host, store, osds, clock
         self._speakers, self._superusers = speakers, superusers
         self._loop = asyncio.get_running_loop()
         self.live: dict[str, Live] = {}
@@ -190,7 +198,7 @@ class Desk:
             file_id=grant.file_id,
             access=Access(grant.access),
             holder=str(holder),
-            expires=int(time.time()) + CAPABILITY_SECONDS,
+            expires=int(self.clock()) + CAPABILITY_SECONDS,
             epoch=grant.inode.epoch,
             layout=grant.layout if isinstance(holder, str) else self._osds.seen_from(holder.name, grant.layout),
             room=grant.room,

@@ -78,9 +78,8 @@ class MrcService(Hosted[Settings], SnapshotCalls, NameCalls, InodeCalls, LeaseCa
         self.pairing = Pairing(self.host, place, lazy=self._lazy, serve=self._serve, rest=self._rest)
         self.store = await self.pairing.open()
         self.osds, self.heart = Osds(self.host.bus), Heart(self.host.bus, self._state)
-        self.desk = Desk(
-            self.host, self.store, self.osds, speakers=self.settings.speakers, superusers=self.settings.superusers
-        )
+        speakers, superusers = self.settings.speakers, self.settings.superusers
+        self.desk = Desk(self.host, self.store, self.osds, self.heart.now, speakers=speakers, superusers=superusers)
         self.desk.leases.spawn = partial(self.host.spawn, name="mrc-lease")
         self.reserves = Reserves(self.node, self.host.trust)
         self.settling = Settling(self.store, self.osds)

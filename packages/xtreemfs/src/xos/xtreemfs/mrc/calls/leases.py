@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import time
 
 import sqlalchemy as sa
 
@@ -131,7 +130,7 @@ class LeaseCalls(FileCalls):
         return Reserve(grant.inode.id, MOST_RESERVED, capability)
 
     def _asked(self, changes: list[Applied], reserves: list[Signed], ask: Ask, live: Live) -> Asked:
-        holder, now = str(current_call().caller), time.time()
+        holder, now = str(current_call().caller), self.desk.clock()
         shown = [self.reserves.read(signed, holder, now) for signed in reserves]
         known = [one for one in shown if one is not None]
         if len(known) < len(shown):
