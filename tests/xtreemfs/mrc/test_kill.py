@@ -15,14 +15,15 @@ import pytest
 from support.daemons import eventually
 from support.filegrid import FileGrid
 from xos.common.errors import XosError
+from xos.common.signing import Signed
 from xos.dixi.blocking import BlockingBus
-from xos.xtreemfs.api import NOW, Access, Ask, Claim, Closed, Extent, Open, Row, Session
+from xos.xtreemfs.api import NOW, Access, Applied, Ask, Claim, Closed, Extent, Gone, Lease, Made, Open, Row, Session
 from xos.xtreemfs.errors import Refused
 from xos.xtreemfs.xati import MRCXati
 
 CLAIM = Claim("alice@demo", ("users@demo",), "users@demo")
 WRITE = Open(Access.READ | Access.WRITE, create=True, exclusive=True, mode=0o644)
-CLIENTS, KILLS, PATIENCE = 4, 3, 40.0
+CLIENTS, HOLDERS, KILLS, PATIENCE = 4, 2, 3, 40.0
 
 
 @pytest.fixture
@@ -89,6 +90,48 @@ class Client(threading.Thread):
             self.names[name] = (opened.inode.id, size)
 
 
+class Holder(Client):
+    """Has a directory of its own leased, and tells batches of what it made and removed there."""
+
+    def __init__(self, bus: BlockingBus, number: int, over: threading.Event) -> None:
+        super().__init__(bus, number, over)
+        self.home = self.persist(
+            lambda ask: self.mrc.create(self.session.root.id, self.me, 0o40755, 0, None, ask, deadline=5.0)
+        ).id
+        self.lease: Lease | None = None
+        self.free: list[tuple[int, Signed]] = []
+
+    def take(self) -> tuple[int, Signed]:
+        """A number for a file."""
+        if self.lease is None:
+            self.lease = self.persist(lambda ask: self.mrc.lease(self.home, ask, deadline=5.0))
+        assert self.lease is not None
+        if not self.free:
+            lease = self.lease.id
+            reserve = self.persist(lambda ask: self.mrc.reserve(lease, ask, deadline=5.0))
+            assert reserve is not None
+            self.free = [(reserve.first + at, reserve.capability) for at in range(reserve.count)]
+        return self.free.pop()
+
+    def step(self) -> None:
+        changes: list[Applied] = []
+        shown: list[Signed] = []
+        now = time.time_ns()
+        for at in range(self.rng.randrange(1, 20)):
+            if self.names and self.rng.random() < 0.4:
+                old = self.rng.choice(sorted(self.names))
+                inode, _ = self.names.pop(old)
+                changes.append(Applied(gone=Gone(self.home, old, inode, now, CLAIM)))
+                continue
+            name, size, (inode, signed) = b"%d-%d" % (self.number, at), self.rng.randrange(1, 1 << 40), self.take()
+            shown += [] if signed in shown else [signed]
+            made = Made(self.home, name, inode, 0o644, now, CLAIM, shown.index(signed), Extent(size, 0), now)
+            changes.append(Applied(made=made))
+            self.names[name] = (inode, size)
+        outcomes = self.persist(lambda ask: self.mrc.apply(changes, shown, [], ask, deadline=5.0))
+        assert [outcome.errno for outcome in outcomes] == [0] * len(changes)
+
+
 @pytest.mark.timeout(120)
 def test_nothing_that_a_killed_mrc_acknowledged_is_lost_or_done_twice(files: FileGrid) -> None:
     files.make_volume(mode=0o777)
@@ -99,6 +142,8 @@ def test_nothing_that_a_killed_mrc_acknowledged_is_lost_or_done_twice(files: Fil
             if mrc.space("home").total:
                 break
         clients = [Client(buses.enter_context(files.bus()), number, over) for number in range(CLIENTS)]
+        holders = [Holder(buses.enter_context(files.bus()), CLIENTS + number, over) for number in range(HOLDERS)]
+        clients += holders
         for client in clients:
             client.start()
         for _ in range(KILLS):
@@ -112,10 +157,19 @@ def test_nothing_that_a_killed_mrc_acknowledged_is_lost_or_done_twice(files: Fil
         for client in clients:
             client.join(60)
             assert client.failure is None
-        found = {row.name: (row.inode.id, row.inode.size) for row in _all(mrc, clients[0].session.root.id)}
-        assert found == {name: there for client in clients for name, there in client.names.items()}
+        for holder in holders:  # they give nothing back, and are not heard any more
+            assert _found(mrc, holder.home) == holder.names
+        found = _found(mrc, clients[0].session.root.id)
+        assert found == {name: there for client in clients[:CLIENTS] for name, there in client.names.items()}
+        for holder in holders:
+            found |= {holder.me + name: there for name, there in holder.names.items()}
         (volume,) = mrc.volumes()
-        assert (volume.files, volume.used) == (len(found) + 1, sum(size for _, size in found.values()))
+        assert (volume.files, volume.used) == (len(found) + 1 + HOLDERS, sum(size for _, size in found.values()))
+
+
+def _found(mrc: MRCXati, directory: int) -> dict[bytes, tuple[int, int]]:
+    """Number and size of the files in a directory, by name."""
+    return {row.name: (row.inode.id, row.inode.size) for row in _all(mrc, directory) if not row.inode.is_directory}
 
 
 def _all(mrc: MRCXati, root: int) -> Iterator[Row]:
