@@ -4,16 +4,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.dixi import Probe, until
-from xos.common.errors import XosError
+from xos.common.errors import InternalError, XosError
 from xos.common.identity import ANONYMOUS
-from xos.dixi.api import CallContext
+from xos.dixi.api import LATER, CallContext, Later, at_once, call, current_call, service
 from xos.dixi.bus import Local
 from xos.dixi.dispatch import Dispatcher
 from xos.dixi.errors import DeadlineExceeded, NotConnected, Overloaded
@@ -149,3 +149,84 @@ async def test_a_local_call_waits_until_its_service_has_started() -> None:
         await local.call("Probe.anybody", (), str, deadline=0.01)
     local.started("Probe")
     assert await early == "hello"
+
+
+@service
+class Quick(Protocol):
+    """Doubles numbers."""
+
+    @call
+    async def double(self, number: int) -> int: ...
+
+
+class Doubling(Quick):
+    """Answers what is odd at once; of what is negative it fails."""
+
+    def __init__(self) -> None:
+        self.asked: list[CallContext] = []
+        self.gate = asyncio.Event()
+
+    def _double_now(self, number: int) -> int | Later:
+        self.asked.append(current_call())
+        if number == -1:
+            raise NotConnected(address="x", detail="odd")
+        if number < 0:
+            raise ValueError(number)
+        return LATER if number % 2 == 0 else 2 * number
+
+    @at_once(_double_now)
+    async def double(self, number: int) -> int:
+        await self.gate.wait()
+        return 2 * number
+
+
+class Answering(Bench):
+    """The same with `Doubling`."""
+
+    def __init__(self, **limits: int) -> None:
+        super().__init__(**limits)
+        self.quick = Doubling()
+        self.dispatcher.add(self.quick, self.stage)
+
+    def double(self, number: int) -> None:
+        context = CallContext(ANONYMOUS, "Quick", "double", None, None, request=str(number))
+        found = self.dispatcher.find("Quick.double")
+        self.stage.submit(
+            Work(found, (number,), context, lambda value, error: self.ended.append(("double", value, error)))
+        )
+
+
+async def test_what_needs_no_waiting_is_answered_before_submit_returns() -> None:
+    bench = Answering(limit=2, queue=2)
+    bench.double(3)
+    assert bench.ended == [("double", 6, None)]
+    assert bench.quick.asked[0].request == "3"
+    assert current_call().request == ""
+    assert bench.stage.metrics.methods["double"].outcomes == {"ok": 1}
+    bench.double(4)
+    assert bench.stage.running == 1
+    bench.quick.gate.set()
+    await until(lambda: len(bench.ended) == 2)
+    assert bench.ended[1] == ("double", 8, None)
+    assert len(bench.quick.asked) == 2
+    assert bench.stage.metrics.methods["double"].outcomes == {"ok": 2}
+
+
+async def test_what_fails_at_once_is_told_and_the_stage_goes_on() -> None:
+    bench = Answering()
+    for number in (-1, -2, 1):
+        bench.double(number)
+    assert [type(error) for _, _, error in bench.ended] == [NotConnected, InternalError, type(None)]
+    assert bench.stage.running == 0
+    await bench.stage.drain(1.0)
+
+
+async def test_who_waits_for_a_place_is_not_passed_by_what_could_be_answered_at_once() -> None:
+    bench = Answering(limit=1, queue=2)
+    for number in (2, 4, 5, 7):
+        bench.double(number)
+    assert bench.quick.asked == bench.quick.asked[:1]
+    assert [type(error) for _, _, error in bench.ended] == [Overloaded]
+    bench.quick.gate.set()
+    await until(lambda: len(bench.ended) == 4)
+    assert [value for _, value, _ in bench.ended[1:]] == [4, 8, 10]

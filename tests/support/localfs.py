@@ -108,7 +108,7 @@ class LocalFs(FileSystem):
         with self.connection.begin():
             gone = namespace.reap(self.connection, [ino])
         if gone:
-            self.shares.delete(str(ino))
+            self.shares.delete([str(ino)])
 
     # --- names
 

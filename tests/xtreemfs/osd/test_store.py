@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xos.xtreemfs.errors import BadFileId, CorruptShare, OsdFull, ShareTooLarge, UnknownFile
-from xos.xtreemfs.osd.checksums import BLOCK, extended, replaced, sum_of
-from xos.xtreemfs.osd.disk import LocalDisk
+from xos.xtreemfs.osd.checksums import BLOCK, Mark, extended, replaced, sum_of
+from xos.xtreemfs.osd.disk import SLOW_SECONDS, SMALL, LocalDisk
 from xos.xtreemfs.osd.scrubbing import Scrubber
-from xos.xtreemfs.osd.share import MOST_BYTES
+from xos.xtreemfs.osd.share import MOST_BYTES, unchanged
 from xos.xtreemfs.osd.store import ShareStore
 
 FILE = "demo-17"
@@ -229,7 +229,7 @@ def test_files_that_are_not_there_and_ids_that_are_none_are_refused(store: Share
     for bad in ("", "../x", "A", "a" * 65, "a/b", "a\0"):
         with pytest.raises(BadFileId), store.share(bad, create=True):
             pass
-    assert not store.delete("none")
+    assert store.delete(["none"]) == 0
 
 
 def test_no_share_reaches_beyond_what_a_disk_can_hold(store: ShareStore) -> None:
@@ -246,7 +246,7 @@ def test_no_share_reaches_beyond_what_a_disk_can_hold(store: ShareStore) -> None
 def test_a_deleted_share_is_gone_though_somebody_uses_it(store: ShareStore) -> None:
     filled(store, b"old")
     with store.share(FILE) as share:
-        assert store.delete(FILE)
+        assert store.delete([FILE, "none"]) == 1
         assert share.read(0, 3) == b"old"
         with pytest.raises(UnknownFile), store.share(FILE):
             pass
@@ -311,3 +311,94 @@ def test_threads_do_not_disturb_each_other(tmp_path: Path) -> None:
     again = ShareStore(tmp_path)
     assert all(sound for file_id in again.file_ids() for _, sound in again.scrub(file_id))
     again.close()
+
+
+# --- without a thread
+
+
+def test_what_is_in_memory_is_read_without_waiting_and_damage_shows(store: ShareStore, tmp_path: Path) -> None:
+    content = os.urandom(BLOCK + 100)
+    filled(store, content)
+    with store.share(FILE) as share:
+        if share.read_now(0, 1) is None:
+            pytest.skip("the file system here does not say what is in memory")
+        for offset, length in ((0, BLOCK + 100), (5, 10), (BLOCK - 1, 2), (BLOCK + 90, 50), (BLOCK + 100, 1)):
+            assert share.read_now(offset, length) == content[offset : offset + length]
+        flip(files_of(tmp_path)[0], 7)
+        with pytest.raises(CorruptShare):
+            share.read_now(0, 1)
+        assert share.read_now(BLOCK, 1) == content[BLOCK : BLOCK + 1]
+
+
+def test_a_share_that_another_thread_has_is_not_waited_for(store: ShareStore) -> None:
+    began, go_on = threading.Event(), threading.Event()
+
+    def hold(mark: Mark) -> Mark:
+        began.set()
+        assert go_on.wait(10)
+        return mark
+
+    with store.share(FILE, create=True) as share:
+        thread = threading.Thread(target=share.keep, args=(hold,))
+        thread.start()
+        assert began.wait(10)
+        assert share.append_now(0, b"x") is None
+        assert share.read_now(0, 1) is None
+        go_on.set()
+        thread.join()
+        assert share.append_now(0, b"x") is not None
+        assert share.read(0, 9) == b"x"
+
+
+def test_only_what_needs_no_reading_and_no_syncing_is_added_without_a_thread(store: ShareStore) -> None:
+    with store.share(FILE, create=True) as share:
+        for offset, content in ((0, b"one"), (3, b"two"), (6, bytes(BLOCK))):
+            state = share.append_now(offset, content)
+            assert state is not None
+            assert state.size == offset + len(content)
+        for offset in (0, 6 + BLOCK - 1, 6 + BLOCK + 1):
+            assert share.append_now(offset, b"x") is None
+        assert share.read(0, 2 * BLOCK) == b"onetwo" + bytes(BLOCK)
+        share.sync()
+        assert share.append_now(6 + BLOCK, b"x") is None  # before that DIRTY must be on disk
+        share.write(6 + BLOCK, b"x")
+        assert share.append_now(7 + BLOCK, b"y") is not None
+        assert share.read(6 + BLOCK, 9) == b"xy"
+
+
+def test_what_was_found_dirty_is_not_added_to_before_it_is_summed(tmp_path: Path) -> None:
+    store = ShareStore(tmp_path)
+    filled(store, b"old", sync=False)
+    files_of(tmp_path)[1].unlink()
+    again = ShareStore(tmp_path)
+    with again.share(FILE) as share:
+        assert share.append_now(3, b"er") is None
+        assert share.read_now(0, 3) is None
+        assert share.read(0, 9) == b"old"
+        assert share.append_now(3, b"er") is not None
+        assert share.read(0, 9) == b"older"
+    again.close()
+    store.close()
+
+
+async def test_a_disk_that_was_slow_is_waited_for_by_threads(store: ShareStore) -> None:
+    times = iter([0.0, 0.0, 0.0, 1.0, 1.0, 1.0 + SLOW_SECONDS * 2, 1.5, 3.0, 3.0, 3.0])
+    disk = LocalDisk(store, lambda: next(times))
+    assert disk.append_now("one-1", 0, b"x", unchanged) is not None
+    assert disk.append_now("one-1", 1, bytes(SMALL + 1), unchanged) is None
+    assert disk.append_now("one-2", 0, b"x", unchanged) is not None
+    assert disk.append_now("one-3", 0, b"x", unchanged) is None
+    assert (await disk.write("one-3", 0, b"x", unchanged)).size == 1
+    assert disk.append_now("one-4", 0, b"x", unchanged) is not None
+
+
+def test_the_mark_of_a_share_is_told_whether_it_is_open_or_not(tmp_path: Path) -> None:
+    store = ShareStore(tmp_path)
+    assert store.mark(FILE) == Mark()
+    with store.share(FILE, create=True) as share:
+        share.keep(lambda mark: mark._replace(layout=7))
+        assert store.mark(FILE).layout == 7
+    assert ShareStore(tmp_path).mark(FILE).layout == 7
+    with pytest.raises(BadFileId):
+        store.mark("../x")
+    store.close()

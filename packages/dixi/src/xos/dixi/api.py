@@ -27,8 +27,9 @@ from __future__ import annotations
 
 import contextvars
 import dataclasses
+import enum
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Final, ParamSpec, Protocol, TypeVar, overload
 
 from xos.common.identity import ANONYMOUS, Identity, Kind
 
@@ -96,6 +97,31 @@ def service(cls: type[C]) -> type[C]:
     """Declare a class as a DIXI service interface; its name on the wire is the class's name."""
     cls.__dixi_service__ = cls.__name__  # type: ignore[attr-defined]
     return cls
+
+
+class Later(enum.Enum):
+    """What an `at_once` method says when it would have to wait."""
+
+    LATER = enum.auto()
+
+
+LATER: Final = Later.LATER
+
+
+def at_once(
+    twin: Callable[P, R | Later],
+) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
+    """Mark a service's method with a plain one, which is asked first: what needs no waiting is answered without a task.
+
+    *twin* gets the same arguments, and returns or raises the same; or it returns `LATER`, having done nothing, and the
+    method runs. Nothing else runs meanwhile, so it must be over in some microseconds.
+    """
+
+    def mark(fn: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+        fn.__dixi_at_once__ = twin  # type: ignore[attr-defined]
+        return fn
+
+    return mark
 
 
 class Caller(Protocol):

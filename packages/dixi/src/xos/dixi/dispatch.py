@@ -78,6 +78,7 @@ class Method:
         "_named",
         "_positional",
         "allow",
+        "at_once",
         "fn",
         "name",
         "service",
@@ -92,6 +93,9 @@ class Method:
         self.name = f"{service}.{signature.name}"
         self.signature = signature
         self.fn = fn
+        twin = getattr(fn, "__dixi_at_once__", None)
+        self.at_once = None if twin is None else twin.__get__(fn.__self__)
+        """See `xos.dixi.api.at_once`."""
         self.stage = stage
         self.allow = signature.marks.allow
         self.streams = signature.marks.streams

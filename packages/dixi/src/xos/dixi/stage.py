@@ -2,7 +2,8 @@
 """A stage: one service's bounded queue, its concurrency limit and its admission control (seed 1, section 4.1; SEDA).
 
 A call that finds a free place runs at once; one that finds none waits in the queue; one that finds the queue full is
-refused at once with the time after which to try again. Calls that sleep until something happens (``waits``) take no
+refused at once with the time after which to try again. What a service can answer without waiting (`api.at_once`) it
+answers without a task, where it would have found a place. Calls that sleep until something happens (``waits``) take no
 place, but their number is bounded too.
 """
 
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from xos.common.errors import InternalError, XosError
 from xos.common.log import get_logger
-from xos.dixi.api import CallContext, _current
+from xos.dixi.api import LATER, CallContext, _current
 from xos.dixi.errors import DeadlineExceeded, Overloaded
 from xos.dixi.metrics import StageMetrics
 
@@ -97,11 +98,33 @@ class Stage:
             else:
                 self._start(work, self._waiting)
         elif len(self._running) < self.limit:
-            self._start(work, self._running)
+            twin = work.method.at_once
+            if twin is None or not self._answered(work, twin):
+                self._start(work, self._running)
         elif len(self._queue) < self.bound:
             self._queue.append(work)
         else:
             self._refuse(work)
+
+    def _answered(self, work: Work, twin: Callable[..., Any]) -> bool:
+        """Whether the service has answered without waiting; then *work* is finished."""
+        began = time.perf_counter()
+        value: Any = None
+        error: XosError | None = None
+        before = _current.set(work.context)
+        try:
+            value = twin(*work.args)
+        except XosError as raised:
+            error = raised
+        except Exception as raised:  # noqa: BLE001 -- as in `_run`
+            error = _incident(work, raised)
+        finally:
+            _current.reset(before)
+        if value is LATER:
+            return False
+        self.metrics.observe(work, began, error)
+        work.finish(value, error)
+        return True
 
     def _refuse(self, work: Work) -> None:
         error = Overloaded(service=self.name, queued=len(self._queue))

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,6 +21,12 @@ from xos.xtreemfs.osd.turns import Turns
 
 T = TypeVar("T")
 THREADS = 8
+SMALL = 64 << 10
+"""Bytes that may be read or written in the event loop, since waking a thread costs more."""
+SLOW_SECONDS = 0.02
+"""When that took so long, the disk is busy:"""
+REST_SECONDS = 1.0
+"""threads wait for it, for so long."""
 COPIERS = 2
 """Threads that keep shares for snapshots: each may copy for long."""
 
@@ -66,12 +73,15 @@ class Disk(Protocol):
 class LocalDisk:
     """Satisfies `Disk` with a `ShareStore`."""
 
-    def __init__(self, store: ShareStore) -> None:
-        self._store = store
+    def __init__(self, store: ShareStore, clock: Callable[[], float] = time.monotonic) -> None:
+        """*clock*: seconds."""
+        self._store, self._clock = store, clock
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="osd-disk")
         self._turns = Turns(self._pool)
         self._copiers = ThreadPoolExecutor(COPIERS, thread_name_prefix="osd-freeze")
         self._freezing: dict[str, asyncio.Task[None]] = {}
+        self._rest_until = 0.0
+        """By the clock: until then nothing waits for the disk in the event loop."""
 
     def close(self) -> None:
         """Sync everything. Raises `OSError`."""
@@ -96,6 +106,39 @@ class LocalDisk:
         """As `write`, of several offsets and what is to be there."""
         await self._still(file_id)
         return await self._made(file_id, lambda share: share.write_parts(parts, admit))
+
+    def read_now(self, file_id: str, offset: int, length: int, admit: Admit) -> bytes | None:
+        """As `read` of little that is in memory, without a thread; else None."""
+        if length > SMALL or not self._is_quiet(file_id):
+            return None
+        try:
+            with self._in_loop(), self._store.share(file_id) as share:
+                return share.read_now(offset, length, admit)
+        except UnknownFile:
+            return b""
+
+    def append_now(self, file_id: str, offset: int, content: Bytes, admit: Admit) -> State | None:
+        """As `write` of little at the end of a share, which may be a new one, without a thread; else None."""
+        if len(content) > SMALL or not self._is_quiet(file_id):
+            return None
+        with self._in_loop(), self._store.share(file_id, create=True) as share:
+            return share.append_now(offset, content, admit)
+
+    def _is_quiet(self, file_id: str) -> bool:
+        """Whether nothing else is done to a share, and the disk was not found busy."""
+        idle = not self._turns.under_way(file_id) and file_id not in self._freezing
+        return idle and self._clock() >= self._rest_until
+
+    @contextmanager
+    def _in_loop(self) -> Iterator[None]:
+        """For a moment of the event loop's; one that was long is not had again soon."""
+        began = self._clock()
+        with _told():
+            try:
+                yield
+            finally:
+                if (now := self._clock()) - began > SLOW_SECONDS:
+                    self._rest_until = now + REST_SECONDS
 
     async def truncate(self, file_id: str, size: int, admit: Admit) -> State:
         """See `Disk`."""
@@ -161,9 +204,13 @@ class LocalDisk:
         if name != capability.file_id:
             await self._run(self._copiers, lambda: self._store.copy(name, capability.file_id))
 
-    async def delete(self, file_id: str) -> bool:
+    async def delete(self, file_ids: Sequence[str]) -> None:
         """See `ShareStore.delete`."""
-        return await self.run(lambda: self._store.delete(file_id))
+        await self.run(lambda: self._store.delete(file_ids))
+
+    async def layouts(self, file_ids: Sequence[str]) -> list[int]:
+        """`Mark.layout` of each; 0 when there is none."""
+        return await self.run(lambda: [self._store.mark(file_id).layout for file_id in file_ids])
 
     async def run(self, work: Callable[[], T]) -> T:
         """*work* in a thread. Raises what it raises, `DiskFailed` for what the system says."""

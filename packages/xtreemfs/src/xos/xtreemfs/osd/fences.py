@@ -13,26 +13,24 @@ def fence(capability: Capability) -> Admit:
     """Refuses what a later truncation, revocation or layout has made invalid, and remembers what this one tells."""
 
     def admit(mark: Mark) -> Mark:
-        check(capability, mark)
-        return mark._replace(
-            epoch=max(mark.epoch, capability.epoch),
-            revision=max(mark.revision, capability.revision),
-            layout=max(mark.layout, capability.layout.version),
-            snapshot=max(mark.snapshot, capability.snapshot),
-        )
+        check(capability, mark)  # so none of the first three is less than is known
+        epoch, revision, layout = capability.epoch, capability.revision, capability.layout.version
+        snapshot = max(mark.snapshot, capability.snapshot)
+        if (epoch, revision, layout, snapshot) == (mark.epoch, mark.revision, mark.layout, mark.snapshot):
+            return mark
+        return mark._replace(epoch=epoch, revision=revision, layout=layout, snapshot=snapshot)
 
     return admit
 
 
 def check(capability: Capability, mark: Mark) -> None:
     """Raises `BadCapability`."""
-    for what, said, known in (
-        ("it is from before a truncation", capability.epoch, mark.epoch),
-        ("it was revoked", capability.revision, mark.revision),
-        ("it is from before the replicas changed", capability.layout.version, mark.layout),
-    ):
-        if said < known:
-            raise BadCapability(file_id=capability.file_id, detail=what)
+    if capability.epoch < mark.epoch:
+        raise BadCapability(file_id=capability.file_id, detail="it is from before a truncation")
+    if capability.revision < mark.revision:
+        raise BadCapability(file_id=capability.file_id, detail="it was revoked")
+    if capability.layout.version < mark.layout:
+        raise BadCapability(file_id=capability.file_id, detail="it is from before the replicas changed")
 
 
 def revoked(revision: int) -> Admit:

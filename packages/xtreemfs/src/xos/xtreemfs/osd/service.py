@@ -13,7 +13,7 @@ import msgspec
 
 from xos.common.log import get_logger
 from xos.common.signing import Signed
-from xos.dixi.api import current_call
+from xos.dixi.api import LATER, Later, at_once, current_call
 from xos.dixi.errors import NotAllowed
 from xos.dixi.hosting import Host, Hosted
 from xos.dixi.memory import keep_freed_memory
@@ -36,7 +36,7 @@ from xos.xtreemfs.api import (
 from xos.xtreemfs.errors import BadCapability, BadParts, PieceTooLarge, Refused, ShareTooLarge, UnknownFile
 from xos.xtreemfs.osd.admission import Admission, Grant, check_access
 from xos.xtreemfs.osd.checksums import Bytes
-from xos.xtreemfs.osd.disk import LocalDisk
+from xos.xtreemfs.osd.disk import SMALL, LocalDisk
 from xos.xtreemfs.osd.fences import check, fence, laid_out, revoked
 from xos.xtreemfs.osd.filling import Fillings, lacks
 from xos.xtreemfs.osd.heartbeat import Heartbeat
@@ -126,6 +126,15 @@ class OsdService(Hosted[OsdSettings], OSD):
             grant.base = extent.size
         return extent
 
+    def _read_now(self, token: bytes, offset: int, length: int, capability: Signed | None = None) -> bytes | Later:
+        """What is little and in memory."""
+        if not 0 <= length <= SMALL or (grant := self._at_hand(token, capability, Access.READ)) is None:
+            return LATER
+        with self.heartbeat.busy():
+            found = self._disk.read_now(grant.file_id, offset, length, fence(grant.capability))
+        return LATER if found is None else found
+
+    @at_once(_read_now)
     async def read(self, token: bytes, offset: int, length: int, capability: Signed | None = None) -> bytes:
         """See `OSD`."""
         async with self._granted(token, capability, Access.READ) as grant:
@@ -144,6 +153,30 @@ class OsdService(Hosted[OsdSettings], OSD):
         async with self._granted(token, capability, Access.READ) as grant:
             return await self._disk.run(lambda: lent(self._store, grant))
 
+    def _append_now(
+        self,
+        token: bytes,
+        offset: int,
+        content: bytes,
+        number: int,  # noqa: ARG002 -- twice is as once
+        capability: Signed | None = None,
+    ) -> Written | Later:
+        """A small file that is new, or what is added to it."""
+        if len(content) > SMALL or (grant := self._at_hand(token, capability, Access.WRITE)) is None:
+            return LATER
+        _check_room(grant, offset + len(content))
+        with self.heartbeat.busy(), self._writers.writing(grant.capability):
+            state = self._disk.append_now(grant.file_id, offset, content, fence(grant.capability))
+        return LATER if state is None else Written(self._extent(grant, state))
+
+    def _at_hand(self, token: bytes, capability: Signed | None, wanted: Access) -> Grant | None:
+        """By which a share is used at once: of one replica that is no snapshot's, with nothing to prepare or keep."""
+        grant = self._admitted(token, capability, wanted)
+        own = grant.capability
+        plain = own.layout.update is Update.NONE and not own.origin and (grant.frozen or not own.snapshot)
+        return grant if plain and (grant.base is not None or _is_simple(grant)) else None
+
+    @at_once(_append_now)
     async def write(
         self,
         token: bytes,
@@ -239,11 +272,11 @@ class OsdService(Hosted[OsdSettings], OSD):
     async def delete(self, file_ids: list[str]) -> None:
         """See `OSD`."""
         self._only_mrcs()
-        for file_id in file_ids:
-            self._admission.bury(file_id, (await self._disk.state(file_id)).mark.layout)
+        for file_id, layout in zip(file_ids, await self._disk.layouts(file_ids), strict=True):
+            self._admission.bury(file_id, layout)
             await self._replication.forget(file_id)
             self._fillings.forget(file_id)
-            await self._disk.delete(file_id)
+        await self._disk.delete(file_ids)
 
     async def snapshots(self, volume: str, number: int, there: list[int]) -> int:
         """See `OSD`."""
@@ -345,16 +378,20 @@ class OsdService(Hosted[OsdSettings], OSD):
 
     @asynccontextmanager
     async def _granted(self, token: bytes, capability: Signed | None, wanted: Access) -> AsyncIterator[Grant]:
+        grant = self._admitted(token, capability, wanted)
+        with self.heartbeat.busy():
+            if (capability is not None or grant.base is None) and not _is_simple(grant):
+                await self._prepared(grant)
+            yield grant
+
+    def _admitted(self, token: bytes, capability: Signed | None, wanted: Access) -> Grant:
         caller = current_call().caller
         if capability is None:
             grant = self._admission.grant(token, caller)
         else:
             grant = self._admission.present(capability, caller, token)
         check_access(grant, wanted)
-        with self.heartbeat.busy():
-            if (capability is not None or grant.base is None) and not _is_simple(grant):
-                await self._prepared(grant)
-            yield grant
+        return grant
 
     def _only_mrcs(self) -> None:
         call = current_call()

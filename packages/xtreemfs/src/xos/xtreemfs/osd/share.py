@@ -129,18 +129,36 @@ class Share:
         with self._lock:
             admit(self._head.mark)
             self._settle()
-            end = min(offset + length, self._size)
-            if offset >= end:
-                return b""
-            first = offset - offset % BLOCK
-            last = whole((end - 1) // BLOCK, self._size).end
-            found = self._pread(first, last - first)
-            content = memoryview(found)
-            sums = self._read_sums(first // BLOCK, -(-(last - first) // BLOCK))
-            for number, span in enumerate(blocks(first, last - first)):
-                if sum_of(content[span.start - first : span.end - first]) != sums[number]:
-                    raise CorruptShare(file_id=self.file_id, start=span.start, end=span.end)
-            return found if (offset, end) == (first, last) else bytes(content[offset - first : end - first])
+            return self._read(offset, length)
+
+    def read_now(self, offset: int, length: int, admit: Admit = unchanged) -> bytes | None:
+        """As `read`; None where that would wait for the disk, or for another thread."""
+        self._check_reach(offset, length)
+        if not self._lock.acquire(blocking=False):
+            return None
+        try:
+            admit(self._head.mark)
+            return None if self._suspect is not None else self._read(offset, length, now=True)
+        except OSError as error:
+            if error.errno in (errno.EAGAIN, errno.EOPNOTSUPP):  # tmpfs never says
+                return None
+            raise
+        finally:
+            self._lock.release()
+
+    def _read(self, offset: int, length: int, *, now: bool = False) -> bytes:
+        end = min(offset + length, self._size)
+        if offset >= end:
+            return b""
+        first = offset - offset % BLOCK
+        last = whole((end - 1) // BLOCK, self._size).end
+        found = self._pread(first, last - first, now=now)
+        content = memoryview(found)
+        sums = self._read_sums(first // BLOCK, -(-(last - first) // BLOCK), now=now)
+        for number, span in enumerate(blocks(first, last - first)):
+            if sum_of(content[span.start - first : span.end - first]) != sums[number]:
+                raise CorruptShare(file_id=self.file_id, start=span.start, end=span.end)
+        return found if (offset, end) == (first, last) else bytes(content[offset - first : end - first])
 
     def write(self, offset: int, content: Bytes, admit: Admit = unchanged) -> State:
         """Write, if *admit* lets it, and keep the mark that it returns; not durable before `sync`.
@@ -154,13 +172,28 @@ class Share:
         for offset, content in parts:
             self._check_reach(offset, len(content))
         with self._lock:
-            mark = admit(self._head.mark)
-            self._settle()
-            for offset, content in parts:
-                if len(content):
-                    self._write(offset, memoryview(content))
-            self._keep(mark)
-            return State(self._size, mark)
+            return self._write_parts(parts, admit)
+
+    def append_now(self, offset: int, content: Bytes, admit: Admit = unchanged) -> State | None:
+        """As `write`, where nothing is read or synced for it: at the end of what was not synced since; else None."""
+        self._check_reach(offset, len(content))
+        if not self._lock.acquire(blocking=False):
+            return None
+        try:
+            if self._suspect is not None or offset != self._size or self._head.state is Synced.SYNCED:
+                return None
+            return self._write_parts([(offset, content)], admit)
+        finally:
+            self._lock.release()
+
+    def _write_parts(self, parts: Sequence[tuple[int, Bytes]], admit: Admit) -> State:
+        mark = admit(self._head.mark)
+        self._settle()
+        for offset, content in parts:
+            if len(content):
+                self._write(offset, memoryview(content))
+        self._keep(mark)
+        return State(self._size, mark)
 
     def truncate(self, size: int, admit: Admit = unchanged) -> State:
         """Cut or grow to *size* bytes. As `write`."""
@@ -324,9 +357,10 @@ class Share:
         if self._size and following * BLOCK < self._size:
             yield (self._size - 1) // BLOCK
 
-    def _read_sums(self, first: int, count: int) -> list[int]:
-        found = os.pread(self._sums, SUM.size * count, place_of(first))
-        found += bytes(SUM.size * count - len(found))
+    def _read_sums(self, first: int, count: int, *, now: bool = False) -> list[int]:
+        wanted = SUM.size * count
+        found = _at_once(self._sums, wanted, place_of(first)) if now else os.pread(self._sums, wanted, place_of(first))
+        found += bytes(wanted - len(found))
         return [value for (value,) in SUM.iter_unpack(found)]
 
     # --- state
@@ -357,8 +391,8 @@ class Share:
 
     # --- bytes
 
-    def _pread(self, offset: int, length: int) -> bytes:
-        content = os.pread(self._data, length, offset)
+    def _pread(self, offset: int, length: int, *, now: bool = False) -> bytes:
+        content = _at_once(self._data, length, offset) if now else os.pread(self._data, length, offset)
         if len(content) != length:  # somebody has cut it
             raise CorruptShare(file_id=self.file_id, start=offset, end=offset + length)
         return content
@@ -395,3 +429,11 @@ def _open(path: Path, *, create: bool) -> int:
         if error.errno != errno.EROFS:
             raise
         return os.open(path, flags | os.O_RDONLY)
+
+
+def _at_once(fd: int, length: int, offset: int) -> bytes:
+    """What is in memory of a file. Raises `BlockingIOError` when that is not all, `OSError` where nobody can tell."""
+    content = bytearray(length)
+    if os.preadv(fd, [content], offset, os.RWF_NOWAIT) != length:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+    return bytes(content)

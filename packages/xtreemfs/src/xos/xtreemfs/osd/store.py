@@ -15,14 +15,14 @@ import re
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from xos.common.files import StorageFull, sync_directory, write_atomically
 from xos.common.log import get_logger
 from xos.xtreemfs.errors import BadFileId, UnknownFile
-from xos.xtreemfs.osd.checksums import BLOCK
+from xos.xtreemfs.osd.checksums import BLOCK, HEAD, Head, Mark
 from xos.xtreemfs.osd.cloning import DRAFT
 from xos.xtreemfs.osd.share import Share
 from xos.xtreemfs.osd.snapshots import Known, Snapshots, kept_as, split, volume_of
@@ -52,8 +52,8 @@ class ShareStore:
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.id = _identify(root)
         """Of this disk, made with the first start on it: files that were placed on another one are not here."""
-        places = [self._root / f"{number:02x}" for number in range(256)]
-        if missing := [place for place in places if not place.is_dir()]:
+        self._places = [self._root / f"{number:02x}" for number in range(256)]
+        if missing := [place for place in self._places if not place.is_dir()]:
             for place in missing:
                 place.mkdir(mode=0o700)
             sync_directory(self._root)
@@ -79,11 +79,30 @@ class ShareStore:
         finally:
             self._give_back(entry)
 
-    def delete(self, file_id: str) -> bool:
-        """Remove a share, on disk when this returns; whether there was one. Raises `BadFileId`, `OSError`.
+    def mark(self, file_id: str) -> Mark:
+        """What is kept beside a share's bytes; of one that is not there, nothing. Raises `BadFileId`, `OSError`."""
+        with self._lock:
+            entry = self._open.get(file_id)
+        if entry is not None:
+            return entry.share.state.mark
+        try:
+            with self.files(file_id)[1].open("rb") as sums:
+                return Head.unpack(sums.read(HEAD.size)).mark
+        except FileNotFoundError:
+            return Mark()
 
-        Who is using it goes on with what nobody else will ever see. What a snapshot shows is kept for it.
+    def delete(self, file_ids: Iterable[str]) -> int:
+        """Remove shares, on disk when this returns; how many there were. Raises `BadFileId`, `OSError`.
+
+        Who is using one goes on with what nobody else will ever see. What a snapshot shows is kept for it.
         """
+        gone = [place for file_id in file_ids if (place := self._delete(file_id)) is not None]
+        for place in dict.fromkeys(gone):
+            sync_directory(place)
+        return len(gone)
+
+    def _delete(self, file_id: str) -> Path | None:
+        """From which directory it went."""
         self._keep(file_id)
         data, sums = self.files(file_id)
         with self._lock:
@@ -96,9 +115,7 @@ class ShareStore:
                 entry.deleted = True
                 if entry.users == 0:
                     entry.share.close()
-        if there:
-            sync_directory(data.parent)
-        return there
+        return data.parent if there else None
 
     # --- for snapshots
 
@@ -139,7 +156,7 @@ class ShareStore:
             upto = split(name)[1]
             with suppress(UnknownFile), self.share(name) as share:
                 if upto and not self.snapshots.wanted(name, share.state.mark.snapshot, upto):
-                    self.delete(name)
+                    self.delete([name])
         return now
 
     def _keep(self, file_id: str) -> None:
@@ -185,10 +202,10 @@ class ShareStore:
             yield min(index * BLOCK, size), sound
 
     def _take(self, file_id: str, *, create: bool) -> _Entry:
-        data, sums = self.files(file_id)
         with self._lock:
             entry = self._open.get(file_id)
             if entry is None:
+                data, sums = self.files(file_id)
                 try:
                     entry = _Entry(Share(file_id, data, sums, create=create))
                 except FileNotFoundError as error:
@@ -226,7 +243,7 @@ class ShareStore:
         """Where a share's bytes are, and its sums. Raises `BadFileId`."""
         if not _FILE_ID.fullmatch(file_id):
             raise BadFileId(file_id=file_id[:80])
-        place = self._root / hashlib.blake2b(split(file_id)[0].encode(), digest_size=1).hexdigest()
+        place = self._places[hashlib.blake2b(split(file_id)[0].encode(), digest_size=1).digest()[0]]
         return place / f"{file_id}.data", place / f"{file_id}.sums"
 
 

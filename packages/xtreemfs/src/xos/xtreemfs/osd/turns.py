@@ -31,6 +31,10 @@ class Turns:
         self._waiting: dict[str, deque[_Task]] = {}
         """By share; one that is not here has no thread."""
 
+    def under_way(self, share: str) -> bool:
+        """Whether there is work on that share, or was a moment ago."""
+        return share in self._waiting
+
     async def run(self, share: str, work: Callable[[], T]) -> T:
         """What *work* returns or raises, after all that was asked for of the same share before.
 
