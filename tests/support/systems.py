@@ -58,10 +58,12 @@ class Machine:
             words = ["runuser", "-u", as_user, "--", "env", f"--chdir={home}", f"HOME={home}", *words]
         return self._systems.run(self.name, words, stdin=stdin, seconds=seconds, check=check)
 
-    def fails(self, command: str | Sequence[str], *, as_user: str = "root", stdin: str = "") -> CommandFailed:
+    def fails(
+        self, command: str | Sequence[str], *, as_user: str = "root", stdin: str = "", seconds: float = 60.0
+    ) -> CommandFailed:
         """The failure of a command that has to fail: its ``data`` holds ``status`` and ``detail``."""
         try:
-            said = self.run(command, as_user=as_user, stdin=stdin)
+            said = self.run(command, as_user=as_user, stdin=stdin, seconds=seconds)
         except CommandFailed as error:
             return error
         raise AssertionError(f"{self.name}: {command!r} did not fail, it said: {said}")

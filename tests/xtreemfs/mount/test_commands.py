@@ -63,6 +63,29 @@ def test_it_returns_when_the_mount_works_and_unmounting_ends_it(grid: FileGrid, 
         (place / "g").touch()
 
 
+def test_the_end_of_a_terminal_does_not_end_a_mount(grid: FileGrid, place: Path) -> None:
+    words = [sys.executable, "-m", "xos.dixi", "mount.xtreemfs", "home", str(place)]
+    subprocess.run(
+        [*words, "-o", f"config={grid.core.config}"], cwd="/", check=True, timeout=60, start_new_session=True,
+        env={**os.environ, "XOS_NO_AGENT": "1", "HERE": str(place)},
+    )  # fmt: skip
+    (serving,) = [
+        int(found.parent.name)
+        for found in Path("/proc").glob("[0-9]*/environ")
+        if f"HERE={place}\0".encode() in _read(found)
+    ]
+    assert os.getsid(serving) == os.getpgid(serving) == serving
+    assert _mounted(place)
+
+
+def _read(path: Path) -> bytes:
+    """Nothing, of a process that has ended meanwhile."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
 def test_a_mount_in_use_is_not_taken_away(grid: FileGrid, place: Path) -> None:
     assert _run("mount.xtreemfs", "home", place, "-o", f"config={grid.core.config}").returncode == 0
     with (place / "used").open("w"):

@@ -18,7 +18,7 @@ options (-o, with commas between them):
                     (root's default: /etc/xos/resource.toml or core.toml)
   home=DIR          mount for yourself, by the certificate in DIR (default: $XOS_HOME or ~/.xos)
   allow_other       let other accounts in (default: as root)
-  patience=SECONDS  after so long without an answer a program gets EIO (default: 120)
+  patience=SECONDS  after about so long without an answer a program gets EIO (default: 120); each call has 15 s
   foreground        do not go into the background
 """
 
@@ -28,7 +28,9 @@ def mount_parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="mount.xtreemfs",
         description="Mount a volume of XtreemFS. It returns when the mount works.",
-        epilog=OPTIONS + "\nIn /etc/fstab:  demo/home /mnt xtreemfs defaults,_netdev 0 0",
+        epilog=OPTIONS
+        + "\nIn /etc/fstab:  demo/home /mnt xtreemfs nosuid,nodev,_netdev 0 0"
+        + "\n(with x-systemd.automount: when somebody looks)",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("volume", metavar="VOLUME", help="name of the volume; what is before a slash is only shown")

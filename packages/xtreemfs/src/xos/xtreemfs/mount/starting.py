@@ -72,7 +72,6 @@ def _spawn(env: Mapping[str, str], ready: int) -> subprocess.Popen[bytes]:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             pass_fds=[ready],
-            start_new_session=True,
         )
     finally:
         os.close(ready)
@@ -115,10 +114,21 @@ def _read_all(fd: int) -> bytes:
 
 
 class _Starter:
-    """Who waits for the mount."""
+    """Who waits for the mount.
+
+    The process is in their process group until it is mounted: who mounts because somebody has looked (autofs, systemd's
+    automount units) lets none but their own group through to the directory until then. Afterwards it is on its own, so
+    that neither ^C nor the end of a terminal ends it.
+    """
 
     def __init__(self, fd: int | None) -> None:
         self._fd = fd
+
+    def mounted(self) -> None:
+        """Go on alone."""
+        if self._fd is not None:
+            os.setsid()
+        self.tell()
 
     def tell(self, said: bytes = READY) -> bool:
         """Tell once; whether anybody was still waiting."""
@@ -153,7 +163,7 @@ def _serve(order: Order, starter: _Starter) -> None:
 
     async def run() -> None:
         access = reach(order.wanted, Path(order.home), given)
-        await serve(access, order.wanted, Path(order.path), starter.tell)
+        await serve(access, order.wanted, Path(order.path), starter.mounted)
 
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     asyncio.run(run())
