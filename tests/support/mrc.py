@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -128,7 +129,7 @@ class Around:
                 return None
             case "DIR.register":
                 self.registered.append(args)
-                return 1
+                return time.time_ns()
         return None
 
     def _lead(self, capability: Capability) -> None:
@@ -214,8 +215,6 @@ class Mrc:
         return self.read(opened.capability)
 
     def read(self, signed: Signed) -> Capability:
-        import time
-
         signer = verify_signed(signed, self.grid.trust, purpose=CAPABILITY_PURPOSE, at=time.time(), kind=Kind.MACHINE)
         assert signer.name == "core"
         return msgspec.msgpack.decode(signed.payload, type=Capability)
