@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xos.xtreemfs.errors import BadFileId, CorruptShare, OsdFull, ShareTooLarge, UnknownFile
@@ -121,6 +121,7 @@ def test_damage_is_not_hidden_by_writes_beside_or_over_it(store: ShareStore, tmp
         assert share.read(0, 3) == b"yyy"
 
 
+@settings(max_examples=30)
 @given(st.lists(st.tuples(near, near.map(lambda length: max(1, min(length, 2 * BLOCK)))), max_size=8))
 def test_parts_of_one_write_are_where_they_belong(parts: list[tuple[int, int]]) -> None:
     with tempfile.TemporaryDirectory(dir="/dev/shm") as place:
