@@ -93,6 +93,43 @@ def test_names_that_come_and_go_there_are_seen_here_within_a_second(one: Path, o
             break
 
 
+def test_look_ups_in_order_show_what_was_changed_here_just_before(one: Path) -> None:
+    for number in range(300):
+        (one / f"f{number}").touch(mode=0o600)
+    _forget_names()
+    for number in range(0, 300, 10):  # the MRC is asked for what follows too
+        assert (one / f"f{number}").stat().st_mode & 0o777 == 0o600
+        if number == 100:
+            (one / "f101").unlink()
+            (one / "f102").rename(one / "f103")
+            (one / "f104").chmod(0o644)
+            (one / "f105").write_bytes(b"12345")
+            _forget_names()
+            assert not (one / "f101").exists()
+            assert not (one / "f102").exists()
+            assert (one / "f103").exists()
+            assert (one / "f104").stat().st_mode & 0o777 == 0o644
+            assert (one / "f105").stat().st_size == 5
+    assert len(list(one.iterdir())) == 298
+
+
+def test_look_ups_in_order_show_within_a_second_what_is_changed_there(one: Path, other: Path) -> None:
+    for number in range(100):
+        (one / f"f{number}").touch(mode=0o600)
+    for number in range(50):
+        assert (other / f"f{number}").exists()
+    for number in range(50, 100):
+        (one / f"f{number}").unlink()
+    for _ in eventually(10.0):  # a second; the rest is for a busy machine
+        if not any((other / f"f{number}").exists() for number in range(50, 100)):
+            break
+    assert len(list(other.iterdir())) == 50
+
+
+def _forget_names() -> None:
+    Path("/proc/sys/vm/drop_caches").write_text("2")
+
+
 def test_locks_are_between_nodes(one: Path, other: Path) -> None:
     with (one / "lock").open("wb") as here, (other / "lock").open("wb") as there:
         fcntl.lockf(here, fcntl.LOCK_EX | fcntl.LOCK_NB, 10, 0)

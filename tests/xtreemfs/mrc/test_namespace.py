@@ -187,7 +187,31 @@ def test_a_directory_can_be_read_in_pieces_while_it_changes(space: Space) -> Non
     assert seen == [name for name in names if name != b"f030"] + [b"new"]
 
 
+def test_looking_ahead_begins_with_the_name_and_goes_on_in_the_order_of_the_directory(space: Space) -> None:
+    made = {name: space.new(name) for name in (b"c", b"a", b"b", b"d")}
+    space.new(b"elsewhere", parent=space.new(b"dir", DIR | 0o755).id)
+    found = namespace.look_ahead(space.db, ALICE, space.root, b"a", 3)
+    assert not isinstance(found, Refusal)
+    assert [(row.name, row.inode) for row in found] == [(name, made[name]) for name in (b"a", b"b", b"d")]
+    whole = namespace.readdir(space.db, ALICE, space.root, 0, 100)
+    assert namespace.look_ahead(space.db, ALICE, space.root, b"c", 100) == whole
+    assert namespace.look_ahead(space.db, ALICE, space.root, b"elsewhere", 3) == Refusal(errno.ENOENT)
+    assert namespace.look_ahead(space.db, ALICE, space.root, b"x" * 256, 3) == Refusal(errno.ENAMETOOLONG)
+    assert namespace.look_ahead(space.db, ALICE, made[b"a"].id, b"a", 3) == Refusal(errno.ENOTDIR)
+
+
 # --- permissions
+
+
+@pytest.mark.parametrize("mode", [0o711, 0o744, 0o700])
+def test_who_may_not_list_or_not_search_cannot_look_ahead(space: Space, mode: int) -> None:
+    directory = space.new(b"p", DIR | mode).id
+    made = space.new(b"x", parent=directory)
+    assert namespace.look_ahead(space.db, EVE, directory, b"x", 3) == Refusal(errno.EACCES)
+    assert namespace.look_ahead(space.db, EVE, directory, b"y", 3) == Refusal(errno.EACCES)
+    found = namespace.look_ahead(space.db, ALICE, directory, b"x", 3)
+    assert not isinstance(found, Refusal)
+    assert [row.inode for row in found] == [made]
 
 
 def test_mode_bits_are_the_owners_the_groups_or_the_others(space: Space) -> None:

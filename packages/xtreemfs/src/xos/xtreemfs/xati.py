@@ -352,6 +352,25 @@ class MRCAsync(AsyncStub):
         )
         return result
 
+    async def look_ahead(
+        self,
+        parent: int,
+        name: bytes,
+        most: int,
+        claim: Claim | None = None,
+        session: str = "",
+        *,
+        deadline: float | None = None,
+    ) -> list[Row]:
+        """As `lookup`, and the entries that follow in the order of `readdir`: at most *most* (1 to 4,096) together.
+
+        For who looks up one name after another. The caller must be allowed to list the directory too. Raises `Refused`.
+        """
+        result: list[Row] = await self._caller.call(
+            "MRC.look_ahead", (parent, name, most, claim, session), list[Row], deadline=deadline, retry=True
+        )
+        return result
+
     async def readdir(
         self,
         inode: int,
@@ -774,6 +793,25 @@ class MRCXati(BlockingStub):
         """The inode called *name*; *session*: of who asks, as in `getattr`. Raises `Refused` (ENOENT, EACCES, …)."""
         result: Inode = self._caller.call(
             "MRC.lookup", (parent, name, claim, session), Inode, deadline=deadline, retry=True
+        )
+        return result
+
+    def look_ahead(
+        self,
+        parent: int,
+        name: bytes,
+        most: int,
+        claim: Claim | None = None,
+        session: str = "",
+        *,
+        deadline: float | None = None,
+    ) -> list[Row]:
+        """As `lookup`, and the entries that follow in the order of `readdir`: at most *most* (1 to 4,096) together.
+
+        For who looks up one name after another. The caller must be allowed to list the directory too. Raises `Refused`.
+        """
+        result: list[Row] = self._caller.call(
+            "MRC.look_ahead", (parent, name, most, claim, session), list[Row], deadline=deadline, retry=True
         )
         return result
 

@@ -315,6 +315,16 @@ class MRC(Protocol):
         ...
 
     @call(reads=True)
+    async def look_ahead(
+        self, parent: int, name: bytes, most: int, claim: Claim | None = None, session: str = ""
+    ) -> list[Row]:
+        """As `lookup`, and the entries that follow in the order of `readdir`: at most *most* (1 to 4,096) together.
+
+        For who looks up one name after another. The caller must be allowed to list the directory too. Raises `Refused`.
+        """
+        ...
+
+    @call(reads=True)
     async def readdir(
         self, inode: int, after: int, most: int, claim: Claim | None = None, session: str = ""
     ) -> list[Row]:

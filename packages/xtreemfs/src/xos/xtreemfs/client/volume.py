@@ -259,7 +259,17 @@ class VolumeClient(Names):
         rows = await self.call(
             lambda mrc: mrc.readdir(inode, after, most, claim, self.session.id, deadline=CALL_SECONDS)
         )
+        return self._rows_seen(rows)
+
+    def _rows_seen(self, rows: list[Row]) -> list[Row]:
         return [Row(row.cookie, row.name, self.seen(row.inode)) for row in rows] if self._contents else rows
+
+    async def look_ahead(self, parent: int, name: bytes, most: int, claim: Claim | None = None) -> list[Row]:
+        """The entry *name*, and those that follow it; it takes the right to list the directory."""
+        rows = await self.call(
+            lambda mrc: mrc.look_ahead(parent, name, most, claim, self.session.id, deadline=CALL_SECONDS)
+        )
+        return self._rows_seen(rows)
 
     async def setattr(self, inode: int, change: Change, claim: Claim | None = None) -> Inode:
         """Change attributes, but for the size (`truncate`)."""

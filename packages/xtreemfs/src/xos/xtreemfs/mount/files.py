@@ -16,8 +16,9 @@ from xos.xtreemfs.client.volume import VolumeClient
 from xos.xtreemfs.fuse import abi
 from xos.xtreemfs.fuse import values as fuse
 from xos.xtreemfs.fuse.values import Attributes, Caller, Entry, Lock, Opened, refuse
-from xos.xtreemfs.mount.filesystem import VALID_NS, VolumeNames, access_of
+from xos.xtreemfs.mount.filesystem import VolumeNames, access_of
 from xos.xtreemfs.mount.identities import Identities
+from xos.xtreemfs.mount.inodes import VALID_NS
 
 MOST_ZEROS = 1 << 20
 _KEEP_SIZE, _PUNCH_HOLE, _ZERO_RANGE = 1, 2, 16

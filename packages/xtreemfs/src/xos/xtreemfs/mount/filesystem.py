@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A volume as the kernel sees it: names and attributes.
 
-What the kernel was told it may believe for `VALID_SECONDS`; what others change is dropped earlier, as the MRC tells it.
 The kernel checks permissions by modes and ACLs, and the MRC again by the caller's identity, which decides.
 """
 
@@ -14,28 +13,21 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from msgspec import structs
-
 from xos.common.log import get_logger
 from xos.xtreemfs import api
-from xos.xtreemfs.api import Changed, Inode, What
+from xos.xtreemfs.api import Inode
 from xos.xtreemfs.client.volume import VolumeClient
 from xos.xtreemfs.fuse import abi
 from xos.xtreemfs.fuse import values as fuse
-from xos.xtreemfs.fuse.filesystem import FileSystem
-from xos.xtreemfs.fuse.session import DEFAULT_FEATURES, Session, Wishes
-from xos.xtreemfs.fuse.values import Attr, Attributes, Caller, DirectoryEntry, Entry, Opened, Statfs, no_entry, refuse
+from xos.xtreemfs.fuse.session import DEFAULT_FEATURES, Wishes
+from xos.xtreemfs.fuse.values import Attributes, Caller, DirectoryEntry, Entry, Opened, Statfs, no_entry, refuse
 from xos.xtreemfs.mount import acl
+from xos.xtreemfs.mount.ahead import VALID_SECONDS
 from xos.xtreemfs.mount.directories import Directories
 from xos.xtreemfs.mount.identities import Identities
+from xos.xtreemfs.mount.inodes import BLOCK, VALID_NS, VolumeInodes
 
 log = get_logger("xos.xtreemfs.mount")
-
-VALID_SECONDS = 1.0
-VALID_NS = int(VALID_SECONDS * 1e9)
-MOST_KNOWN = 200_000
-"""Inodes of which the attributes are remembered."""
-BLOCK = 4096
 
 WISHES = Wishes(
     features=DEFAULT_FEATURES
@@ -49,104 +41,29 @@ WISHES = Wishes(
 )
 
 
-class VolumeNames(FileSystem):
+class VolumeNames(VolumeInodes):
     """Names and attributes; `xos.xtreemfs.mount.files` adds open files."""
 
     masks = False
 
     def __init__(self, volume: VolumeClient, identities: Identities) -> None:
-        self.volume, self.identities = volume, identities
-        self.session: Session | None = None
-        """Set once it is mounted: where the kernel is told of changes."""
-        self._known: dict[int, tuple[Inode, float]] = {}
+        super().__init__(volume, identities)
         self._directories = Directories(volume)
-        volume.on_change = self._changed
-
-    # --- what is known
-
-    def number(self, ino: int) -> int:
-        """The MRC's number of an inode."""
-        return self.volume.root if ino == abi.ROOT_ID else ino
-
-    def ino(self, number: int) -> int:
-        """The kernel's."""
-        return abi.ROOT_ID if number == self.volume.root else number
-
-    def learn(self, inode: Inode) -> Inode:
-        """Remember what the MRC has just said, with what was written here."""
-        inode = self.volume.seen(inode)
-        if len(self._known) >= MOST_KNOWN:
-            self._known.clear()
-        self._known[inode.id] = inode, time.monotonic()
-        return inode
-
-    def unlearn(self, number: int) -> None:
-        """It has changed."""
-        self._known.pop(number, None)
-
-    def touched(self, directory: int, inode: Inode, links: int = 0) -> None:
-        """A name of *inode* came into or went out of *directory*, which the MRC did at one time."""
-        known = self._known.get(directory)
-        if known is not None:
-            parent, when = known
-            now = inode.ctime
-            self._known[directory] = structs.replace(parent, mtime=now, ctime=now, nlink=parent.nlink + links), when
-
-    def fresh(self, number: int) -> Inode | None:
-        """What is known and young enough to be believed."""
-        known = self._known.get(number)
-        if known is None or time.monotonic() - known[1] >= VALID_SECONDS:
-            return None
-        return self.volume.seen(known[0])
-
-    def attr(self, inode: Inode) -> Attr:
-        """For the kernel."""
-        return Attr(
-            self.ino(inode.id),
-            inode.mode,
-            inode.nlink,
-            self.identities.uid(inode.owner),
-            self.identities.gid(inode.group),
-            inode.size,
-            -(-inode.size // 512),
-            inode.atime,
-            inode.mtime,
-            inode.ctime,
-            inode.rdev,
-            BLOCK,
-        )
-
-    def entry(self, inode: Inode) -> Entry:
-        """For the kernel."""
-        return Entry(self.attr(self.learn(inode)), VALID_NS, VALID_NS)
-
-    async def inode(self, ino: int) -> Inode:
-        """The attributes, asked for if they are not known. Raises `OSError`."""
-        number = self.number(ino)
-        return self.fresh(number) or self.learn(await self.volume.getattr(number))
-
-    def forget(self, ino: int) -> None:
-        """See `FileSystem`."""
-        self._known.pop(self.number(ino), None)
-
-    async def _changed(self, changed: Changed | None) -> None:
-        session = self.session
-        if changed is None or changed.what is What.ALL:
-            self._known.clear()
-            return
-        self.unlearn(changed.inode)
-        if session is None:
-            return
-        if changed.what is What.ENTRY:
-            await session.invalidate_entry(self.ino(changed.inode), changed.name)
-        await session.invalidate_inode(self.ino(changed.inode))
 
     # --- names
 
-    async def lookup(self, caller: Caller, parent: int, name: bytes) -> Entry | bytes:
+    def lookup(self, caller: Caller, parent: int, name: bytes) -> Any:
         """See `FileSystem`."""
+        number, claim = self.number(parent), self.identities.claim(caller)
+        found = self.ahead.find(number, name, claim)
+        if found is None:
+            return self._lookup(number, name, claim)
+        left_ns = int(found.left * 1e9)
+        return Entry(self.attr(found.inode), left_ns, left_ns)
+
+    async def _lookup(self, parent: int, name: bytes, claim: api.Claim | None) -> Entry | bytes:
         try:
-            return self.entry(await self.volume.lookup(self.number(parent), name, self.identities.claim(caller)))
+            return self.entry(await self.ahead.lookup(parent, name, claim))
         except OSError as error:
             if error.errno == errno.ENOENT:
                 return no_entry(VALID_NS)
@@ -192,14 +109,20 @@ class VolumeNames(FileSystem):
     async def unlink(self, caller: Caller, parent: int, name: bytes) -> None:
         """See `FileSystem`."""
         number = self.number(parent)
-        inode = self.learn(await self.volume.unlink(number, name, self.identities.claim(caller)))
+        try:
+            inode = self.learn(await self.volume.unlink(number, name, self.identities.claim(caller)))
+        finally:
+            self.ahead.gone(number, name)
         self.touched(number, inode)
 
     async def rmdir(self, caller: Caller, parent: int, name: bytes) -> None:
         """See `FileSystem`."""
         number = self.number(parent)
         self.unlearn(number)
-        await self.volume.rmdir(number, name, self.identities.claim(caller))
+        try:
+            await self.volume.rmdir(number, name, self.identities.claim(caller))
+        finally:
+            self.ahead.gone(number, name)
 
     async def rename(
         self, caller: Caller, parent: int, name: bytes, new_parent: int, new_name: bytes, flags: int
@@ -208,7 +131,11 @@ class VolumeNames(FileSystem):
         old, new = self.number(parent), self.number(new_parent)
         self.unlearn(old)
         self.unlearn(new)
-        lost = await self.volume.rename(old, name, new, new_name, flags, self.identities.claim(caller))
+        try:
+            lost = await self.volume.rename(old, name, new, new_name, flags, self.identities.claim(caller))
+        finally:
+            self.ahead.gone(old, name)
+            self.ahead.gone(new, new_name)
         if lost is not None:
             self.learn(lost)
 

@@ -50,6 +50,17 @@ def lookup(connection: sa.Connection, who: Who, parent: int, name: bytes) -> Res
     return rows.child(connection, parent, name) or Refusal(errno.ENOENT)
 
 
+def look_ahead(connection: sa.Connection, who: Who, parent: int, name: bytes, most: int) -> Result[list[Row]]:
+    """The entry *name* and those that follow it, at most *most* together."""
+    directory = _directory(connection, parent, who, READ | EXECUTE)
+    if isinstance(directory, Refusal):
+        return directory
+    if len(name) > NAME_MAX:
+        return Refusal(errno.ENAMETOOLONG)
+    found = rows.children_from(connection, parent, name, most)
+    return [Row(*row) for row in found] or Refusal(errno.ENOENT)
+
+
 def readdir(connection: sa.Connection, who: Who, number: int, after: int, most: int) -> Result[list[Row]]:
     """At most *most* entries behind the cookie *after* (0: from the first), without ``.`` and ``..``."""
     directory = _directory(connection, number, who, READ)

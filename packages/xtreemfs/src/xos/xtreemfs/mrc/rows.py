@@ -15,6 +15,7 @@ from xos.xtreemfs.mrc.statements import Statement
 from xos.xtreemfs.mrc.values import Inode
 
 _I, _E = INODES.c, ENTRIES.c
+_FIRST = ENTRIES.alias("first")
 _COLUMNS = (
     _I.id,
     _I.mode,
@@ -50,6 +51,19 @@ _LISTED = Statement(
     sa.select(_E.cookie, _E.name, *_COLUMNS)
     .join_from(ENTRIES, INODES, _E.inode == _I.id)
     .where(_E.parent == sa.bindparam("parent"), _E.cookie > sa.bindparam("after"))
+    .order_by(_E.cookie)
+    .limit(sa.bindparam("most"))
+)
+_LISTED_FROM = Statement(
+    sa.select(_E.cookie, _E.name, *_COLUMNS)
+    .join_from(ENTRIES, INODES, _E.inode == _I.id)
+    .where(
+        _E.parent == sa.bindparam("parent"),
+        _E.cookie
+        >= sa.select(_FIRST.c.cookie)
+        .where(_FIRST.c.parent == sa.bindparam("parent"), _FIRST.c.name == sa.bindparam("name"))
+        .scalar_subquery(),
+    )
     .order_by(_E.cookie)
     .limit(sa.bindparam("most"))
 )
@@ -152,6 +166,12 @@ def whole_child(connection: sa.Connection, parent: int, name: bytes) -> Whole | 
 def children(connection: sa.Connection, parent: int, after: int, most: int) -> list[tuple[int, bytes, Inode]]:
     """At most *most* entries behind the cookie *after*, in their order."""
     rows = _LISTED.run(connection, {"parent": parent, "after": after, "most": most}).fetchall()
+    return [(row[0], row[1], Inode(*row[2:])) for row in rows]
+
+
+def children_from(connection: sa.Connection, parent: int, name: bytes, most: int) -> list[tuple[int, bytes, Inode]]:
+    """As `children`, *name* being the first; none if it is not there."""
+    rows = _LISTED_FROM.run(connection, {"parent": parent, "name": name, "most": most}).fetchall()
     return [(row[0], row[1], Inode(*row[2:])) for row in rows]
 
 

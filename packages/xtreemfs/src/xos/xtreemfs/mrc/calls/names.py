@@ -43,6 +43,18 @@ class NameCalls(Calls):
 
         return await self._look(shown(name), claim, session, parent, find, _number)
 
+    async def look_ahead(
+        self, parent: int, name: bytes, most: int, claim: Claim | None = None, session: str = ""
+    ) -> list[Row]:
+        """See `MRC.look_ahead`."""
+        if not 1 <= most <= MOST_ROWS:
+            raise Refused.of(errno.EINVAL, shown(name))
+
+        def find(db: sa.Connection, who: Who) -> Result[list[Row]]:
+            return namespace.look_ahead(db, who, parent, name, most)
+
+        return await self._exactly(session, lambda: self._read(shown(name), claim, find), _numbers)
+
     async def readdir(
         self, inode: int, after: int, most: int, claim: Claim | None = None, session: str = ""
     ) -> list[Row]:
