@@ -167,3 +167,19 @@ async def test_a_file_that_is_gone_is_gone_for_who_looks(mrc: Mrc, session: Sess
         with pytest.raises(Refused) as told:
             await mrc.service.getattr(made.inode.id, other.id)
         assert told.value.data["errno"] == errno.ESTALE
+
+
+async def test_looking_ahead_leaves_out_what_others_may_be_writing(mrc: Mrc, session: Session) -> None:
+    other = await mrc.session()
+    root, claim = session.root.id, mrc.ask(session).claim
+    with acting(NODE1):
+        made = await _written(mrc, session, 100)
+        await mrc.service.open_name(root, b"g", WRITE, mrc.ask(session))
+        closed = await mrc.service.open_name(root, b"h", WRITE, mrc.ask(session))
+        await mrc.service.close([Closed(closed.handle)], mrc.ask(session))
+        own = await mrc.service.look_ahead(root, b"f", 10, claim, session.id)
+        assert [row.name for row in own] == [b"f", b"g", b"h"]
+        found = await mrc.service.look_ahead(root, b"f", 10, claim, other.id)
+        assert [row.name for row in found] == [b"f", b"h"]
+        assert found[0].inode.id == made.inode.id
+        assert found[0].inode.size == 100

@@ -74,9 +74,13 @@ class Settling:
         """What the file holds may be another thing now."""
         self._changes.note(inode, session)
 
+    def unsettled(self, session: str, inode: int) -> bool:
+        """Whether others than *session* may write it, so that what the database has of it may be old."""
+        return any(whose != session for whose in self._writers.get(inode, {}).values())
+
     def version(self, session: str, inode: int) -> int:
         """See `xos.xtreemfs.api.Opened.version`, of what *session* opens now."""
-        if any(whose != session for whose in self._writers.get(inode, {}).values()):
+        if self.unsettled(session, inode):
             return 0
         return self._changes.number(inode, session)
 

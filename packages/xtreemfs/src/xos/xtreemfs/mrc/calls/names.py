@@ -53,7 +53,8 @@ class NameCalls(Calls):
         def find(db: sa.Connection, who: Who) -> Result[list[Row]]:
             return namespace.look_ahead(db, who, parent, name, most)
 
-        return await self._exactly(session, lambda: self._read(shown(name), claim, find), _numbers)
+        wanted, *more = await self._exactly(session, lambda: self._read(shown(name), claim, find), _first)
+        return [wanted, *(row for row in more if not self.settling.unsettled(session, row.inode.id))]
 
     async def readdir(
         self, inode: int, after: int, most: int, claim: Claim | None = None, session: str = ""
@@ -142,6 +143,10 @@ class NameCalls(Calls):
 
 def _number(inode: Inode) -> tuple[int]:
     return (inode.id,)
+
+
+def _first(found: list[Row]) -> tuple[int]:
+    return (found[0].inode.id,)
 
 
 def _numbers(found: list[Row]) -> list[int]:
