@@ -74,13 +74,9 @@ class Settling:
         """What the file holds may be another thing now."""
         self._changes.note(inode, session)
 
-    def unsettled(self, session: str, inode: int) -> bool:
-        """Whether others than *session* may write it, so that what the database has of it may be old."""
-        return any(whose != session for whose in self._writers.get(inode, {}).values())
-
     def version(self, session: str, inode: int) -> int:
         """See `xos.xtreemfs.api.Opened.version`, of what *session* opens now."""
-        if self.unsettled(session, inode):
+        if self.written(inode, session):
             return 0
         return self._changes.number(inode, session)
 
@@ -103,7 +99,7 @@ class Settling:
         a file asks them each time.
         """
         numbers = list(numbers)
-        written = [number for number in numbers if self._written(number, session)]
+        written = [number for number in numbers if self.written(number, session)]
         now = time.monotonic()
         asked = [number for number in written if opens or self._mute.get(number, 0.0) <= now]
         await asyncio.gather(*map(self._settle, asked))
@@ -111,7 +107,7 @@ class Settling:
             since is not None and any(self._changes.number(number, session) > since for number in numbers)
         )
 
-    def _written(self, number: int, session: str) -> bool:
+    def written(self, number: int, session: str) -> bool:
         """Whether others than *session* may write it."""
         of = self._writers.get(number)
         return of is not None and any(whose != session or not session for whose in of.values())

@@ -54,7 +54,7 @@ class NameCalls(Calls):
             return namespace.look_ahead(db, who, parent, name, most)
 
         wanted, *more = await self._exactly(session, lambda: self._read(shown(name), claim, find), _first)
-        return [wanted, *(row for row in more if not self.settling.unsettled(session, row.inode.id))]
+        return [wanted, *(row for row in more if not self.settling.written(row.inode.id, session))]
 
     async def readdir(
         self, inode: int, after: int, most: int, claim: Claim | None = None, session: str = ""
