@@ -213,6 +213,22 @@ async def test_a_file_that_is_open_when_it_is_told_has_a_handle_and_others_see_h
     assert (await mrc.look(made.inode)).size == 60
 
 
+async def test_looking_ahead_leaves_out_a_directory_that_others_have_leased(mrc: Mrc) -> None:
+    holder, other = await Holder.begin(mrc), await Holder.begin(mrc)
+    service, root, claim = mrc.service, holder.session.root.id, mrc.ask(other.session).claim
+    with acting(NODE1):
+        for name in (b"one", b"two", b"three"):
+            made = await service.create(root, name, stat.S_IFDIR | 0o755, 0, None, holder.ask())
+            if name == b"two":
+                leased = made
+    await holder.had(leased.id)
+    with acting(NODE1):
+        rows = await service.look_ahead(root, b"one", 10, claim, other.session.id)
+        assert [row.name for row in rows] == [b"one", b"three"]
+        rows = await service.look_ahead(root, b"one", 10, claim, holder.session.id)
+        assert [row.name for row in rows] == [b"one", b"two", b"three"]
+
+
 async def test_others_wait_until_a_holder_has_told_what_it_did(mrc: Mrc) -> None:
     holder, other = await Holder.begin(mrc), await Holder.begin(mrc)
     service, root, claim = mrc.service, holder.session.root.id, mrc.ask(other.session).claim
@@ -226,6 +242,7 @@ async def test_others_wait_until_a_holder_has_told_what_it_did(mrc: Mrc) -> None
 
     looks: list[Callable[[], Awaitable[Any]]] = [
         lambda: service.lookup(root, b"fresh", claim, other.session.id),
+        lambda: service.look_ahead(root, b"fresh", 100, claim, other.session.id),
         lambda: service.readdir(root, 0, 100, claim, other.session.id),
         lambda: service.getattr(root, other.session.id),
         lambda: service.resolve("home", "/fresh", claim),

@@ -364,8 +364,9 @@ class MRCAsync(AsyncStub):
     ) -> list[Row]:
         """As `lookup`, and the entries that follow in the order of `readdir`: at most *most* (1 to 4,096) together.
 
-        For who looks up one name after another. Files that others than *session* may be writing are left out, but for
-        *name*. The caller must be allowed to list the directory too. Raises `Refused`.
+        For who looks up one name after another. Files that others than *session* may be writing, and directories that
+        they have leased, are left out, but for *name*. The caller must be allowed to list the directory too. Raises
+        `Refused`.
         """
         result: list[Row] = await self._caller.call(
             "MRC.look_ahead", (parent, name, most, claim, session), list[Row], deadline=deadline, retry=True
@@ -809,8 +810,9 @@ class MRCXati(BlockingStub):
     ) -> list[Row]:
         """As `lookup`, and the entries that follow in the order of `readdir`: at most *most* (1 to 4,096) together.
 
-        For who looks up one name after another. Files that others than *session* may be writing are left out, but for
-        *name*. The caller must be allowed to list the directory too. Raises `Refused`.
+        For who looks up one name after another. Files that others than *session* may be writing, and directories that
+        they have leased, are left out, but for *name*. The caller must be allowed to list the directory too. Raises
+        `Refused`.
         """
         result: list[Row] = self._caller.call(
             "MRC.look_ahead", (parent, name, most, claim, session), list[Row], deadline=deadline, retry=True

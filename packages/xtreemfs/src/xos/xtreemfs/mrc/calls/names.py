@@ -53,8 +53,12 @@ class NameCalls(Calls):
         def find(db: sa.Connection, who: Who) -> Result[list[Row]]:
             return namespace.look_ahead(db, who, parent, name, most)
 
-        wanted, *more = await self._exactly(session, lambda: self._read(shown(name), claim, find), _first)
-        return [wanted, *(row for row in more if not self.settling.written(row.inode.id, session))]
+        wanted, *more = await self._look(shown(name), claim, session, parent, find, _first)
+        return [wanted, *(row for row in more if not self._is_others(session, row.inode.id))]
+
+    def _is_others(self, session: str, number: int) -> bool:
+        """Whether others may be writing a file, or changing what is in a directory, of which the MRC hears later."""
+        return self.settling.written(number, session) or bool(self.desk.leases.blocking(session, (number,)))
 
     async def readdir(
         self, inode: int, after: int, most: int, claim: Claim | None = None, session: str = ""
