@@ -51,7 +51,9 @@ class NameCalls(Calls):
             raise Refused.of(errno.EINVAL, shown(name))
 
         def find(db: sa.Connection, who: Who) -> Result[list[Row]]:
-            return namespace.look_ahead(db, who, parent, name, most)
+            found = namespace.look_ahead(db, who, parent, name, most)
+            blocking = () if isinstance(found, Refusal) else self.desk.leases.blocking(session, _first(found))
+            return Refusal(errno.EAGAIN, blocking) if blocking else found
 
         wanted, *more = await self._look(shown(name), claim, session, parent, find, _first)
         return [wanted, *(row for row in more if not self._is_others(session, row.inode.id))]
