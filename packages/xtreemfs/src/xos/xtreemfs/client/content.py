@@ -275,6 +275,10 @@ class Content:
         """Nobody writes it any more, and all is at the OSDs: should it be cut by others, it is cut."""
         self._high = 0
 
+    def fail(self, number: int) -> None:
+        """Nothing of it will be: the next `settle` says so."""
+        self._error = OSError(number, "the file could not be made")
+
     def given_up(self) -> None:
         """The MRC cannot be told any more: what it says counts."""
         self.unreported, self._high, self._told, self._least = False, 0, 0, 0

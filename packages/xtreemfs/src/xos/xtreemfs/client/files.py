@@ -29,7 +29,7 @@ class Handle:
     ) -> None:
         self._volume, self.content, self.access, self.claim = volume, content, access, claim
         self.number = opened.handle
-        """The MRC's."""
+        """The MRC's; 0: it does not know of this one, see `xos.xtreemfs.client.leasing`."""
         self.inode: Inode = opened.inode
         """As it was when it was opened."""
         self.created = opened.created
@@ -66,6 +66,8 @@ class Handle:
 
     async def renewed(self) -> Opened:
         """See `xos.xtreemfs.client.grants.Renewal`."""
+        if not self.number:
+            await self._volume.introduce(self)
         found = await self._volume.renewed([self.number])
         if not found or found[0] is None:
             raise OSError(errno.EACCES, "the right to the open file was taken away")

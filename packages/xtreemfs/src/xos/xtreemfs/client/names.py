@@ -114,7 +114,9 @@ class Names(ABC):
         Where the path is no UTF-8, links on the way are not followed either.
         """
         if _is_utf8(path):
-            return self.seen(await self.call(lambda mrc: mrc.resolve(self.name, path, claim, deadline=CALL_SECONDS)))
+            return self.seen(
+                await self.call(lambda mrc: mrc.resolve(self.name, path, claim, self.session.id, deadline=CALL_SECONDS))
+            )
         inode = await self.resolve("/", claim)
         for part in os.fsencode(path).split(b"/"):
             inode = await self.lookup(inode.id, part, claim) if part else inode

@@ -16,7 +16,7 @@ import asyncio
 import contextlib
 import errno
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import NamedTuple, TypeVar
 
 from xos.common.errors import XosError
@@ -35,12 +35,13 @@ from xos.xtreemfs.api import (
     Opened,
     Row,
     Session,
+    What,
 )
 from xos.xtreemfs.client.content import LARGEST_FILE, Budget, Content
 from xos.xtreemfs.client.files import Handle
-from xos.xtreemfs.client.grants import Grant, Osds
+from xos.xtreemfs.client.grants import Grant, Osds, Shown
 from xos.xtreemfs.client.loans import Neighbours
-from xos.xtreemfs.client.names import Names
+from xos.xtreemfs.client.ordered import Ordered
 from xos.xtreemfs.client.patience import AWAY, CALL_SECONDS, PATIENCE_SECONDS, persist
 from xos.xtreemfs.client.serving import Serving
 from xos.xtreemfs.errors import Refused, UnknownVolume
@@ -60,7 +61,7 @@ RENEW_SECONDS = CAPABILITY_SECONDS / 3
 _T = TypeVar("_T")
 
 
-class VolumeClient(Names):
+class VolumeClient(Ordered):
     """Use `opened_volume`."""
 
     def __init__(
@@ -70,14 +71,19 @@ class VolumeClient(Names):
         client: str,
         patience: float = PATIENCE_SECONDS,
         neighbours: Neighbours | None = None,
+        *,
+        leases: bool = False,
+        own: Claim | None = None,
     ) -> None:
-        super().__init__(name, patience)
+        super().__init__(name, patience, leases=leases, own=own)
         self._bus, self._client = bus, client
         self._osds, self._neighbours = Osds(bus), neighbours
         self._budget = Budget()
         self._contents: dict[int, Content] = {}
         self._handles: dict[int, set[Handle]] = {}
         self._closed: list[_Closing] = []
+        self._later: list[_Closing] = []
+        """Of files of which the MRC hears now that they are open."""
         self._closing = asyncio.Event()
         self._telling = asyncio.Lock()
         self._beginning = asyncio.Lock()
@@ -101,7 +107,10 @@ class VolumeClient(Names):
         self.serving = Serving(self._bus, self.name, record.mrc)
         self.mrc = MRCAsync(self.serving)
         self._take(await self._first(self.name))
-        works = (self._keep(), self._watch(), self._report(), self._renew(), self._send_closed())
+        works = (
+            self._keep(), self._watch(), self._report(), self._renew(), self._send_closed(),
+            self.pending.run(), self._hold(),
+        )  # fmt: skip
         self._tasks = [asyncio.get_running_loop().create_task(self._lasting(work)) for work in works]
 
     async def close(self) -> None:
@@ -114,8 +123,9 @@ class VolumeClient(Names):
                 failed = error
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, *self._errands, return_exceptions=True)
         try:
+            await self.give_all_back()
             await self._flush_closed()
             await self.mrc.end(self.session.id, deadline=CALL_SECONDS)
         except (XosError, OSError) as error:
@@ -141,29 +151,27 @@ class VolumeClient(Names):
 
     async def open(self, inode: int, wanted: Open, claim: Claim | None = None) -> Handle:
         """Open a regular file."""
-        return await self._opened(
-            await self.change(claim, lambda mrc, ask: mrc.open(inode, wanted, ask, deadline=CALL_SECONDS)),
-            wanted,
-            claim,
-        )
+        await self.told(inode)
+        opened = await self.change(claim, lambda mrc, ask: mrc.open(inode, wanted, ask, deadline=CALL_SECONDS))
+        if wanted.truncate:
+            self.touched(inode)
+        return await self._opened(opened, wanted, claim)
 
     async def open_name(self, parent: int, name: bytes, wanted: Open, claim: Claim | None = None) -> Handle:
         """Look a name up, create it if so wished, and open it."""
-        return await self._opened(
-            await self.change(claim, lambda mrc, ask: mrc.open_name(parent, name, wanted, ask, deadline=CALL_SECONDS)),
-            wanted,
-            claim,
-        )
+        async with self.changing(claim, (parent, name)):
+            opened = await self.change(
+                claim, lambda mrc, ask: mrc.open_name(parent, name, wanted, ask, deadline=CALL_SECONDS)
+            )
+        self.entered(parent, name, opened.inode)
+        return await self._opened(opened, wanted, claim)
 
     async def _opened(self, opened: Opened, wanted: Open, claim: Claim | None) -> Handle:
         number = opened.inode.id
         content = self._contents.get(number)
         if content is None:
             content = self._contents[number] = Content(opened.inode, self._budget, self.now, self._neighbours)
-        handle = Handle(self, content, opened, wanted.access, claim)
-        handle.grant = Grant(opened, self._osds, handle, self.patience)
-        self._handles.setdefault(number, set()).add(handle)
-        self._give_grants(number)
+        handle = self._handle(content, opened, wanted.access, claim, None)
         if wanted.truncate and not opened.created:
             content.drop()
             await content.truncate(handle.grant, 0)
@@ -172,6 +180,30 @@ class VolumeClient(Names):
             content.told(opened.inode)
             handle.inode = content.view(opened.inode)
         return handle
+
+    def opened_here(
+        self, inode: Inode, shown: Shown, access: Access, claim: Claim | None, version: int, *, created: bool
+    ) -> Handle:
+        """See `Leasing`."""
+        content = self._contents.get(inode.id)
+        if content is None:
+            content = self._contents[inode.id] = Content(inode, self._budget, self.now, self._neighbours)
+        handle = self._handle(content, Opened(inode, 0, shown.signed, created, version), access, claim, shown)
+        handle.inode = content.view(inode)
+        return handle
+
+    def _handle(
+        self, content: Content, opened: Opened, access: Access, claim: Claim | None, shown: Shown | None
+    ) -> Handle:
+        handle = Handle(self, content, opened, access, claim)
+        handle.grant = Grant(opened, self._osds, handle, self.patience, shown)
+        self._handles.setdefault(content.number, set()).add(handle)
+        self._give_grants(content.number)
+        return handle
+
+    def handles_of(self, number: int) -> Iterable[Handle]:
+        """See `Leasing`."""
+        return self._handles.get(number, ())
 
     def _give_grants(self, number: int) -> None:
         """Let the file be read and written with what is open."""
@@ -193,9 +225,15 @@ class VolumeClient(Names):
         handles = self._handles[content.number]
         handles.discard(handle)
         self._give_grants(content.number)
-        wrote = content.unreported and bool(handle.access & Access.WRITE)
-        mtime = content.landed_until if content.dirty else content.mtime
-        self._closed.append(_Closing(handle, content.extent if wrote else None, mtime))
+        if not self.closed_here(handle):
+            wrote = content.unreported and bool(handle.access & Access.WRITE)
+            mtime = content.landed_until if content.dirty else content.mtime
+            closing = _Closing(handle, content.extent if wrote else None, mtime)
+            if handle.number:
+                self._closed.append(closing)
+                self._closing.set()
+            else:
+                self._later.append(closing)
         if content.writer is None and not content.dirty:
             content.rest()
         if not handles:
@@ -203,6 +241,20 @@ class VolumeClient(Names):
             del self._handles[content.number]
             if not content.unreported:
                 del self._contents[content.number]
+
+    def named(self, handle: Handle) -> None:
+        """See `Leasing`."""
+        for closing in [one for one in self._later if one.handle is handle]:
+            self._later.remove(closing)
+            if handle.number:
+                self._closed.append(closing)
+                self._closing.set()
+            else:
+                handle.content.given_up()
+
+    def close_late(self, handle: Handle) -> None:
+        """See `Leasing`."""
+        self._closed.append(_Closing(handle, None, 0))
         self._closing.set()
 
     async def truncate(self, inode: int, size: int, handle: Handle | None, claim: Claim | None = None) -> Inode:
@@ -212,7 +264,9 @@ class VolumeClient(Names):
         content = self._contents.get(inode)
         if content is not None:
             await self._settle(content)
+        await self.before()
         number = handle.number if handle is not None else 0
+        self.touched(inode)
         opened = await self.change(
             claim, lambda mrc, ask: mrc.truncate(inode, size, number, ask, deadline=CALL_SECONDS)
         )
@@ -222,6 +276,7 @@ class VolumeClient(Names):
         await content.truncate(grant, size)
         for other in self._handles.get(inode, ()):
             await other.grant.renew()
+        self.touched(inode)
         return opened.inode
 
     async def _settle(self, content: Content) -> None:
@@ -241,12 +296,17 @@ class VolumeClient(Names):
             if durable:
                 await self.sync()
             return None
+        if not handle.number:
+            await self.pending.tell()
+            if not handle.number:
+                raise OSError(errno.EIO, "the file could not be made")
         mtime = content.landed_until
         inode = await self.change(
             handle.claim,
             lambda mrc, ask: mrc.update(handle.number, extent, mtime, ask, durable, deadline=CALL_SECONDS),
         )
         content.reported(extent, mtime)
+        self.touched(content.number)
         return content.view(inode)
 
     async def sync(self) -> None:
@@ -256,16 +316,18 @@ class VolumeClient(Names):
 
     async def readdir(self, inode: int, after: int, most: int, claim: Claim | None = None) -> list[Row]:
         """Entries behind the cookie *after*."""
-        rows = await self.call(
-            lambda mrc: mrc.readdir(inode, after, most, claim, self.session.id, deadline=CALL_SECONDS)
-        )
-        return self._rows_seen(rows)
+        if not self.pending.empty:
+            await self.pending.tell()
+        return self._rows_seen(await self.rows(inode, after, most, claim))
 
     def _rows_seen(self, rows: list[Row]) -> list[Row]:
         return [Row(row.cookie, row.name, self.seen(row.inode)) for row in rows] if self._contents else rows
 
     async def look_ahead(self, parent: int, name: bytes, most: int, claim: Claim | None = None) -> list[Row]:
         """The entry *name*, and those that follow it; it takes the right to list the directory."""
+        if not self.pending.empty:
+            await self.pending.tell()
+        self.visited(parent, 1, claim)
         rows = await self.call(
             lambda mrc: mrc.look_ahead(parent, name, most, claim, self.session.id, deadline=CALL_SECONDS)
         )
@@ -276,9 +338,11 @@ class VolumeClient(Names):
         content = self._contents.get(inode)
         if content is not None and (change.mtime is not None or change.atime is not None):
             await self._settle(content)
-        return self.seen(
-            await self.change(claim, lambda mrc, ask: mrc.setattr(inode, change, ask, deadline=CALL_SECONDS))
-        )
+        await self.before()
+        self.touched(inode)
+        changed = await self.change(claim, lambda mrc, ask: mrc.setattr(inode, change, ask, deadline=CALL_SECONDS))
+        self.touched(inode)
+        return self.seen(changed)
 
     def seen(self, inode: Inode) -> Inode:
         """As programs here are to see it: with what they wrote and the MRC does not know yet."""
@@ -287,6 +351,7 @@ class VolumeClient(Names):
 
     async def refreshed(self, number: int) -> Inode:
         """The attributes; an open file is read as long as others have made it meanwhile."""
+        await self.told(number)
         inode = await self.call(lambda mrc: mrc.getattr(number, self.session.id, deadline=CALL_SECONDS))
         if (content := self._contents.get(number)) is not None:
             content.told(inode)
@@ -325,9 +390,12 @@ class VolumeClient(Names):
             except XosError as error:
                 log.warning("client.no-session", volume=self.name, detail=str(error))
                 return False
+        self.lose_all()
         for handles in list(self._handles.values()):
             for handle in list(handles):
-                await handle.reopen()
+                if handle.number:
+                    await handle.reopen()
+        self._errand(self._introduce())
         for closing in self._closed:
             if closing.extent is not None:
                 await closing.handle.reopen()
@@ -339,6 +407,12 @@ class VolumeClient(Names):
         while True:
             try:
                 async for changed in self.mrc.watch(self.session.id):
+                    if changed.what is What.RECALL:
+                        self.recalled(changed.inode)
+                        continue
+                    if changed.what is What.ALL:
+                        self.doubted()
+                    self.changed_elsewhere(changed)
                     if changed.inode in self._handles:
                         with contextlib.suppress(OSError):  # it is gone: who uses it will hear so
                             await self.refreshed(changed.inode)
@@ -346,6 +420,7 @@ class VolumeClient(Names):
                         await self.on_change(changed)
             except (XosError, OSError) as error:
                 log.info("client.watch", volume=self.name, detail=str(error))
+            self.doubted()
             await asyncio.sleep(0.5)
             if self.on_change is not None:
                 await self.on_change(None)
@@ -368,7 +443,8 @@ class VolumeClient(Names):
     async def _renew(self) -> None:
         while True:
             await asyncio.sleep(RENEW_SECONDS)
-            handles = [handle for each in self._handles.values() for handle in each]
+            await self.before()
+            handles = [handle for each in self._handles.values() for handle in each if handle.number]
             for at in range(0, len(handles), 1000):
                 some = handles[at : at + 1000]
                 try:
@@ -416,6 +492,7 @@ class VolumeClient(Names):
         else:
             for content, extent, mtime in written:
                 content.reported(extent, mtime)
+                self.reported(content.number, extent, mtime)
 
 
 class _Closing(NamedTuple):
@@ -444,12 +521,15 @@ async def opened_volume(
     client: str = "",
     patience: float = PATIENCE_SECONDS,
     neighbours: Neighbours | None = None,
+    leases: bool = False,
+    own: Claim | None = None,
 ) -> AsyncIterator[VolumeClient]:
     """A volume; *client* says who uses it, for people; *neighbours*: of one that may open the files of OSDs.
 
-    Raises as `VolumeClient.start`.
+    *leases*: whether directories that are used much are leased, see `xos.xtreemfs.client.leasing`; *own*: whom the
+    connection speaks for, where calls have no claim. Raises as `VolumeClient.start`.
     """
-    volume = VolumeClient(bus, name, client or "library", patience, neighbours)
+    volume = VolumeClient(bus, name, client or "library", patience, neighbours, leases=leases, own=own)
     await volume.start()
     try:
         yield volume

@@ -47,11 +47,15 @@ class VolumeFiles(VolumeNames):
 
     # --- opening and closing
 
-    async def open(self, caller: Caller, ino: int, flags: int) -> Opened:
+    def open(self, caller: Caller, ino: int, flags: int) -> Any:
         """See `FileSystem`."""
+        number, claim = self.number(ino), self.identities.claim(caller)
         wanted = Open(access_of(flags), truncate=bool(flags & os.O_TRUNC))
-        number = self.number(ino)
-        handle = await self.volume.open(number, wanted, self.identities.claim(caller))
+        handle = self.volume.open_here(number, wanted, claim)
+        return self._open_there(ino, number, wanted, claim, flags) if handle is None else self._opened(handle, flags)
+
+    async def _open_there(self, ino: int, number: int, wanted: Open, claim: api.Claim | None, flags: int) -> Opened:
+        handle = await self.volume.open(number, wanted, claim)
         known = self._known.get(number)
         told = None if known is None else self.volume.seen(known[0]).size
         opened = self._opened(handle, flags)
@@ -60,9 +64,18 @@ class VolumeFiles(VolumeNames):
             await self.session.invalidate_inode(ino, -1)
         return opened
 
-    async def create(self, caller: Caller, parent: int, name: bytes, mode: int, flags: int) -> tuple[Entry, Opened]:
+    def create(self, caller: Caller, parent: int, name: bytes, mode: int, flags: int) -> Any:
         """See `FileSystem`."""
-        number = self.number(parent)
+        number, claim = self.number(parent), self.identities.claim(caller)
+        wanted = Open(access_of(flags), truncate=bool(flags & os.O_TRUNC), create=True, mode=stat.S_IMODE(mode))
+        handle = self.volume.make(number, name, wanted, caller.umask, claim)
+        if handle is None:
+            return self._create(caller, number, name, mode, flags)
+        self.ahead.gone(number, name)
+        self.touched(number, handle.inode)
+        return self.entry(handle.inode), self._opened(handle, flags)
+
+    async def _create(self, caller: Caller, number: int, name: bytes, mode: int, flags: int) -> tuple[Entry, Opened]:
         wanted = Open(
             access_of(flags),
             truncate=bool(flags & os.O_TRUNC),
@@ -146,7 +159,7 @@ class VolumeFiles(VolumeNames):
 
     async def fsyncdir(self, caller: Caller, ino: int, fh: int, *, datasync: bool) -> None:  # noqa: ARG002
         """See `FileSystem`."""
-        await self.volume.sync()
+        await self.volume.sync_directory(self.number(ino))
 
     # --- bytes
 
@@ -188,14 +201,17 @@ class VolumeFiles(VolumeNames):
             self.learn(await self.volume.setattr(inode.id, api.Change(mode=stat.S_IMODE(mode)), claim))
         return await self._write_later(file, offset, content)
 
-    async def setattr(self, caller: Caller, ino: int, change: fuse.Change) -> Attributes:
+    def setattr(self, caller: Caller, ino: int, change: fuse.Change) -> Any:
         """See `FileSystem`."""
-        if change.size is not None:
-            inode = await self._resize(self.number(ino), change.size, change.fh, self.identities.claim(caller))
-            change = change._replace(size=None)
-            if change.nothing:
-                return Attributes(self.attr(self.learn(inode)), VALID_NS)
-        return await super().setattr(caller, ino, change)
+        return super().setattr(caller, ino, change) if change.size is None else self._cut(caller, ino, change)
+
+    async def _cut(self, caller: Caller, ino: int, change: fuse.Change) -> Attributes:
+        number = self.number(ino)
+        inode = await self._resize(number, change.size or 0, change.fh, self.identities.claim(caller))
+        change = change._replace(size=None)
+        if change.nothing:
+            return Attributes(self.attr(self.learn(inode)), VALID_NS)
+        return await self._setattr(number, self._wanted(number, change), self.identities.claim(caller))
 
     async def _resize(self, number: int, size: int, fh: int | None, claim: api.Claim | None) -> Inode:
         file = self._open.get(fh) if fh is not None else None

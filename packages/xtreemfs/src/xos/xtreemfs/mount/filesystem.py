@@ -16,6 +16,7 @@ from typing import Any
 from xos.common.log import get_logger
 from xos.xtreemfs import api
 from xos.xtreemfs.api import Inode
+from xos.xtreemfs.client.leased import ABSENT
 from xos.xtreemfs.client.volume import VolumeClient
 from xos.xtreemfs.fuse import abi
 from xos.xtreemfs.fuse import values as fuse
@@ -55,6 +56,11 @@ class VolumeNames(VolumeInodes):
     def lookup(self, caller: Caller, parent: int, name: bytes) -> Any:
         """See `FileSystem`."""
         number, claim = self.number(parent), self.identities.claim(caller)
+        leased = self.volume.find(number, name, claim)
+        if isinstance(leased, Inode):
+            return self.entry(leased)
+        if leased is ABSENT:
+            return no_entry(VALID_NS)
         found = self.ahead.find(number, name, claim)
         if found is None:
             return self._lookup(number, name, claim)
@@ -106,14 +112,22 @@ class VolumeNames(VolumeInodes):
         self.touched(to, inode)
         return self.entry(inode)
 
-    async def unlink(self, caller: Caller, parent: int, name: bytes) -> None:
+    def unlink(self, caller: Caller, parent: int, name: bytes) -> Any:
         """See `FileSystem`."""
-        number = self.number(parent)
+        number, claim = self.number(parent), self.identities.claim(caller)
+        left = self.volume.remove(number, name, claim)
+        if left is None:
+            return self._unlink(number, name, claim)
+        self.ahead.gone(number, name)
+        self.touched(number, self.learn(left))
+        return None
+
+    async def _unlink(self, parent: int, name: bytes, claim: api.Claim | None) -> None:
         try:
-            inode = self.learn(await self.volume.unlink(number, name, self.identities.claim(caller)))
+            inode = self.learn(await self.volume.unlink(parent, name, claim))
         finally:
-            self.ahead.gone(number, name)
-        self.touched(number, inode)
+            self.ahead.gone(parent, name)
+        self.touched(parent, inode)
 
     async def rmdir(self, caller: Caller, parent: int, name: bytes) -> None:
         """See `FileSystem`."""
@@ -144,6 +158,9 @@ class VolumeNames(VolumeInodes):
     def getattr(self, caller: Caller, ino: int, fh: int | None) -> Any:  # noqa: ARG002
         """See `FileSystem`."""
         number = self.number(ino)
+        leased = self.volume.known(number)
+        if leased is not None:
+            return Attributes(self.attr(self.learn(leased)), VALID_NS)
         known = self._known.get(number)
         if known is not None:
             left = VALID_SECONDS - (time.monotonic() - known[1])
@@ -154,18 +171,26 @@ class VolumeNames(VolumeInodes):
     async def _getattr(self, number: int) -> Attributes:
         return Attributes(self.attr(self.learn(await self.volume.getattr(number))), VALID_NS)
 
-    async def setattr(self, caller: Caller, ino: int, change: fuse.Change) -> Attributes:
+    def setattr(self, caller: Caller, ino: int, change: fuse.Change) -> Any:
         """See `FileSystem`."""
-        number = self.number(ino)
-        wanted = api.Change(
+        number, claim = self.number(ino), self.identities.claim(caller)
+        wanted = self._wanted(number, change)
+        inode = self.volume.change_here(number, wanted, claim)
+        if inode is None:
+            return self._setattr(number, wanted, claim)
+        return Attributes(self.attr(self.learn(inode)), VALID_NS)
+
+    def _wanted(self, number: int, change: fuse.Change) -> api.Change:
+        return api.Change(
             mode=change.mode,
             owner=None if change.uid is None else self._owner(number, change.uid),
             group=None if change.gid is None else self._group(number, change.gid),
             atime=_time(change.atime),
             mtime=_time(change.mtime),
         )
-        inode = await self.volume.setattr(number, wanted, self.identities.claim(caller))
-        return Attributes(self.attr(self.learn(inode)), VALID_NS)
+
+    async def _setattr(self, number: int, wanted: api.Change, claim: api.Claim | None) -> Attributes:
+        return Attributes(self.attr(self.learn(await self.volume.setattr(number, wanted, claim))), VALID_NS)
 
     def _owner(self, number: int, uid: int) -> str:
         # Who is nobody here stays who they are, if that is what is wanted.

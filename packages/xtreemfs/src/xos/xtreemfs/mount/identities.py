@@ -35,6 +35,9 @@ _LOCAL = re.compile(r"(uid|gid)\.([0-9]{1,10})@(.+)", re.DOTALL)
 class Identities(Protocol):
     """Who is who."""
 
+    own: Claim | None
+    """For whom the connection speaks, where `claim` gives None."""
+
     def claim(self, caller: Caller) -> Claim | None:
         """For whom to ask; None: for whom the connection speaks."""
         ...
@@ -78,6 +81,8 @@ class _Kept:
 
 class MachineIdentities:
     """Of a mount that serves every account of the machine, by the machine's own connection."""
+
+    own: Claim | None = None
 
     def __init__(self, node: str) -> None:
         self._node = node
@@ -178,6 +183,7 @@ class UserIdentities:
 
     def __init__(self, user: str, groups: tuple[str, ...], uid: int, gid: int) -> None:
         self._user, self._names, self._uid, self._gid = user, groups, uid, gid
+        self.own: Claim | None = Claim(user, groups, groups[0] if groups else "")
 
     def claim(self, caller: Caller) -> None:
         """See `Identities`: the certificate speaks."""

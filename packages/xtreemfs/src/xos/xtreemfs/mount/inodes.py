@@ -67,6 +67,9 @@ class VolumeInodes(FileSystem):
 
     def fresh(self, number: int) -> Inode | None:
         """What is known and young enough to be believed."""
+        leased = self.volume.known(number)
+        if leased is not None:
+            return leased
         known = self._known.get(number)
         if known is None or time.monotonic() - known[1] >= VALID_SECONDS:
             return None

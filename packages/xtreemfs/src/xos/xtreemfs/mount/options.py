@@ -36,6 +36,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     home: str = ""
     """Of a user's certificate."""
     foreground: bool = False
+    leases: bool = True
+    """Whether directories that are used much are leased."""
     allow_other: bool | None = None
     """None: as root."""
 
@@ -62,6 +64,8 @@ def parse(source: str, options: str, *, sloppy: bool = False) -> Wanted:
         name, equals, value = word.partition("=")
         if name in ("config", "home") and value:
             found[name] = value
+        elif name == "leases" and value in ("on", "off"):
+            found[name] = value == "on"
         elif name == "patience" and equals:
             found[name] = _seconds(word, value)
         elif not _switch(name, found, plain=not equals) and not sloppy:

@@ -45,7 +45,15 @@ async def serve(access: Access, wanted: Wanted, path: Path, ready: Callable[[], 
     who = f"{socket.gethostname()}:{path} ({os.getpid()})"
     try:
         neighbours = Neighbours() if access.for_all else None  # a user may not open the files of an OSD
-        opening = opened_volume(access.bus, wanted.volume, client=who, patience=wanted.patience, neighbours=neighbours)
+        opening = opened_volume(
+            access.bus,
+            wanted.volume,
+            client=who,
+            patience=wanted.patience,
+            neighbours=neighbours,
+            leases=wanted.leases and not wanted.read_only,
+            own=access.identities.own,
+        )
         async with opening as volume:
             fs = VolumeFiles(volume, access.identities)
             options = wanted.for_kernel(others=access.for_all)
