@@ -54,6 +54,12 @@ def names(place: Path) -> list[str]:
     return sorted(path.name for path in place.iterdir())
 
 
+def sync(place: Path) -> None:
+    fd = os.open(place, os.O_RDONLY)
+    os.fsync(fd)
+    os.close(fd)
+
+
 def count(place: Path) -> int:
     return len(names(place))
 
@@ -245,14 +251,33 @@ def test_what_a_killed_mount_did_is_seen_and_its_directory_is_free_after_some_se
     place = mount.path / "killed"
     place.mkdir()
     fill(place)
-    fd = os.open(place, os.O_RDONLY)
-    os.fsync(fd)
-    os.close(fd)
+    sync(place)
     os.kill(mount.pid, signal.SIGKILL)
     there = grid.mounts[0].path / "killed"
     assert count(there) == MANY  # waits until the lease is taken
     (there / "new").write_bytes(b"")
     mount.end()
+
+
+def test_a_holder_that_was_away_does_not_go_on_with_a_lease_that_was_taken(
+    grid: FileGrid, one: Path, other: Path
+) -> None:
+    fill(one)
+    sync(one)  # the last are told within 50 ms, else with this
+    holder = grid.mounts[0].pid
+    os.kill(holder, signal.SIGSTOP)
+    try:
+        assert count(other) == MANY
+        (other / "new").write_bytes(b"new")
+        (other / "f0").unlink()
+    finally:
+        os.kill(holder, signal.SIGCONT)
+    assert (one / "new").read_bytes() == b"new"
+    for _ in eventually(10.0):  # the kernel may believe in it for a second
+        if not (one / "f0").exists():
+            break
+    fill(one, 10, MANY)
+    assert names(other) == names(one) == sorted(["new", *(f"f{number}" for number in range(1, MANY + 10))])
 
 
 def test_all_is_told_before_a_mount_ends(grid: FileGrid) -> None:
