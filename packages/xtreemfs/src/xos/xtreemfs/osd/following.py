@@ -58,11 +58,11 @@ class Follower:
             await asyncio.sleep(max(0.0, file.until - self._loop.time()))
         self._check(file_id, term, file, mark)
         file.joining = True
+        file.join = join = file.join + 1  # before anything is waited for, so that no earlier attempt ends this one
         state = await self._disk.keep(file_id, self._promising(file_id, term), durable=True)
         self._check(file_id, term, file, state.mark)
         file.until = self._loop.time() + PROMISE_SECONDS
-        file.join += 1
-        return state, file.join
+        return state, join
 
     def check(self, file_id: str, term: int) -> None:
         """Raises `StaleTerm` when a later primary has asked to be followed."""
