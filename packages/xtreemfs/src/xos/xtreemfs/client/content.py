@@ -92,7 +92,9 @@ class Content:
         self._high = 0
         """End of what was written since the MRC was told."""
         self._told = self._least = 0
-        """Time of the last write that the MRC was told, and the size: what says less was asked before that."""
+        """Time of the last write that the MRC was told; the longest that it knew the file to be since it was last cut.
+
+        Answers overtake each other: what says less, or is of before a cut that is known, was true before them."""
         self._error: OSError | None = None
 
     @property
@@ -115,6 +117,8 @@ class Content:
                 self.unreported = False
         elif inode.epoch == self.epoch:
             self.size = max(inode.size, self.size) if ours else inode.size
+        if inode.epoch == self.epoch:
+            self._least = max(self._least, inode.size)
         if not ours:
             self.mtime = self.landed_until = inode.mtime
 
@@ -127,7 +131,9 @@ class Content:
         return msgspec.structs.replace(inode, size=size, mtime=mtime, ctime=max(inode.ctime, mtime))
 
     def _is_old(self, inode: Inode) -> bool:
-        return inode.epoch <= self.epoch and (inode.ctime < self._told or inode.size < self._least)
+        return (inode.epoch, inode.size) < (self.epoch, self._least) or (
+            inode.epoch == self.epoch and inode.ctime < self._told
+        )
 
     # --- writing
 

@@ -52,15 +52,20 @@ class VolumeFiles(VolumeNames):
         number, claim = self.number(ino), self.identities.claim(caller)
         wanted = Open(access_of(flags), truncate=bool(flags & os.O_TRUNC))
         handle = self.volume.open_here(number, wanted, claim)
-        return self._open_there(ino, number, wanted, claim, flags) if handle is None else self._opened(handle, flags)
+        return self._open_there(number, wanted, claim, flags) if handle is None else self._opened(handle, flags)
 
-    async def _open_there(self, ino: int, number: int, wanted: Open, claim: api.Claim | None, flags: int) -> Opened:
-        handle = await self.volume.open(number, wanted, claim)
-        known = self._known.get(number)
-        told = None if known is None else self.volume.seen(known[0]).size
+    async def _open_there(self, number: int, wanted: Open, claim: api.Claim | None, flags: int) -> Opened:
+        return await self._anew(await self.volume.open(number, wanted, claim), flags)
+
+    async def _anew(self, handle: Handle, flags: int) -> Opened:
+        """Opened at the MRC: the kernel must not believe for a second how long the file was before, and end there."""
+        ino = self.ino(handle.inode.id)
+        kept = self._cached.get(ino, handle.version)
         opened = self._opened(handle, flags)
-        if self.session is not None and told != self.volume.seen(handle.inode).size:
-            # It would believe for a second how long the file was before, and end reads there.
+        # Of two answers under way at once the kernel takes the first: what it was told last does not say what it
+        # believes of a file that changes.
+        changes = handle.version == 0 or kept != handle.version
+        if self.session is not None and (changes or self._shown.get(ino) != handle.content.size):
             await self.session.invalidate_inode(ino, -1)
         return opened
 
@@ -84,8 +89,9 @@ class VolumeFiles(VolumeNames):
             mode=stat.S_IMODE(await self.masked(caller, number, mode)),
         )
         handle = await self.volume.open_name(number, name, wanted, self.identities.claim(caller))
-        if handle.created:
-            self.touched(number, handle.inode)
+        if not handle.created:
+            return self.entry(handle.inode), await self._anew(handle, flags)
+        self.touched(number, handle.inode)
         return self.entry(handle.inode), self._opened(handle, flags)
 
     def _opened(self, handle: Handle, flags: int) -> Opened:

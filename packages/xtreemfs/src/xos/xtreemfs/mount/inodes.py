@@ -31,6 +31,8 @@ class VolumeInodes(FileSystem):
         self.session: Session | None = None
         """Set once it is mounted: where the kernel is told of changes."""
         self._known: Kept = {}
+        self._shown: dict[int, int] = {}
+        """How long the kernel was told last that each file is."""
         self.ahead = Ahead(volume, self._known)
         volume.on_change = self._changed
 
@@ -77,8 +79,10 @@ class VolumeInodes(FileSystem):
 
     def attr(self, inode: Inode) -> Attr:
         """For the kernel."""
+        ino = self.ino(inode.id)
+        self._shown[ino] = inode.size
         return Attr(
-            self.ino(inode.id),
+            ino,
             inode.mode,
             inode.nlink,
             self.identities.uid(inode.owner),
@@ -104,6 +108,7 @@ class VolumeInodes(FileSystem):
     def forget(self, ino: int) -> None:
         """See `FileSystem`."""
         self._known.pop(self.number(ino), None)
+        self._shown.pop(ino, None)
 
     async def _changed(self, changed: Changed | None) -> None:
         session = self.session
