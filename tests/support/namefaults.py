@@ -128,7 +128,7 @@ class Worker:
 
     def _change(self, name: str) -> None:
         content = self._content()
-        self._do(lambda at: _replace(at / name, content), {name: content})
+        self._do(lambda at: _write(at / name, content, os.O_TRUNC), {name: content})
         self._look(name, self._other())
 
     def _rename(self, name: str) -> None:
@@ -281,13 +281,6 @@ def _write(path: Path, content: bytes, flags: int) -> None:
         os.write(fd, content)
     finally:
         os.close(fd)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """As editors do it. One that is cut and written anew is sometimes seen empty for a second: not repaired yet."""
-    draft = path.with_name(f".{path.name}")
-    _write(draft, content, os.O_CREAT | os.O_TRUNC)
-    draft.rename(path)
 
 
 def _short(content: bytes | None) -> str:
