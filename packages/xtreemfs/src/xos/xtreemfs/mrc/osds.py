@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from xos.common.errors import XosError
 from xos.common.log import get_logger
 from xos.common.signing import Signed
+from xos.dixi.errors import ConnectionLost, NotConnected, UnknownService
 from xos.dixi.stubs import HasCallers
 from xos.xtreemfs.api import Layout, Policy, Replica, ServiceRecord, ShareState, Status
 from xos.xtreemfs.errors import UnknownFile
@@ -27,8 +28,12 @@ log = get_logger("xos.xtreemfs.mrc")
 
 LOOK_SECONDS = 5.0
 """How often the MRC asks the DIR which OSDs there are."""
+FIND_SECONDS = 10.0
+"""For so long after the MRC has begun, OSDs that are not there may be those that have not found this machine again."""
 FRESH_SECONDS = 1.0
 """Who finds no room asks at once, unless the answer is as young as this."""
+FIND_PAUSE = 0.1
+_NOT_THERE = (ConnectionLost, NotConnected, UnknownService)
 CALL_SECONDS = 5.0
 SETTLE_SECONDS = 60.0
 """How long replicas have to come into step within one call; who asks again goes on from there."""
@@ -47,6 +52,7 @@ class Osds:
         self.known: tuple[ServiceRecord, ...] = ()
         self._rng = random.Random()  # noqa: S311 -- spreads load, keeps no secret
         self._looked = 0.0
+        self._found_by = time.monotonic() + FIND_SECONDS
 
     async def look(self) -> None:
         """Ask the DIR now; when it does not answer, what was known stands."""
@@ -141,13 +147,17 @@ class Osds:
         """What each OSD has of a file; those that do not answer in time are left out."""
 
         async def ask(node: str) -> ShareState | None:
-            try:
-                return await OSDAsync(self._bus, node).state(file_id, deadline=seconds)
-            except UnknownFile:
-                return ShareState(file_id, 0, 0, 0, 0)
-            except XosError as error:
-                log.info("osd-unreachable", osd=node, code=error.code, detail=error.message)
-                return None
+            give_up = min(self._found_by, time.monotonic() + seconds)
+            while True:
+                try:
+                    return await OSDAsync(self._bus, node).state(file_id, deadline=seconds)
+                except UnknownFile:
+                    return ShareState(file_id, 0, 0, 0, 0)
+                except XosError as error:
+                    if not isinstance(error, _NOT_THERE) or time.monotonic() >= give_up:
+                        log.info("osd-unreachable", osd=node, code=error.code, detail=error.message)
+                        return None
+                await asyncio.sleep(FIND_PAUSE)
 
         found = await asyncio.gather(*(ask(node) for node in nodes))
         return {node: state for node, state in zip(nodes, found, strict=True) if state is not None}
