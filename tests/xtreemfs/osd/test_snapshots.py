@@ -251,7 +251,7 @@ async def test_all_replicas_keep_the_same_at_the_same_step(three: Three) -> None
     await osd.write(token, 0, b"after!", 2, deadline=15.0)
     await osd.sync(token, deadline=15.0)
     async with asyncio.timeout(15.0):  # a majority has it; the third one in a moment
-        while len({(await three.client(name, three.pen).state(FILE)).version for name in three.daemons}) > 1:
+        while len({(await three.client(name, three.pen).state(FILE)).version for name in three.daemons}) > 1:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     assert [await read_at(three, name, 1) for name in three.daemons] == [b"before"] * 3
     places = [list((three.place / name).glob("data/OSD/shares/*/*.data")) for name in three.daemons]
