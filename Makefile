@@ -84,7 +84,7 @@ posix: prepare ## a POSIX test suite on a mount of XtreemFS; PJDFSTEST=DIR where
 system: prepare ## tests on a grid of real systems, made from our packages (needs root)
 	@if [ "$$(id -u)" -ne 0 ]; then echo "Skipped: only root can boot systems in containers."; else \
 	    $(BOOTSTRAP)/prepare --tests && $(MAKE) --no-print-directory repo && \
-	    $(BIN)/pytest -q $(SLOWEST) tests/system $(T); fi
+	    $(BIN)/pytest -q $(SLOWEST) -m "not slow" tests/system $(T); fi
 
 bench: prepare ## measure beside peers; ROWS=dixi,submit runs some, SCALE=0.1 does a tenth (build/bench/results.json)
 	@PYTHONPATH=tests $(BIN)/python -m bench $(if $(ROWS),--rows $(ROWS)) $(if $(SCALE),--scale $(SCALE))
