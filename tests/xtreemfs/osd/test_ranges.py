@@ -16,10 +16,21 @@ from support.osds import SINGLE, address_of, capability, configured, connected, 
 from xos.common.errors import XosError
 from xos.common.signing import Signed
 from xos.common.tls import Credential
-from xos.xtreemfs.api import Access, Extent, Inode, Opened, Written, token_in, token_of
+from xos.xtreemfs.api import (
+    MOST_BEGINNINGS,
+    MOST_BYTES,
+    Access,
+    Beginning,
+    Extent,
+    Inode,
+    Opened,
+    Written,
+    token_in,
+    token_of,
+)
 from xos.xtreemfs.api.leases import MOST_RESERVED
 from xos.xtreemfs.client.grants import Grant, Osds, Right, Shown
-from xos.xtreemfs.errors import BadCapability, UnknownToken
+from xos.xtreemfs.errors import BadCapability, BadParts, PieceTooLarge, UnknownToken
 from xos.xtreemfs.osd.admission import Admission
 from xos.xtreemfs.xati import OSDAsync
 
@@ -45,6 +56,45 @@ async def test_one_capability_writes_and_reads_many_files(osd: One) -> None:
     assert await osd.user.read(token_at(signed, FIRST + 2), 0, 9) == b""
     assert len(await osd.mrc.shares("", 100)) == 3
     assert await osd.user.read((await osd.user.present(signed)).token, 0, 9) == b"%x" % FIRST
+
+
+async def test_beginnings_of_many_files_are_read_in_one_call(osd: One) -> None:
+    signed = osd.capability(**RANGE)
+    token = token_of(signed, "alice@demo")
+    for inode in range(FIRST, FIRST + 4):
+        await osd.user.write(token_at(signed, inode), 0, b"%x" % inode, 1, signed)
+    wanted = [Beginning(inode, 9) for inode in range(FIRST, FIRST + 5)]
+    assert await osd.user.read_beginnings(token, wanted) == [b"2f", b"30", b"31", b"32", b""]
+    in_a_thread = [Beginning(FIRST + 1, 1), Beginning(FIRST, 100_000)]
+    assert await osd.user.read_beginnings(token, in_a_thread) == [b"3", b"2f"]
+
+    await osd.mrc.revoke(f"demo-{FIRST + 1:x}", 5)
+    strange = [Beginning(FIRST + 1, 9), Beginning(FIRST + COUNT, 9), Beginning(-1, 9), Beginning(FIRST, 9)]
+    for more in ([], [Beginning(FIRST, 100_000)]):
+        found = await osd.user.read_beginnings(token, [*strange, *more])
+        assert found == [None, None, None, b"2f", *[b"2f" for _ in more]]
+    assert await osd.user.read_beginnings(token, []) == []
+    with pytest.raises(BadParts):
+        await osd.user.read_beginnings(token, [Beginning(FIRST, 1)] * (MOST_BEGINNINGS + 1))
+    for lengths in ([-1], [MOST_BYTES + 1], [MOST_BYTES, 1]):
+        with pytest.raises(PieceTooLarge):
+            await osd.user.read_beginnings(token, [Beginning(FIRST, length) for length in lengths])
+
+
+async def test_beginnings_are_for_the_holder_who_may_read(osd: One, grid: Grid) -> None:
+    signed, wanted = osd.capability(**RANGE), [Beginning(FIRST, 9)]
+    token = token_of(signed, "alice@demo")
+    with pytest.raises(UnknownToken):
+        await osd.user.read_beginnings(token, wanted)
+    assert await osd.user.read_beginnings(token, wanted, signed) == [b""]
+    with connected(osd.address, grid, grid.make_user("bob")) as bob:
+        with pytest.raises(UnknownToken):
+            await bob.read_beginnings(token, wanted)
+        with pytest.raises(BadCapability):
+            await bob.read_beginnings(token, wanted, signed)
+    writer = osd.capability(access=Access.WRITE, **RANGE)
+    with pytest.raises(BadCapability, match="does not allow to read"):
+        await osd.user.read_beginnings(token_of(writer, "alice@demo"), wanted, writer)
 
 
 async def test_it_is_for_no_file_before_or_behind(osd: One) -> None:

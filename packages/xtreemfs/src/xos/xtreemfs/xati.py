@@ -11,6 +11,7 @@ from xos.dixi.stubs import AsyncStub, BlockingStub
 from xos.xtreemfs.api import (
     Applied,
     Ask,
+    Beginning,
     Change,
     Changed,
     Claim,
@@ -1145,6 +1146,19 @@ class OSDAsync(AsyncStub):
         )
         return result
 
+    async def read_beginnings(
+        self, token: bytes, files: list[Beginning], capability: Signed | None = None, *, deadline: float | None = None
+    ) -> list[bytes | None]:
+        """As `read` of each of several files of one capability, at most `MOST_BEGINNINGS`; *token* is of all of them.
+
+        None: that one is to be asked for by a call of its own, which says why. Raises `UnknownToken`,
+        `BadCapability` of the capability itself, `PieceTooLarge` of all together, `BadParts`.
+        """
+        result: list[bytes | None] = await self._caller.call(
+            "OSD.read_beginnings", (token, files, capability), list[bytes | None], deadline=deadline, retry=True
+        )
+        return result
+
     async def lend(
         self, token: bytes, boot: bytes, capability: Signed | None = None, *, deadline: float | None = None
     ) -> Loan:
@@ -1344,6 +1358,19 @@ class OSDXati(BlockingStub):
         """Bytes of this OSD's share (see `striping`), fewer at its end. Raises `CorruptShare`, `UnknownToken`, …"""
         result: bytes = self._caller.call(
             "OSD.read", (token, offset, length, capability), bytes, deadline=deadline, retry=True
+        )
+        return result
+
+    def read_beginnings(
+        self, token: bytes, files: list[Beginning], capability: Signed | None = None, *, deadline: float | None = None
+    ) -> list[bytes | None]:
+        """As `read` of each of several files of one capability, at most `MOST_BEGINNINGS`; *token* is of all of them.
+
+        None: that one is to be asked for by a call of its own, which says why. Raises `UnknownToken`,
+        `BadCapability` of the capability itself, `PieceTooLarge` of all together, `BadParts`.
+        """
+        result: list[bytes | None] = self._caller.call(
+            "OSD.read_beginnings", (token, files, capability), list[bytes | None], deadline=deadline, retry=True
         )
         return result
 

@@ -66,9 +66,11 @@ from xos.xtreemfs.api.mrc import (
 )
 from xos.xtreemfs.api.osd import (
     LOAN_SECONDS,
+    MOST_BEGINNINGS,
     MOST_PARTS,
     OSD,
     PROMISE_SECONDS,
+    Beginning,
     Following,
     Health,
     Loan,
@@ -94,6 +96,7 @@ __all__ = [
     "LEASE_SECONDS",
     "LOAN_SECONDS",
     "MOST_BATCH",
+    "MOST_BEGINNINGS",
     "MOST_BYTES",
     "MOST_LEASED",
     "MOST_PARTS",
@@ -109,6 +112,7 @@ __all__ = [
     "Access",
     "Applied",
     "Ask",
+    "Beginning",
     "Capability",
     "Change",
     "Changed",

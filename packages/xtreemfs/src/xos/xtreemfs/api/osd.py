@@ -16,6 +16,8 @@ from xos.xtreemfs.api.files import Capability, Extent
 MACHINES = frozenset({Kind.MACHINE})
 MOST_PARTS = 1024
 """Of one call of `OSD.write_parts`."""
+MOST_BEGINNINGS = 32
+"""Of one call of `OSD.read_beginnings`."""
 TOKEN_BYTES = 16
 INODE_BYTES = 8
 """Behind a token, see `token_in`."""
@@ -46,6 +48,15 @@ class Part(msgspec.Struct, array_like=True, frozen=True):
 
     offset: int
     length: int
+
+
+class Beginning(msgspec.Struct, array_like=True, frozen=True):
+    """Of a small file."""
+
+    inode: int
+    """One of those that the capability is for."""
+    length: int
+    """Bytes from its first on."""
 
 
 class Loan(msgspec.Struct, array_like=True, frozen=True):
@@ -165,6 +176,17 @@ class OSD(Protocol):
     @call(reads=True)
     async def read(self, token: bytes, offset: int, length: int, capability: Signed | None = None) -> bytes:
         """Bytes of this OSD's share (see `striping`), fewer at its end. Raises `CorruptShare`, `UnknownToken`, …"""
+        ...
+
+    @call(reads=True)
+    async def read_beginnings(
+        self, token: bytes, files: list[Beginning], capability: Signed | None = None
+    ) -> list[bytes | None]:
+        """As `read` of each of several files of one capability, at most `MOST_BEGINNINGS`; *token* is of all of them.
+
+        None: that one is to be asked for by a call of its own, which says why. Raises `UnknownToken`,
+        `BadCapability` of the capability itself, `PieceTooLarge` of all together, `BadParts`.
+        """
         ...
 
     @call(reads=True, allow=MACHINES)

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import msgspec
 
 from xos.xtreemfs.api import MOST_PARTS, Extent, Inode
+from xos.xtreemfs.client.early import Early
 from xos.xtreemfs.client.grants import Grant, Right
 from xos.xtreemfs.client.loans import Loans, Neighbours, NotAtHand
 from xos.xtreemfs.client.runs import Bytes, Run, Runs, lay_over, overlap
@@ -84,6 +85,8 @@ class Content:
         self.writer: Grant | None = None
         self.unreported = False
         """Whether the MRC does not know yet how long the file is."""
+        self.early: Early | None = None
+        """What was read before anybody asked."""
         self._budget, self._clock = budget, clock
         self._loans = Loans(neighbours)
         self._runs = Runs()
@@ -109,6 +112,7 @@ class Content:
 
     def told(self, inode: Inode) -> None:
         """What the MRC says of the file: news, unless we know better by what we wrote."""
+        self.early = None
         ours = self.unreported or self.dirty or self._is_old(inode)
         if inode.epoch > self.epoch:
             self.epoch, self._least = inode.epoch, 0
@@ -146,6 +150,7 @@ class Content:
             return False
         if offset + len(content) > LARGEST_FILE:
             raise OSError(errno.EFBIG, "the file would be too large")
+        self.early = None
         before = self._runs.size
         self._runs.put(offset, content)
         self._budget.use(self._runs.size - before)
@@ -257,7 +262,7 @@ class Content:
             await osd.truncate(right.token, size, right.shown, deadline=deadline)
 
         self.epoch, self._least = max(self.epoch, grant.epoch), 0
-        self.size, self._high, self.unreported = size, 0, False
+        self.size, self._high, self.unreported, self.early = size, 0, False, None
         await grant.everywhere(cut)
 
     @property
@@ -275,6 +280,7 @@ class Content:
 
     def close(self) -> None:
         """Nobody has it open any more."""
+        self.early = None
         self._loans.end()
 
     def rest(self) -> None:
@@ -292,10 +298,15 @@ class Content:
     # --- reading
 
     def at_hand(self, offset: int, length: int) -> Bytes | None:
-        """What `read` would give, if a share that is lent has it: good until more is read. None: ask `read`."""
+        """What `read` would give, if it was read early, or a share that is lent has it: good until more is read.
+
+        None: ask `read`.
+        """
         length, grant = min(length, self.size - offset), self.reader or self.writer
         if length <= 0 or grant is None or self.dirty:
             return None
+        if self.early is not None and (early := self.early.at_hand(offset, length, self.size)) is not None:
+            return early
         try:
             if grant.layout.striping.width == 1:
                 return self._loans.at_hand(grant, 0, offset, length)
@@ -311,6 +322,10 @@ class Content:
         length = min(length, self.size - offset)
         if length <= 0:
             return b""
+        if self.early is not None:
+            await self.early.arrived()
+            if (early := self.at_hand(offset, length)) is not None:
+                return bytes(early)
         end = offset + length
         over = [run for flight in self._flights for run in flight.runs if run.offset < end and offset < run.end]
         over += self._runs.overlapping(offset, end)

@@ -104,6 +104,10 @@ class Leased(Leasing):
         version = -file.numbers.lease
         handle = self.opened_here(file.inode, file.numbers.shown, Access.READ, claim, version, created=False)
         self._strangers.add(handle)
+        early = self._early.opened(file, file.numbers, handle.grant)
+        if early is not None:
+            early.until = self._proved + HOLD_SECONDS
+            handle.content.early = early
         return handle
 
     def change_here(self, number: int, change: Change, claim: Claim | None) -> Inode | None:

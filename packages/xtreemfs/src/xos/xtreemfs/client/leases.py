@@ -42,7 +42,7 @@ def who_of(claim: Claim) -> Who:
 class Numbers:
     """A reserve in use."""
 
-    __slots__ = ("_next", "_until", "after", "last", "lease", "shown")
+    __slots__ = ("_next", "_until", "after", "asked", "last", "lease", "read", "shown", "turns")
 
     def __init__(self, reserve: Reserve, lease: int) -> None:
         self.lease = lease
@@ -51,6 +51,8 @@ class Numbers:
         self.shown = Shown(reserve.capability)
         self.last, self._next = reserve.first + reserve.count - 1, reserve.first
         self._until = time.monotonic() + FRESH_SECONDS
+        self.read = self.turns = self.asked = 0
+        """The file that was opened last; how many have followed one another; up to which they were read ahead."""
 
     @property
     def left(self) -> int:
@@ -61,6 +63,13 @@ class Numbers:
     def fresh(self) -> bool:
         """Whether OSDs will believe the capability for a while."""
         return time.monotonic() < self._until
+
+    def follows(self, number: int, near: int) -> bool:
+        """A file is opened; whether it was made soon after the one that was opened last."""
+        follows = 0 < number - self.read <= near
+        self.read = number
+        self.turns = self.turns + 1 if follows else min(self.turns, 0)
+        return follows
 
     def take(self) -> int:
         """The next number."""

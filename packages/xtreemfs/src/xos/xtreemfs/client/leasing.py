@@ -17,6 +17,7 @@ from msgspec import structs
 
 from xos.common.log import get_logger
 from xos.xtreemfs.api import Changed, Claim, Gone, Inode, Lease, Open, Outcome, Row, What
+from xos.xtreemfs.client.early import EarlyReads
 from xos.xtreemfs.client.files import Handle
 from xos.xtreemfs.client.leases import Held, Memory, Numbers, can_keep
 from xos.xtreemfs.client.names import Names
@@ -71,6 +72,7 @@ class Leasing(Names):
         self._leases, self._own = leases, own
         self.pending = Pending(self)
         self._memory = Memory()
+        self._early = EarlyReads(self._memory.files, self.changes_here)
         self._proved = 0.0
         """When that call was sent whose answer said last that all leases are ours (monotonic)."""
         self._visits: dict[int, _Visits] = {}
@@ -93,6 +95,10 @@ class Leasing(Names):
     @abstractmethod
     def handles_of(self, number: int) -> Iterable[Handle]:
         """What is open of a file."""
+
+    @abstractmethod
+    def changes_here(self, number: int) -> bool:
+        """Whether a file is written by programs here, or was and the MRC has not heard."""
 
     @abstractmethod
     def named(self, handle: Handle) -> None:
@@ -260,9 +266,18 @@ class Leasing(Names):
             self._asked[directory] = True
             self._errand(self._stir())
             return
-        held = self._memory.drop(directory)
+        held = self._dropped(directory)
         if held is not None:
             self._errand(self._give_back(held))
+
+    def _dropped(self, directory: int) -> Held | None:
+        """Nothing is answered for a directory any more; what was known."""
+        held = self._memory.drop(directory)
+        if held is not None:
+            self._early.clear()
+            for handle in self._strangers:
+                handle.content.early = None
+        return held
 
     async def _stir(self) -> None:
         async with self._quiet:
@@ -273,13 +288,13 @@ class Leasing(Names):
         await self.pending.tell([held.id])
 
     def _lose(self, directory: int) -> None:
-        if self._memory.drop(directory) is not None and self._strangers:
+        if self._dropped(directory) is not None and self._strangers:
             self._errand(self._introduce())
 
     def lose_all(self) -> None:
         """The session is another one."""
         for directory in list(self._memory.held):
-            self._memory.drop(directory)
+            self._dropped(directory)
         for directory in self._asked:
             self._asked[directory] = True
 
@@ -312,7 +327,7 @@ class Leasing(Names):
 
     async def give_all_back(self) -> None:
         """At the end."""
-        held = [self._memory.drop(directory) for directory in list(self._memory.held)]
+        held = [self._dropped(directory) for directory in list(self._memory.held)]
         await self.pending.tell([one.id for one in held if one is not None])
 
     # --- by the MRC, in order with what was done in memory

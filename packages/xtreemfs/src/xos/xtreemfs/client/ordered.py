@@ -154,7 +154,7 @@ class Ordered(Leased):
     @contextlib.asynccontextmanager
     async def _listing(self, inode: int) -> AsyncIterator[None]:
         """An access control list may change, of a directory too: who may do what there, is not known then."""
-        held = self._memory.drop(inode)
+        held = self._dropped(inode)
         if held is not None:
             await self._give_back(held)
         await self.before()

@@ -197,6 +197,9 @@ class VolumeClient(Ordered):
     ) -> Handle:
         handle = Handle(self, content, opened, access, claim)
         handle.grant = Grant(opened, self._osds, handle, self.patience, shown)
+        if access & Access.WRITE:
+            self._early.drop(content.number)
+            content.early = None
         self._handles.setdefault(content.number, set()).add(handle)
         self._give_grants(content.number)
         return handle
@@ -204,6 +207,11 @@ class VolumeClient(Ordered):
     def handles_of(self, number: int) -> Iterable[Handle]:
         """See `Leasing`."""
         return self._handles.get(number, ())
+
+    def changes_here(self, number: int) -> bool:
+        """See `Leasing`."""
+        content = self._contents.get(number)
+        return content is not None and (content.writer is not None or content.unreported or content.unsettled)
 
     def _give_grants(self, number: int) -> None:
         """Let the file be read and written with what is open."""

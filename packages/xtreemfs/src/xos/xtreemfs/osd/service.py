@@ -11,6 +11,7 @@ from typing import Annotated
 
 import msgspec
 
+from xos.common.errors import XosError
 from xos.common.log import get_logger
 from xos.common.signing import Signed
 from xos.dixi.api import LATER, Later, at_once, current_call
@@ -18,10 +19,12 @@ from xos.dixi.errors import NotAllowed
 from xos.dixi.hosting import Host, Hosted
 from xos.dixi.memory import keep_freed_memory
 from xos.xtreemfs.api import (
+    MOST_BEGINNINGS,
     MOST_BYTES,
     MOST_PARTS,
     OSD,
     Access,
+    Beginning,
     Extent,
     Following,
     Health,
@@ -33,6 +36,7 @@ from xos.xtreemfs.api import (
     Update,
     Written,
 )
+from xos.xtreemfs.api.osd import token_in
 from xos.xtreemfs.errors import BadCapability, BadParts, PieceTooLarge, Refused, ShareTooLarge, UnknownFile
 from xos.xtreemfs.osd.admission import Admission, Grant, check_access
 from xos.xtreemfs.osd.checksums import Bytes
@@ -146,6 +150,46 @@ class OsdService(Hosted[OsdSettings], OSD):
             if grant.capability.origin:
                 return await self._showing.read(grant.capability, offset, length)
             return await self._disk.read(grant.file_id, offset, length, fence(grant.capability))
+
+    def _read_beginnings_now(
+        self, token: bytes, files: list[Beginning], capability: Signed | None = None
+    ) -> list[bytes | None] | Later:
+        """All of them in memory."""
+        self._check_beginnings(token, files, capability)
+        found: list[bytes | None] = []
+        for one in files:
+            try:
+                content = self._read_now(token_in(token, one.inode), 0, one.length)
+            except (XosError, OverflowError) as error:
+                log.info("osd.not-early", inode=one.inode, detail=str(error))
+                content = None
+            if content is LATER:
+                return LATER
+            found.append(content)
+        return found
+
+    @at_once(_read_beginnings_now)
+    async def read_beginnings(
+        self, token: bytes, files: list[Beginning], capability: Signed | None = None
+    ) -> list[bytes | None]:
+        """See `OSD`."""
+        self._check_beginnings(token, files, capability)
+        return list(await asyncio.gather(*(self._beginning(token, one) for one in files)))
+
+    def _check_beginnings(self, token: bytes, files: list[Beginning], capability: Signed | None) -> None:
+        self._admitted(token, capability, Access.READ)
+        if len(files) > MOST_BEGINNINGS:
+            raise BadParts(parts=len(files), length=0, detail=f"at most {MOST_BEGINNINGS} files")
+        for one in files:
+            _check_piece(one.length)
+        _check_piece(sum(one.length for one in files))
+
+    async def _beginning(self, token: bytes, one: Beginning) -> bytes | None:
+        try:
+            return await self.read(token_in(token, one.inode), 0, one.length)
+        except (XosError, OverflowError) as error:
+            log.info("osd.not-early", inode=one.inode, detail=str(error))
+            return None
 
     async def lend(self, token: bytes, boot: bytes, capability: Signed | None = None) -> Loan:
         """See `OSD`."""
