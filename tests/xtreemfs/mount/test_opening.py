@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,17 +30,31 @@ def grid() -> Iterator[FileGrid]:
 
 
 class Crowd:
-    """Programs that open a file and ask how long it is, until they are told to stop."""
+    """Programs that open a file and ask how long it is, and one elsewhere that sets its time, until told to stop.
 
-    def __init__(self, path: Path, many: int) -> None:
-        self._path, self._over = path, threading.Event()
+    So the reading mount hears of changes all the time, and tells the kernel to ask again while it is asking.
+    """
+
+    def __init__(self, here: Path, there: Path, many: int) -> None:
+        self._path, self._there, self._over = here, there, threading.Event()
         self._threads = [threading.Thread(target=self._look) for _ in range(many)]
+        self._threads.append(threading.Thread(target=self._touch))
+        self.failed: list[OSError] = []
+        """What reading programs were told."""
+
+    def _touch(self) -> None:
+        while not self._over.is_set():
+            os.utime(self._there)
+            time.sleep(0.002)
 
     def _look(self) -> None:
         while not self._over.is_set():
             with self._path.open("rb", buffering=0) as file:
                 os.fstat(file.fileno())
-                file.read(1)
+                try:
+                    file.read(1)
+                except OSError as error:
+                    self.failed.append(error)
 
     def __enter__(self) -> Crowd:
         for thread in self._threads:
@@ -62,10 +77,11 @@ def test_what_was_closed_there_is_read_to_its_end_in_a_crowd(grid: FileGrid, how
         except OSError:  # no OSD has registered yet
             continue
     content = b""
-    with Crowd(here, 3):
+    with Crowd(here, there, 3) as crowd:
         for turn in range(TURNS):
             more = b"%d;" % turn * (1 + turn % 700)
             content = more if how == "cut" or not turn else content + more
             with there.open("wb" if content is more else "ab") as file:
                 file.write(more)
             assert here.read_bytes() == content, turn
+    assert crowd.failed == []

@@ -352,9 +352,16 @@ class Content:
         return found
 
     async def _fetch(self, one: Stretch) -> Bytes:
-        grant = await self._readable()
-        if grant is None:
-            return bytes(one.length)
+        while (grant := await self._readable()) is not None:
+            try:
+                return await self._fetch_by(grant, one)
+            except OSError:
+                if grant in (self.reader, self.writer):
+                    raise
+                # Who read by that has closed the file meanwhile; somebody else has it open still.
+        return bytes(one.length)
+
+    async def _fetch_by(self, grant: Grant, one: Stretch) -> Bytes:
         with contextlib.suppress(NotAtHand):
             return await self._loans.read(grant, one.place, one.share_offset, one.length, self.size)
 

@@ -163,7 +163,12 @@ class Grant:
                 if await self._lives(node):  # busy, or still to find the other replicas
                     continue
             strikes += isinstance(failure, BadCapability)
+            refused = self.capability
             await self._recover(failure, node, reads=reads, hopeless=strikes > STRIKES)
+            if (self.epoch, self.capability.revision) > (refused.epoch, refused.revision) and loop.time() < give_up:
+                # Somebody cuts the file, or changes its rights, again and again: a fresh one is soon an old one.
+                strikes = 0
+                continue
             pause = backoff.next(failure)
             if loop.time() + pause >= give_up:
                 raise self._given_up(failure, node)

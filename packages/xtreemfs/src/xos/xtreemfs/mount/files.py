@@ -7,7 +7,8 @@ import errno
 import fcntl
 import os
 import stat
-from typing import Any
+import time
+from typing import Any, NamedTuple
 
 from xos.xtreemfs import api
 from xos.xtreemfs.api import Inode, Open
@@ -21,6 +22,8 @@ from xos.xtreemfs.mount.identities import Identities
 from xos.xtreemfs.mount.inodes import VALID_NS
 
 MOST_ZEROS = 1 << 20
+UNQUIET_SECONDS = 2.0
+"""For how long news of a change may still come, by which the kernel is told to ask again."""
 _KEEP_SIZE, _PUNCH_HOLE, _ZERO_RANGE = 1, 2, 16
 _LAST = (1 << 63) - 1
 
@@ -32,8 +35,7 @@ class VolumeFiles(VolumeNames):
         super().__init__(volume, identities)
         self._open: dict[int, _File] = {}
         self._next = 0
-        self._cached: dict[int, int] = {}
-        """Of files whose pages the kernel may keep when they are opened again: `xos.xtreemfs.api.Opened.version`."""
+        self._cached: dict[int, _Cached] = {}
         self._seen: dict[int, tuple[int, int]] = {}
         """Time of last change and size that the kernel's pages agree with, for who takes a lock of an open file."""
         self._locked: dict[tuple[int, int], int] = {}
@@ -58,14 +60,20 @@ class VolumeFiles(VolumeNames):
         return await self._anew(await self.volume.open(number, wanted, claim), flags)
 
     async def _anew(self, handle: Handle, flags: int) -> Opened:
-        """Opened at the MRC: the kernel must not believe for a second how long the file was before, and end there."""
+        """Opened at the MRC: the kernel must not believe for a second how long the file was before, and end there.
+
+        Telling it to ask does not suffice while others change the file: it drops an answer that is crossed by what
+        tells it to ask again, and reads to the end that it knew before (Linux, fs/fuse/inode.c,
+        `fuse_change_attributes`). So such a file is read past its cache, where the kernel does not look at its size.
+        """
         ino = self.ino(handle.inode.id)
-        kept = self._cached.get(ino, handle.version)
-        opened = self._opened(handle, flags)
+        kept, differs = self._cached.get(ino), self._shown.get(ino) != handle.content.size
+        changed = differs if kept is None else kept.version != handle.version
+        unquiet = time.monotonic() + UNQUIET_SECONDS if changed else 0.0 if kept is None else kept.unquiet
+        opened = self._opened(handle, flags, unquiet)
         # Of two answers under way at once the kernel takes the first: what it was told last does not say what it
         # believes of a file that changes.
-        changes = handle.version == 0 or kept != handle.version
-        if self.session is not None and (changes or self._shown.get(ino) != handle.content.size):
+        if self.session is not None and (handle.version == 0 or changed or differs):
             await self.session.invalidate_inode(ino, -1)
         return opened
 
@@ -94,16 +102,26 @@ class VolumeFiles(VolumeNames):
         self.touched(number, handle.inode)
         return self.entry(handle.inode), self._opened(handle, flags)
 
-    def _opened(self, handle: Handle, flags: int) -> Opened:
+    def _opened(self, handle: Handle, flags: int, unquiet: float = 0.0) -> Opened:
         inode = self.learn(handle.inode)
         ino = self.ino(inode.id)
         self._next += 1
         self._open[self._next] = _File(handle, append=bool(flags & os.O_APPEND))
-        keep = handle.version != 0 and self._cached.get(ino) == handle.version
-        self._cached[ino] = handle.version
+        kept = self._cached.get(ino)
+        how = abi.OpenFlag(0)
+        if handle.version != 0 and kept is not None and kept.version == handle.version:
+            how |= abi.OpenFlag.KEEP_CACHE
+        if (handle.version == 0 or time.monotonic() < unquiet) and self._maps_past_cache:
+            how |= abi.OpenFlag.DIRECT_IO
+        self._cached[ino] = _Cached(handle.version, unquiet)
         seen = self.volume.seen(inode)
         self._seen[ino] = seen.mtime, seen.size
-        return Opened(self._next, abi.OpenFlag.KEEP_CACHE if keep else abi.OpenFlag(0))
+        return Opened(self._next, how)
+
+    @property
+    def _maps_past_cache(self) -> bool:
+        """Whether the kernel (Linux 6.6) can map files that are read past its cache."""
+        return self.session is not None and bool(self.session.features & abi.InitFlag.DIRECT_IO_ALLOW_MMAP)
 
     def _file(self, fh: int) -> _File:
         found = self._open.get(fh)
@@ -278,6 +296,15 @@ class VolumeFiles(VolumeNames):
         self, ino: int, owner: int, start: int, end: int, pid: int, *, exclusive: bool, bsd: bool = False
     ) -> api.Lock:
         return api.Lock(self.number(ino), owner, start, min(end, _LAST), exclusive, pid, bsd)
+
+
+class _Cached(NamedTuple):
+    """Of a file that was opened: what the kernel's pages are of."""
+
+    version: int
+    """`xos.xtreemfs.api.Opened.version`: if it is the same when the file is opened again, they may be kept."""
+    unquiet: float
+    """Until when others are taken to be at it (`time.monotonic`)."""
 
 
 class _File:
