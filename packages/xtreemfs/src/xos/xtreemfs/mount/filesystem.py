@@ -17,15 +17,12 @@ from xos.common.log import get_logger
 from xos.xtreemfs import api
 from xos.xtreemfs.api import Inode
 from xos.xtreemfs.client.leased import ABSENT
-from xos.xtreemfs.client.volume import VolumeClient
 from xos.xtreemfs.fuse import abi
 from xos.xtreemfs.fuse import values as fuse
 from xos.xtreemfs.fuse.session import DEFAULT_FEATURES, Wishes
 from xos.xtreemfs.fuse.values import Attributes, Caller, DirectoryEntry, Entry, Opened, Statfs, no_entry, refuse
 from xos.xtreemfs.mount import acl
 from xos.xtreemfs.mount.ahead import VALID_SECONDS
-from xos.xtreemfs.mount.directories import Directories
-from xos.xtreemfs.mount.identities import Identities
 from xos.xtreemfs.mount.inodes import BLOCK, VALID_NS, VolumeInodes
 
 log = get_logger("xos.xtreemfs.mount")
@@ -46,10 +43,6 @@ class VolumeNames(VolumeInodes):
     """Names and attributes; `xos.xtreemfs.mount.files` adds open files."""
 
     masks = False
-
-    def __init__(self, volume: VolumeClient, identities: Identities) -> None:
-        super().__init__(volume, identities)
-        self._directories = Directories(volume)
 
     # --- names
 
@@ -265,7 +258,7 @@ class VolumeNames(VolumeInodes):
 
     def opendir(self, caller: Caller, ino: int, flags: int) -> Opened:  # noqa: ARG002
         """See `FileSystem`."""
-        return Opened(self._directories.open(self.number(ino)))
+        return Opened(self.directories.open(self.number(ino)))
 
     async def readdir(self, caller: Caller, ino: int, fh: int, offset: int, *, plus: bool) -> Iterator[DirectoryEntry]:
         """See `FileSystem`."""
@@ -273,22 +266,24 @@ class VolumeNames(VolumeInodes):
         up = abi.ROOT_ID
         if offset < 2:
             up = self.ino((await self.inode(ino)).parent or number)
-        rows = await self._directories.rows(fh, number, max(offset - 2, 0), self.identities.claim(caller))
-        return self._rows(ino, up, rows, offset, plus=plus)
+        rows, when = await self.directories.rows(fh, number, max(offset - 2, 0), self.identities.claim(caller))
+        return self._rows(ino, up, rows, when, offset, plus=plus)
 
-    def _rows(self, ino: int, up: int, rows: list[api.Row], offset: int, *, plus: bool) -> Iterator[DirectoryEntry]:
+    def _rows(
+        self, ino: int, up: int, rows: list[api.Row], when: float, offset: int, *, plus: bool
+    ) -> Iterator[DirectoryEntry]:
         if offset < 1:
             yield DirectoryEntry(b".", ino, stat.S_IFDIR, 1)
         if offset < 2:
             yield DirectoryEntry(b"..", up, stat.S_IFDIR, 2)
         for row in rows:
             inode = row.inode
-            entry = self.entry(inode) if plus else None
+            entry = self.listed(inode, when) if plus else None
             yield DirectoryEntry(row.name, self.ino(inode.id), inode.mode, row.cookie + 2, entry)
 
     def releasedir(self, caller: Caller, ino: int, fh: int) -> None:  # noqa: ARG002
         """See `FileSystem`."""
-        self._directories.close(fh)
+        self.directories.close(fh)
 
 
 def _time(value: int | None) -> int | None:

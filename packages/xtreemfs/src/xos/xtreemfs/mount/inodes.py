@@ -17,6 +17,7 @@ from xos.xtreemfs.fuse.filesystem import FileSystem
 from xos.xtreemfs.fuse.session import Session
 from xos.xtreemfs.fuse.values import Attr, Entry
 from xos.xtreemfs.mount.ahead import MOST_KNOWN, VALID_SECONDS, Ahead, Kept
+from xos.xtreemfs.mount.directories import Directories
 from xos.xtreemfs.mount.identities import Identities
 
 VALID_NS = int(VALID_SECONDS * 1e9)
@@ -34,6 +35,7 @@ class VolumeInodes(FileSystem):
         self._shown: dict[int, int] = {}
         """How long the kernel was told last that each file is."""
         self.ahead = Ahead(volume, self._known)
+        self.directories = Directories(volume)
         volume.on_change = self._changed
 
     def number(self, ino: int) -> int:
@@ -57,9 +59,11 @@ class VolumeInodes(FileSystem):
         """It has changed."""
         self._known.pop(number, None)
         self.ahead.changed(number)
+        self.directories.changed(number)
 
     def touched(self, directory: int, inode: Inode, links: int = 0) -> None:
         """A name of *inode* came into or went out of *directory*, which the MRC did at one time."""
+        self.directories.changed(directory)
         known = self._known.get(directory)
         if known is not None:
             parent, when = known
@@ -100,6 +104,17 @@ class VolumeInodes(FileSystem):
         """For the kernel."""
         return Entry(self.attr(self.learn(inode)), VALID_NS, VALID_NS)
 
+    def listed(self, inode: Inode, when: float) -> Entry:
+        """For the kernel, of a row that the MRC was asked for at *when* (`time.monotonic`)."""
+        known = self._known.get(inode.id)
+        if known is None or known[1] < when:
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            known = self._known[inode.id] = inode, when
+            self.ahead.told(inode.id)
+        left_ns = max(int((when + VALID_SECONDS - time.monotonic()) * 1e9), 0)
+        return Entry(self.attr(self.volume.seen(known[0])), left_ns, left_ns)
+
     async def inode(self, ino: int) -> Inode:
         """The attributes, asked for if they are not known. Raises `OSError`."""
         number = self.number(ino)
@@ -115,6 +130,7 @@ class VolumeInodes(FileSystem):
         if changed is None or changed.what is What.ALL:
             self._known.clear()
             self.ahead.clear()
+            self.directories.clear()
             return
         self.unlearn(changed.inode)
         if changed.what is What.ENTRY:
