@@ -11,6 +11,7 @@ import signal
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -252,6 +253,26 @@ async def test_what_changed_elsewhere_is_seen_once_it_is_told(mount: Mount) -> N
     assert not await mount.do(lambda _: file.exists())
     await mount.session.invalidate_entry(1, b"never there")
     await mount.session.invalidate_inode(99)
+
+
+@pytest.mark.parametrize("fs", [MemoryFs()], ids=[""])
+async def test_no_thread_is_woken_for_what_the_kernel_does_not_hold(
+    mount: Mount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[object, ...]] = []
+
+    async def watched(function: Callable[..., object], *values: object) -> object:
+        told.append(values)
+        return function(*values)
+
+    await mount.do(lambda path: (path / "f").write_bytes(b""))
+    with monkeypatch.context() as patched:
+        patched.setattr("xos.xtreemfs.fuse.session.asyncio.to_thread", watched)
+        await mount.session.invalidate_inode(99)
+        await mount.session.invalidate_entry(99, b"f")
+        assert told == []
+        await mount.session.invalidate_inode(2)
+        assert len(told) == 1
 
 
 @pytest.mark.parametrize("fs", [MemoryFs()], ids=[""])

@@ -109,12 +109,14 @@ class Session:
 
         A negative *offset*: attributes only. An inode that the kernel does not hold is no error.
         """
-        await self._notify(Notify.INVAL_INODE, abi.notify_inval_inode_out.pack(ino, offset, length))
+        if self._held(ino):
+            await self._notify(Notify.INVAL_INODE, abi.notify_inval_inode_out.pack(ino, offset, length))
 
     async def invalidate_entry(self, parent: int, name: bytes) -> None:
-        """Drop what is cached of a name."""
-        head = abi.notify_inval_entry_out.pack(parent, len(name), 0)
-        await self._notify(Notify.INVAL_ENTRY, head + name + b"\0")
+        """Drop what is cached of a name. A directory that the kernel does not hold is no error."""
+        if self._held(parent):
+            head = abi.notify_inval_entry_out.pack(parent, len(name), 0)
+            await self._notify(Notify.INVAL_ENTRY, head + name + b"\0")
 
     async def deleted(self, parent: int, ino: int, name: bytes) -> None:
         """Tell that *name* was removed elsewhere; who watches it is told too."""
@@ -124,6 +126,10 @@ class Session:
     async def store(self, ino: int, offset: int, content: bytes) -> None:
         """Put *content* into the kernel's cache of *ino*."""
         await self._notify(Notify.STORE, abi.notify_store_out.pack(ino, offset, len(content), 0) + content)
+
+    def _held(self, ino: int) -> bool:
+        """Whether the kernel holds an inode: most that others change it does not, and a thread costs more than this."""
+        return ino == abi.ROOT_ID or ino in self._told
 
     async def _notify(self, code: Notify, payload: bytes) -> None:
         message = abi.out_header.pack(abi.out_header.size + len(payload), code, 0) + payload
