@@ -19,7 +19,7 @@ import pytest
 
 from support.memoryfs import MemoryFs
 from xos.xtreemfs.errors import NotMounted
-from xos.xtreemfs.fuse.abi import InitFlag
+from xos.xtreemfs.fuse.abi import InitFlag, OpenFlag
 from xos.xtreemfs.fuse.mounting import mount as mount_fd
 from xos.xtreemfs.fuse.mounting import unmount
 from xos.xtreemfs.fuse.session import DEFAULT_FEATURES, Wishes
@@ -253,6 +253,34 @@ async def test_what_changed_elsewhere_is_seen_once_it_is_told(mount: Mount) -> N
     assert not await mount.do(lambda _: file.exists())
     await mount.session.invalidate_entry(1, b"never there")
     await mount.session.invalidate_inode(99)
+
+
+class Crossed(MemoryFs):
+    """Tells the kernel to ask again each time before it answers how long a file is: so the kernel drops the answer."""
+
+    mount: Mount | None = None
+
+    def getattr(self, caller: Caller, ino: int, fh: int | None) -> Any:
+        return super().getattr(caller, ino, fh) if self.mount is None else self._crossed(caller, ino, fh)
+
+    async def _crossed(self, caller: Caller, ino: int, fh: int | None) -> Any:
+        assert self.mount is not None
+        await self.mount.session.invalidate_inode(ino, -1)
+        return super().getattr(caller, ino, fh)
+
+    def open(self, caller: Caller, ino: int, flags: int) -> Any:
+        return super().open(caller, ino, flags)._replace(flags=OpenFlag.DIRECT_IO)
+
+
+@pytest.mark.parametrize("fs", [Crossed()], ids=[""])
+async def test_past_the_cache_a_file_is_read_to_its_end_whatever_the_kernel_believes(mount: Mount, fs: Crossed) -> None:
+    file = mount.path / "f"
+    await mount.do(lambda _: file.write_bytes(b""))
+    fs.mount = mount
+    node = fs.nodes[2]
+    node.resize(3)
+    node.data[:] = b"new"
+    assert await mount.do(lambda _: file.read_bytes()) == b"new"
 
 
 @pytest.mark.parametrize("fs", [MemoryFs()], ids=[""])
