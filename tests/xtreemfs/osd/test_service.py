@@ -25,10 +25,12 @@ from xos.common.tls import Credential
 from xos.dixi.errors import NotAllowed
 from xos.xtreemfs.api import (
     MOST_BYTES,
+    MOST_FILES,
     MOST_PARTS,
     Access,
     Capability,
     Extent,
+    FilePart,
     Layout,
     Part,
     Replica,
@@ -466,3 +468,30 @@ async def test_a_file_that_was_placed_on_another_disk_is_refused_and_the_disk_ke
                     await user.present(capability(mrc, "alice@demo", here))
                 await user.present(capability(mrc, "alice@demo", SINGLE))
     assert names[0] == names[1] != names[2]
+
+
+async def test_the_beginnings_of_many_files_are_written_by_one_call(osd: One) -> None:
+    shown = [osd.capability(file_id=f"many-{number:x}") for number in range(10)]
+    tokens = [token_of(signed, "alice@demo") for signed in shown]
+    pieces = [b"%d" % number * 100 for number in range(10)]
+    files = [FilePart(token, len(piece)) for token, piece in zip(tokens, pieces, strict=True)]
+    reading = await osd.token(file_id="many-a", access=Access.READ)
+    files += [FilePart(bytes(16), 3), FilePart(reading, 3)]
+    content = b"".join(pieces) + b"abcdef"
+    forged = msgspec.structs.replace(shown[9], signature=shown[8].signature)
+    assert await osd.user.write_files(files, content, [*shown[:9], forged]) == [9, 10, 11]
+    assert await osd.user.write_files(files, content, shown) == [10, 11]
+    assert [await osd.user.read(token, 0, 1000) for token in tokens] == pieces
+    assert await osd.user.write_files(files, content, []) == [10, 11]  # twice is as once
+    assert [await osd.user.read(token, 0, 1000) for token in tokens] == pieces
+
+
+@pytest.mark.parametrize(
+    "lengths", [[], [3], [5], [0, 4], [-1, 5], [(64 << 10) + 1], [1] * (MOST_FILES + 1)]
+)  # fmt: skip
+async def test_beginnings_that_are_none_are_refused(osd: One, lengths: list[int]) -> None:
+    token = await osd.token()
+    content = bytes(lengths[0]) if len(lengths) == 1 and lengths[0] > 5 else bytes(max(4, len(lengths)))
+    with pytest.raises(BadParts):
+        await osd.user.write_files([FilePart(token, length) for length in lengths], content, [])
+    assert await osd.user.read(token, 0, 10) == b""

@@ -18,6 +18,7 @@ from xos.xtreemfs.api import (
     Closed,
     Entry,
     Extent,
+    FilePart,
     Following,
     Found,
     Frame,
@@ -1212,6 +1213,19 @@ class OSDAsync(AsyncStub):
         )
         return result
 
+    async def write_files(
+        self, files: list[FilePart], content: bytes, capabilities: list[Signed], *, deadline: float | None = None
+    ) -> list[int]:
+        """As `write`, of the beginning of at most `MOST_FILES`; what belongs there follows one another in *content*.
+
+        *capabilities*: those that were not shown here before. Which of *files* are not written, by their places from 0:
+        `write` says why. Raises `BadParts`.
+        """
+        result: list[int] = await self._caller.call(
+            "OSD.write_files", (files, content, capabilities), list[int], deadline=deadline, retry=True
+        )
+        return result
+
     async def truncate(
         self, token: bytes, size: int, capability: Signed | None = None, *, deadline: float | None = None
     ) -> Written:
@@ -1422,6 +1436,19 @@ class OSDXati(BlockingStub):
         """
         result: Written = self._caller.call(
             "OSD.write_parts", (token, parts, content, number, capability), Written, deadline=deadline, retry=True
+        )
+        return result
+
+    def write_files(
+        self, files: list[FilePart], content: bytes, capabilities: list[Signed], *, deadline: float | None = None
+    ) -> list[int]:
+        """As `write`, of the beginning of at most `MOST_FILES`; what belongs there follows one another in *content*.
+
+        *capabilities*: those that were not shown here before. Which of *files* are not written, by their places from 0:
+        `write` says why. Raises `BadParts`.
+        """
+        result: list[int] = self._caller.call(
+            "OSD.write_files", (files, content, capabilities), list[int], deadline=deadline, retry=True
         )
         return result
 

@@ -18,6 +18,8 @@ MOST_PARTS = 1024
 """Of one call of `OSD.write_parts`."""
 MOST_BEGINNINGS = 32
 """Of one call of `OSD.read_beginnings`."""
+MOST_FILES = 64
+"""Of one call of `OSD.write_files`."""
 TOKEN_BYTES = 16
 INODE_BYTES = 8
 """Behind a token, see `token_in`."""
@@ -57,6 +59,13 @@ class Beginning(msgspec.Struct, array_like=True, frozen=True):
     """One of those that the capability is for."""
     length: int
     """Bytes from its first on."""
+
+
+class FilePart(msgspec.Struct, array_like=True, frozen=True):
+    """The first *length* bytes of a share, which *token* gives the right to write."""
+
+    token: bytes
+    length: int
 
 
 class Loan(msgspec.Struct, array_like=True, frozen=True):
@@ -217,6 +226,15 @@ class OSD(Protocol):
 
         What belongs there follows one another in *content*. When this fails some of it may be written.
         Raises `BadParts`.
+        """
+        ...
+
+    @call(idempotent=True)
+    async def write_files(self, files: list[FilePart], content: bytes, capabilities: list[Signed]) -> list[int]:
+        """As `write`, of the beginning of at most `MOST_FILES`; what belongs there follows one another in *content*.
+
+        *capabilities*: those that were not shown here before. Which of *files* are not written, by their places from 0:
+        `write` says why. Raises `BadParts`.
         """
         ...
 

@@ -63,7 +63,7 @@ class _Flight(NamedTuple):
     """Runs on their way."""
 
     runs: list[Run]
-    task: asyncio.Task[None]
+    task: asyncio.Future[None]
 
     def overlaps(self, runs: list[Run]) -> bool:
         return overlap(self.runs, runs)
@@ -99,6 +99,9 @@ class Content:
 
         Answers overtake each other: what says less, or is of before a cut that is known, was true before them."""
         self._error: OSError | None = None
+        self.kept: asyncio.Future[None] | None = None
+        """Bytes of a new file that wait for others, see `xos.xtreemfs.client.gathering`; done when they are there."""
+        self._hurry: Callable[[], None] | None = None
 
     @property
     def dirty(self) -> bool:
@@ -109,6 +112,11 @@ class Content:
     def unsettled(self) -> bool:
         """Whether `settle` has anything to do, or to tell."""
         return self.dirty or self._error is not None
+
+    @property
+    def only_kept(self) -> bool:
+        """Whether nothing but that is under way: the MRC hears of the file after it."""
+        return self.kept is not None and len(self._flights) == 1 and not self._runs and self._error is None
 
     def told(self, inode: Inode) -> None:
         """What the MRC says of the file: news, unless we know better by what we wrote."""
@@ -128,7 +136,7 @@ class Content:
 
     def view(self, inode: Inode) -> Inode:
         """What a program is to see, given what the MRC said."""
-        if not (self.unreported or self.dirty or self._is_old(inode)):
+        if not (self.unreported or (self.dirty and not self.only_kept) or self._is_old(inode)):
             return inode
         size = max(self.size, inode.size) if inode.epoch == self.epoch else self.size
         mtime = max(self.mtime, inode.mtime)
@@ -167,8 +175,40 @@ class Content:
         while not self.put(offset, content):
             await self._budget.room()
 
+    def keep(self, there: asyncio.Future[None], hurry: Callable[[], None]) -> Run | None:
+        """Let all bytes of a small new file wait for others, till *there*; None: that is not all of them.
+
+        *hurry* is called when somebody waits for that.
+        """
+        if len(self._runs) != 1 or self._flights or self._error is not None or self._runs.size != self.size:
+            return None
+        runs = self._runs.take()
+        self._flights.append(_Flight(runs, there))
+        self.kept, self._hurry = there, hurry
+        return runs[0]
+
+    async def send_kept(self) -> None:
+        """They go alone; whether that has failed, says who waits for it next."""
+        await self._fly(self._flights[0].runs, [])
+
+    def kept_landed(self) -> None:
+        """They are at the OSD, or have failed."""
+        flight = next(one for one in self._flights if one.task is self.kept)
+        self.kept = self._hurry = None
+        self._landed(flight)
+
+    def lost(self) -> OSError | None:
+        """Why they are not there: then nothing of the file is."""
+        error, self._error = self._error, None
+        if error is not None:
+            self.size = 0
+            self.given_up()
+        return error
+
     def launch(self) -> None:
         """Send what is there."""
+        if self._hurry is not None:
+            self._hurry()
         if self._runs:
             self._launch()
 
@@ -176,6 +216,8 @@ class Content:
         runs = self._runs.take()
         if not runs:
             return
+        if self._hurry is not None:
+            self._hurry()
         before = [flight.task for flight in self._flights if flight.overlaps(runs)]
         task = asyncio.get_running_loop().create_task(self._fly(runs, before))
         flight = _Flight(runs, task)
@@ -186,7 +228,7 @@ class Content:
         self._flights.remove(flight)
         self._budget.use(-sum(len(run.content) for run in flight.runs))
 
-    async def _fly(self, runs: list[Run], before: list[asyncio.Task[None]]) -> None:
+    async def _fly(self, runs: list[Run], before: list[asyncio.Future[None]]) -> None:
         if before:
             await asyncio.wait(before)
         try:
@@ -275,7 +317,7 @@ class Content:
         self._told = max(self._told, mtime)
         if extent.epoch == self.epoch:
             self._least = max(self._least, extent.size)
-        if not self.dirty and (extent.size, mtime) == (self.size, self.mtime):
+        if (not self.dirty or self.only_kept) and (extent.size, mtime) == (self.size, self.mtime):
             self.unreported, self._high = False, 0
 
     def close(self) -> None:

@@ -35,6 +35,8 @@ class Handle:
         self.created = opened.created
         self.version = opened.version
         """See `Opened.version`."""
+        self.left = False
+        """Whether the program has closed it, and its last bytes are under way."""
 
     async def read(self, offset: int, length: int) -> Bytes:
         """At most *length* bytes, fewer at the end. Raises `OSError`."""

@@ -178,6 +178,14 @@ class Grant:
         """The node whose OSD is asked first for what is to be read at *place* of the row."""
         return self.layout.replicas[self._reading].osds[place]
 
+    def right_at(self, node: str) -> Right:
+        """What goes with a call to the OSD of *node*."""
+        return Right(self._token, None if node in self._shown.seen else self._shown.signed)
+
+    def known_at(self, node: str) -> None:
+        """It has taken the token."""
+        self._shown.seen.add(node)
+
     async def borrow(self, place: int, work: Callable[[OSDAsync, Right, float], Awaitable[_T]]) -> _T:
         """What *work* answers there, asked once. Raises `XosError`."""
         return await self._from(self.reads_at(place), work, CALL_SECONDS)
@@ -186,11 +194,11 @@ class Grant:
         """What one OSD answers; it is shown the capability if it does not know it. Raises `XosError`."""
         seen = self._shown.seen
         while True:
-            shown = None if node in seen else self._shown.signed
+            right = self.right_at(node)
             try:
-                found = await work(self._osds.at(node), Right(self._token, shown), seconds)
+                found = await work(self._osds.at(node), right, seconds)
             except UnknownToken:
-                if shown is not None:
+                if right.shown is not None:
                     raise
                 seen.discard(node)
             else:

@@ -13,6 +13,7 @@ from msgspec import structs
 
 from xos.xtreemfs.api import HOLD_SECONDS, Access, Change, Claim, Extent, Gone, Inode, Open
 from xos.xtreemfs.client.files import Handle
+from xos.xtreemfs.client.gathering import Gathering
 from xos.xtreemfs.client.grants import Shown
 from xos.xtreemfs.client.leases import File, Held, changed, may_read, new_file
 from xos.xtreemfs.client.leasing import Leasing
@@ -28,6 +29,8 @@ ABSENT = object()
 
 class Leased(Leasing):
     """Names and files in memory."""
+
+    gathering: Gathering
 
     @abstractmethod
     def opened_here(
@@ -84,7 +87,7 @@ class Leased(Leasing):
         if held is None or local is None or self.pending.full:
             return None
         file = held.may_take(name, local)
-        if file is None or file.inode is None or any(not handle.number for handle in self.handles_of(file.number)):
+        if file is None or file.inode is None or any(not (h.number or h.left) for h in self.handles_of(file.number)):
             return None
         left = structs.replace(self.seen(file.inode), nlink=0, ctime=self.now())
         self._memory.take(held, name, file, left.ctime)
@@ -118,8 +121,10 @@ class Leased(Leasing):
         if file.inode is None or local is None or not self._sure:
             return None
         times = change.mtime is not None or change.atime is not None
-        if born.handle is not None and times and not self._absorbed(born, born.handle):
-            return None
+        if born.handle is not None and times:
+            self.keep_here(born.handle)
+            if not self._absorbed(born, born.handle):
+                return None
         done = changed(self.seen(file.inode), local, change, self.now())
         if done is None:
             return None
@@ -133,10 +138,23 @@ class Leased(Leasing):
         )
         return self.seen(file.inode)
 
+    def keep_here(self, handle: Handle) -> bool:
+        """Whether a program need not wait for the bytes of a file that it has made and written: they come first."""
+        born = self.pending.born(handle.content.number)
+        if born is None or born.handle is not handle or born.state is not State.NOTHING:
+            return False
+        return self.gathering.keep(handle)
+
+    def leave(self, handle: Handle) -> bool:
+        """Close a file as soon as its bytes are there; False: that is not all that there is to wait for."""
+        born = self.pending.born(handle.content.number)
+        handle.left = born is not None and born.handle is handle and handle.content.only_kept
+        return handle.left
+
     def _absorbed(self, born: Born, handle: Handle) -> bool:
         """What was written goes to the MRC with the file; False: it is still under way."""
         content = handle.content
-        if content.unsettled:
+        if content.unsettled and not content.only_kept:
             return False
         if content.unreported:
             born.extent, born.mtime = content.extent, content.mtime

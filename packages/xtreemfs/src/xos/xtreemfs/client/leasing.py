@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import time
 from abc import abstractmethod
 from collections.abc import Coroutine, Iterable
@@ -103,6 +104,22 @@ class Leasing(Names):
     @abstractmethod
     def named(self, handle: Handle) -> None:
         """The MRC knows now of an open file, or cannot (`Handle.number` 0); it may be closed here meanwhile."""
+
+    def landed(self, handle: Handle) -> None:
+        """See `xos.xtreemfs.client.gathering.Landing`."""
+        if not handle.left:
+            return
+        error, born = handle.content.lost(), self.pending.born(handle.content.number)
+        if error is not None:
+            log.warning("client.not-written", file=handle.content.number, detail=str(error))
+            if born is not None:
+                self._failed[born.directory] = error.errno or errno.EIO
+                self._lose(born.directory)
+        self.drop(handle)
+
+    @abstractmethod
+    def drop(self, handle: Handle) -> None:
+        """Close it, when all is at the OSDs; the MRC hears of it in a moment."""
 
     # --- what became of it
 

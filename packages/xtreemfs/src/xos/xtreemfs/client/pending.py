@@ -11,8 +11,8 @@ import asyncio
 import enum
 import errno
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from xos.common.log import get_logger
 from xos.common.signing import Signed
@@ -30,6 +30,8 @@ GATHER_SECONDS = 0.02
 """A small file is made, written and closed in that time, so that the MRC never hears of it as an open one."""
 YOUNG_SECONDS = 0.05
 """So long a file that is still open waits for being closed, unless somebody waits for it."""
+BYTES_SECONDS = 2.0
+"""So long names wait for bytes that are on their way."""
 MOST_PENDING = 4096
 """Changes that are not told; then programs wait."""
 
@@ -67,6 +69,11 @@ class Born:
         """When that was made."""
         self.state = State.NOTHING
         self.since = time.monotonic()
+
+    @property
+    def open(self) -> bool:
+        """Whether a program has it open for writing."""
+        return self.handle is not None and not self.handle.left
 
     def made(self, reserve: int) -> Made:
         """For the MRC."""
@@ -128,21 +135,37 @@ class Pending:
         while True:
             await self._some.wait()
             await asyncio.sleep(GATHER_SECONDS)
-            await self._tell((), durable=False, until=self._settled())
+            await self._to_its_end(self._tell((), durable=False, until=self._settled()))
+
+    @staticmethod
+    async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+        """Whoever stops waiting: what has left the queue is told all the same."""
+        await asyncio.shield(asyncio.get_running_loop().create_task(work))
 
     def _settled(self) -> int:
         """How many of the first in the queue are to be told now: not yet what has just been opened."""
         end, young = len(self._queue), time.monotonic() - YOUNG_SECONDS
-        while end and isinstance(last := self._queue[end - 1], Born) and last.handle is not None and last.since > young:
+        while end and isinstance(last := self._queue[end - 1], Born) and last.open and last.since > young:
             end -= 1
         return end
+
+    async def _written(self, batch: Sequence[Born | Gone]) -> None:
+        """Wait until the bytes of what was closed are there: no name is told without them.
+
+        After `BYTES_SECONDS` it is told as a file that is still open, since others may wait for names.
+        """
+        waits: list[asyncio.Future[None]] = []
+        for one in batch:
+            if isinstance(one, Born) and one.handle is not None and one.handle.content.kept is not None:
+                one.handle.content.launch()
+                waits.append(one.handle.content.kept)
+        if waits:
+            await asyncio.wait(waits, timeout=BYTES_SECONDS)
 
     async def tell(self, give_back: Sequence[int] = (), *, durable: bool = False) -> None:
         """The MRC knows all that was done before when this returns, and has these leases back."""
         if not self.empty or give_back:
-            # A program that is interrupted gives up waiting; what it did is told all the same.
-            work = self._tell(give_back, durable=durable, until=len(self._queue))
-            await asyncio.shield(asyncio.get_running_loop().create_task(work))
+            await self._to_its_end(self._tell(give_back, durable=durable, until=len(self._queue)))
 
     async def _tell(self, give_back: Sequence[int], *, durable: bool, until: int) -> None:
         until += self._told
@@ -154,6 +177,7 @@ class Pending:
                 last = () if left > count else give_back
                 self._sent = batch
                 try:
+                    await self._written(batch)
                     await self._send(batch, list(last), durable=durable)
                 finally:
                     self._sent = ()

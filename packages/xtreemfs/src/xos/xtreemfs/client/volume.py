@@ -39,6 +39,7 @@ from xos.xtreemfs.api import (
 )
 from xos.xtreemfs.client.content import LARGEST_FILE, Budget, Content
 from xos.xtreemfs.client.files import Handle
+from xos.xtreemfs.client.gathering import Gathering, Rooms
 from xos.xtreemfs.client.grants import Grant, Osds, Shown
 from xos.xtreemfs.client.loans import Neighbours
 from xos.xtreemfs.client.ordered import Ordered
@@ -79,6 +80,7 @@ class VolumeClient(Ordered):
         self._bus, self._client = bus, client
         self._osds, self._neighbours = Osds(bus), neighbours
         self._budget = Budget()
+        self.gathering = Gathering(self._osds, Rooms(self._osds, self._errand), self)
         self._contents: dict[int, Content] = {}
         self._handles: dict[int, set[Handle]] = {}
         self._closed: list[_Closing] = []

@@ -136,7 +136,7 @@ class VolumeFiles(VolumeNames):
         content = file.handle.content
         if file.writes and content.unreported:
             self._seen[ino] = content.mtime, content.size
-        if not locked and not (file.writes and content.unsettled):
+        if not locked and not (file.writes and content.unsettled and not self.volume.keep_here(file.handle)):
             return None
         return self._flush(caller, ino, file, _own(owner) if locked else None)
 
@@ -165,6 +165,8 @@ class VolumeFiles(VolumeNames):
         unlock = flags & abi.RELEASE_FLOCK_UNLOCK and (ino, _own(owner)) in self._locked
         if not unlock and not (file.writes and file.handle.content.unsettled):
             self.volume.drop(file.handle)
+            return None
+        if not unlock and self.volume.leave(file.handle):
             return None
         return self._release(caller, ino, file, _own(owner) if unlock else None)
 

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 from typing import Annotated
 
 import msgspec
@@ -21,11 +21,13 @@ from xos.dixi.memory import keep_freed_memory
 from xos.xtreemfs.api import (
     MOST_BEGINNINGS,
     MOST_BYTES,
+    MOST_FILES,
     MOST_PARTS,
     OSD,
     Access,
     Beginning,
     Extent,
+    FilePart,
     Following,
     Health,
     Loan,
@@ -37,7 +39,7 @@ from xos.xtreemfs.api import (
     Written,
 )
 from xos.xtreemfs.api.osd import token_in
-from xos.xtreemfs.errors import BadCapability, BadParts, PieceTooLarge, Refused, ShareTooLarge, UnknownFile
+from xos.xtreemfs.errors import BadCapability, BadParts, OtherStore, PieceTooLarge, Refused, ShareTooLarge, UnknownFile
 from xos.xtreemfs.osd.admission import Admission, Grant, check_access
 from xos.xtreemfs.osd.checksums import Bytes
 from xos.xtreemfs.osd.disk import SMALL, LocalDisk
@@ -58,6 +60,8 @@ MOST_SUMS = 65_536
 """Of one call of `OSD.sums`."""
 MOST_STATES = 4096
 """Of one call of `OSD.shares`."""
+FILES_AT_ONCE = 8
+"""Of one call of `OSD.write_files` that are written before others have their turn: about a millisecond."""
 
 
 class OsdSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -201,7 +205,7 @@ class OsdService(Hosted[OsdSettings], OSD):
         self,
         token: bytes,
         offset: int,
-        content: bytes,
+        content: Bytes,
         number: int,  # noqa: ARG002 -- twice is as once
         capability: Signed | None = None,
     ) -> Written | Later:
@@ -246,6 +250,31 @@ class OsdService(Hosted[OsdSettings], OSD):
         async with self._granted(token, capability, Access.WRITE) as grant:
             _check_piece(len(content))
             return await self._write(grant, _parted(parts, content))
+
+    async def write_files(self, files: list[FilePart], content: bytes, capabilities: list[Signed]) -> list[int]:
+        """See `OSD`."""
+        _check_piece(len(content))
+        pieces = _of_files(files, content)
+        for capability in capabilities:
+            with contextlib.suppress(BadCapability, OtherStore):  # what is written by it is not
+                self._admission.present(capability, current_call().caller)
+        left: list[int] = []
+        for at, (file, piece) in enumerate(zip(files, pieces, strict=True)):
+            if at and at % FILES_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            if not await self._is_written(file.token, piece):
+                left.append(at)
+        return left
+
+    async def _is_written(self, token: bytes, content: Bytes) -> bool:
+        """Whether a file begins with *content* now. If not, a call of its own says why."""
+        try:
+            if self._append_now(token, 0, content, 0) is LATER:
+                async with self._granted(token, None, Access.WRITE) as grant:
+                    await self._write(grant, [(0, content)])
+        except XosError:
+            return False
+        return True
 
     async def _write(self, grant: Grant, parts: Sequence[tuple[int, Bytes]]) -> Written:
         """What belongs at each offset, in ascending order."""
@@ -420,7 +449,7 @@ class OsdService(Hosted[OsdSettings], OSD):
 
     # --- common
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def _granted(self, token: bytes, capability: Signed | None, wanted: Access) -> AsyncIterator[Grant]:
         grant = self._admitted(token, capability, wanted)
         with self.heartbeat.busy():
@@ -471,6 +500,21 @@ def _parted(parts: list[Part], content: bytes) -> list[tuple[int, Bytes]]:
         done, end = done + part.length, part.offset + part.length
     if not 1 <= len(parts) <= MOST_PARTS or done != len(content):
         raise BadParts(parts=len(parts), length=len(content), detail=f"they are {done}; at most {MOST_PARTS} parts")
+    return found
+
+
+def _of_files(files: list[FilePart], content: bytes) -> list[Bytes]:
+    """The bytes of each. Raises `BadParts`."""
+    found: list[Bytes] = []
+    view, done = memoryview(content), 0
+    for file in files:
+        if not 0 < file.length <= SMALL:
+            detail = f"one has {file.length}, not 1 to {SMALL}"
+            raise BadParts(parts=len(files), length=len(content), detail=detail)
+        found.append(view[done : done + file.length])
+        done += file.length
+    if not 1 <= len(files) <= MOST_FILES or done != len(content):
+        raise BadParts(parts=len(files), length=len(content), detail=f"they are {done}; at most {MOST_FILES} files")
     return found
 
 
