@@ -10,14 +10,15 @@ import struct
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
+from support.simdisk import SimDisk
 from xos.common.errors import XosError
 from xos.dixi.errors import ConnectionLost
 from xos.xtreemfs.api import ShareState, Step
-from xos.xtreemfs.errors import NotPrimary, TooFewReplicas
-from xos.xtreemfs.osd.checksums import BLOCK, SUM, Mark, sum_of
+from xos.xtreemfs.errors import CorruptShare, NotPrimary, TooFewReplicas
+from xos.xtreemfs.osd.checksums import BLOCK
 from xos.xtreemfs.osd.following import Follower
 from xos.xtreemfs.osd.leading import Lead
-from xos.xtreemfs.osd.share import Admit, State, unchanged
+from xos.xtreemfs.osd.share import unchanged
 
 T = TypeVar("T")
 FILE = "demo-1"
@@ -25,85 +26,8 @@ CELL = struct.Struct("<Q")
 CELLS = 6
 APART = BLOCK // 2
 """Two cells to a block, so that blocks hold what several writers wrote."""
-
-
-class SimDisk:
-    """Satisfies `Disk`. What was written outlives the process."""
-
-    def __init__(self, chance: random.Random) -> None:
-        self._chance = chance
-        self.data, self.mark = bytearray(), Mark()
-        self.kept: dict[int, bytes] = {}
-        """What snapshots up to a number show."""
-        self.lock = asyncio.Lock()
-
-    async def state(self, file_id: str) -> State:  # noqa: ARG002 -- there is one
-        return State(len(self.data), self.mark)
-
-    async def read(self, file_id: str, offset: int, length: int, admit: Admit) -> bytes:  # noqa: ARG002 -- there is one
-        async with self._alone():
-            admit(self.mark)
-            return bytes(self.data[offset : offset + length])
-
-    async def write(self, file_id: str, offset: int, content: bytes, admit: Admit) -> State:  # noqa: ARG002 -- there is one
-        async with self._alone():
-            mark = admit(self.mark)
-            self.data.extend(bytes(max(0, offset + len(content) - len(self.data))))
-            half = len(content) // 2
-            self.data[offset : offset + half] = content[:half]
-            if self._chance.random() < 0.05:
-                await asyncio.sleep(self._chance.uniform(0, 0.1))  # whoever is killed now has written half
-            self.data[offset + half : offset + len(content)] = content[half:]
-            self.mark = mark
-            return State(len(self.data), mark)
-
-    async def truncate(self, file_id: str, size: int, admit: Admit) -> State:  # noqa: ARG002 -- there is one
-        async with self._alone():
-            mark = admit(self.mark)
-            del self.data[size:]
-            self.data.extend(bytes(size - len(self.data)))
-            self.mark = mark
-            return State(size, mark)
-
-    async def keep(self, file_id: str, admit: Admit, *, durable: bool) -> State:  # noqa: ARG002 -- there is one
-        async with self._alone():
-            self.mark = admit(self.mark)
-            return State(len(self.data), self.mark)
-
-    async def sync(self, file_id: str) -> State:  # noqa: ARG002 -- there is one
-        async with self._alone():
-            return State(len(self.data), self.mark)
-
-    async def sums(self, file_id: str, first: int, count: int) -> bytes:  # noqa: ARG002 -- there is one
-        async with self._alone():
-            blocks = (self.data[n * BLOCK : (n + 1) * BLOCK] for n in range(first, first + count))
-            return b"".join(SUM.pack(sum_of(block) if block else 0) for block in blocks)
-
-    async def freeze(self, file_id: str, number: int) -> None:  # noqa: ARG002 -- there is one
-        if self.mark.snapshot < number:
-            async with self._alone():
-                self.kept[number] = bytes(self.data)
-                self.mark = self.mark._replace(snapshot=max(number, self.mark.snapshot))
-
-    def _alone(self) -> _Alone:
-        return _Alone(self.lock, self._chance.expovariate(1000))
-
-
-@dataclasses.dataclass
-class _Alone:
-    lock: asyncio.Lock
-    seconds: float
-
-    async def __aenter__(self) -> None:
-        await self.lock.acquire()
-        try:
-            await asyncio.sleep(self.seconds)
-        except BaseException:
-            self.lock.release()
-            raise
-
-    async def __aexit__(self, *_: object) -> None:
-        self.lock.release()
+TAIL = (CELLS - 1) * APART + 100
+"""What is behind all cells is cut and grown."""
 
 
 class SimNode:
@@ -112,41 +36,39 @@ class SimNode:
     def __init__(self, world: World, name: str) -> None:
         self.world, self.name = world, name
         self.disk = SimDisk(world.chance)
-        self.running = asyncio.Event()
-        self.running.set()
-        self.alive = False
+        self.starts = 0
         self.start()
 
     def start(self) -> None:
         self.alive = True
+        self.starts += 1
+        self.disk.restart()
         self.follower = Follower(self.disk)
         self.lead: Lead | None = None
-        self.tasks: set[asyncio.Task[Any]] = set()
+        self.tasks: dict[asyncio.Task[Any], None] = {}
 
     async def kill(self) -> None:
         self.alive = False
-        if self.lead is not None:
-            await self.lead.close()
-        tasks = list(self.tasks)
-        for task in tasks:
-            task.cancel()
-        if tasks:
+        while tasks := list(self.tasks):
+            for task in tasks:
+                task.cancel()
             await asyncio.wait(tasks)
-        self.disk.lock = asyncio.Lock()
+        if self.lead is not None:  # the last, so that no task makes another
+            await self.lead.close()
 
     def serve(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.get_running_loop().create_task(work)
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        self.tasks[task] = None
+        task.add_done_callback(self.tasks.pop)
         return task
 
     async def leading(self, term: int) -> Lead:
         if self.lead is not None and self.lead.term < term:
-            await self.lead.close()
-            self.lead = None
+            lead, self.lead = self.lead, None
+            await lead.close()
         if self.lead is None:
             peers = {node.name: SimPeer(self, node, term) for node in self.world.nodes if node is not self}
-            self.lead = Lead(FILE, term, self.disk, self.follower, peers, every=False)
+            self.lead = Lead(FILE, term, self.disk, self.follower, peers, every=self.world.every)
         if self.lead.term != term:
             raise NotPrimary(file_id=FILE, term=term)
         return self.lead
@@ -187,47 +109,72 @@ class SimPeer:
         await self._call(lambda node: node.follower.adopt(FILE, self._term, join, size, epoch, version, snapshot))
 
     async def _call(self, work: Callable[[SimNode], Coroutine[Any, Any, T]]) -> T:
-        return await self._here.world.call(self._here.name, self._there, work)
+        world = self._here.world
+        again = world.chance.random() < 0.01  # the connection was lost, and the bus has asked once more
+        return await world.call(self._here.name, self._there, work, copies=2 if again else 1)
 
 
 class World:
     """Three nodes, what is between them, and an MRC that names a primary."""
 
-    def __init__(self, seed: int) -> None:
-        self.chance = random.Random(seed)
+    def __init__(self, seed: int, *, every: bool = False) -> None:
+        self.chance, self.every = random.Random(seed), every
         self.cut: set[frozenset[str]] = set()
-        self.term, self.primary, self.troubles = 1, 0, 0
+        self.term, self.primary, self.troubles, self.blackouts = 1, 0, 0, 0
+        self.sent: dict[asyncio.Task[None], None] = {}
         self.nodes: list[SimNode] = []
         self.nodes = [SimNode(self, f"osd{number}") for number in (1, 2, 3)]
 
-    async def call(self, source: str, node: SimNode, work: Callable[[SimNode], Coroutine[Any, Any, T]]) -> T:
-        """A request and its answer: either may be lost, and both take time."""
+    async def call(
+        self, source: str, node: SimNode, work: Callable[[SimNode], Coroutine[Any, Any, T]], copies: int = 1
+    ) -> T:
+        """A request and its answer: both take time, and what was sent arrives though the caller has given up."""
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        for _ in range(copies):
+            task = asyncio.get_running_loop().create_task(self._deliver(source, node, work, answer))
+            self.sent[task] = None
+            task.add_done_callback(self.sent.pop)
+        return await answer
+
+    async def _deliver(
+        self,
+        source: str,
+        node: SimNode,
+        work: Callable[[SimNode], Coroutine[Any, Any, T]],
+        answer: asyncio.Future[T],
+    ) -> None:
+        result: T | XosError
+        starts = node.starts
         await self._travel(source, node)
-        if not node.alive:
-            raise ConnectionLost(address=node.name, detail="killed")
-        task = node.serve(work(node))
-        try:
-            answer = await task
-        except asyncio.CancelledError:
-            task.cancel()
-            caller = asyncio.current_task()
-            assert caller is not None
-            if caller.cancelling():  # it is the caller that gives up
-                raise
-            raise ConnectionLost(address=node.name, detail="killed") from None
-        except XosError:
-            await self._travel(source, node)
-            raise
-        await self._travel(source, node)
-        return answer
+        result = ConnectionLost(address=node.name, detail="killed")
+        if node.alive and starts == node.starts:
+            task = node.serve(work(node))
+            await asyncio.wait([task])
+            if not task.cancelled():
+                error = task.exception()
+                if error is not None and not isinstance(error, XosError):
+                    raise error
+                await self._travel(source, node)
+                result = task.result() if error is None else error
+        if answer.done():
+            return
+        if isinstance(result, XosError):
+            answer.set_exception(result)
+        elif self.chance.random() < 0.002:
+            answer.set_exception(ConnectionLost(address=node.name, detail="before the answer"))
+        else:
+            answer.set_result(result)
 
     async def _travel(self, source: str, node: SimNode) -> None:
-        late = self.chance.random() < 0.03
-        await asyncio.sleep(self.chance.uniform(0, 1) if late else self.chance.expovariate(500))
+        late = self.chance.random()
+        if late < 0.002:
+            await asyncio.sleep(self.chance.uniform(1, 10))
+        else:
+            await asyncio.sleep(self.chance.uniform(0, 1) if late < 0.03 else self.chance.expovariate(500))
         while frozenset({source, node.name}) in self.cut:  # noqa: ASYNC110 -- as TCP tries again
             await asyncio.sleep(0.05)
         for end in (node, *(other for other in self.nodes if other.name == source)):
-            await end.running.wait()
+            await end.disk.running.wait()
 
     def fail_over(self, term: int) -> None:
         """A client could not reach the primary of *term*."""
@@ -236,32 +183,61 @@ class World:
             self.primary = self.chance.randrange(3)
 
     async def trouble(self, seconds: float, rest: float) -> None:
-        """Kill, pause and part nodes, never more than one at a time, until the time is over."""
+        """Never more than one at a time, until the time is over."""
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
+        works = (self._kill, self._pause, self._part, self._hide, self._depose, self._slow, self._damage, self._dark)
         while loop.time() < until:
             await asyncio.sleep(self.chance.uniform(0.1, rest))
-            node = self.chance.choice(self.nodes)
             self.troubles += 1
-            match self.chance.choice(("kill", "pause", "part", "client", "depose")):
-                case "kill":
-                    await node.kill()
-                    await asyncio.sleep(self.chance.choice((0.0, 0.5, 3, 10)))
-                    node.start()
-                case "pause":
-                    node.running.clear()
-                    await asyncio.sleep(self.chance.choice((0.1, 1, 2.5, 6)))
-                    node.running.set()
-                case "part":
-                    self.cut = {frozenset({node.name, other.name}) for other in self.nodes if other is not node}
-                    await asyncio.sleep(self.chance.choice((0.5, 2, 4, 8)))
-                    self.cut = set()
-                case "client":
-                    self.cut = {frozenset({"client", node.name})}
-                    await asyncio.sleep(self.chance.choice((0.5, 3)))
-                    self.cut = set()
-                case _:
-                    self.fail_over(self.term)
+            (work,) = self.chance.choices(works, (4, 4, 4, 4, 4, 2, 2, 1))
+            await work(self.chance.choice(self.nodes))
+
+    async def _for(self, *seconds: float) -> None:
+        await asyncio.sleep(self.chance.choice(seconds))
+
+    async def _kill(self, node: SimNode) -> None:
+        await node.kill()
+        await self._for(0, 0.5, 3, 10)
+        node.start()
+
+    async def _pause(self, node: SimNode) -> None:
+        node.disk.running.clear()
+        await self._for(0.1, 1, 2.5, 6)
+        node.disk.running.set()
+
+    async def _part(self, node: SimNode) -> None:
+        """From the other OSDs."""
+        self.cut = {frozenset({node.name, other.name}) for other in self.nodes if other is not node}
+        await self._for(0.5, 2, 4, 8)
+        self.cut = set()
+
+    async def _hide(self, node: SimNode) -> None:
+        """From one client."""
+        self.cut = {frozenset({"client", node.name})}
+        await self._for(0.5, 3)
+        self.cut = set()
+
+    async def _depose(self, _: SimNode) -> None:
+        self.fail_over(self.term)
+
+    async def _slow(self, node: SimNode) -> None:
+        node.disk.seconds = self.chance.choice((0.05, 0.3, 1))
+        await self._for(1, 6)
+        node.disk.seconds = 0.001
+
+    async def _damage(self, node: SimNode) -> None:
+        if not any(other.disk.damaged for other in self.nodes):
+            node.disk.damaged.add(self.chance.randrange(len(node.disk.data) // BLOCK + 1))
+
+    async def _dark(self, _: SimNode) -> None:
+        """The power of all goes."""
+        for node in self.nodes:
+            await node.kill()
+        self.blackouts += 1
+        for node in self.nodes:
+            node.disk.lose_power()
+            node.start()
 
 
 @dataclasses.dataclass
@@ -272,6 +248,16 @@ class Cell:
     begun: int = 0
     acknowledged: int = 0
     seen: int = 0
+    synced: int = 0
+    blackouts: int = 0
+    """That were, when this was known."""
+
+    def least(self, blackouts: int) -> int:
+        """What must be there."""
+        if self.blackouts < blackouts:
+            self.acknowledged = self.seen = self.synced
+            self.blackouts = blackouts
+        return max(self.acknowledged, self.seen)
 
 
 @dataclasses.dataclass
@@ -304,14 +290,15 @@ class Run:
         if world.chance.random() < 0.02:  # it has opened the file again
             client.term, client.primary = world.term, world.primary
         while True:
+            term = client.term  # as it is when the request is sent
 
-            async def served(node: SimNode) -> T:
-                return await work(await node.leading(client.term))
+            async def served(node: SimNode, term: int = term) -> T:
+                return await work(await node.leading(term))
 
             try:
                 async with asyncio.timeout(2.0):
                     return await world.call(client.name, world.nodes[client.primary], served)
-            except (NotPrimary, TooFewReplicas, ConnectionLost, TimeoutError):
+            except (NotPrimary, TooFewReplicas, CorruptShare, ConnectionLost, TimeoutError):
                 await asyncio.sleep(0.1)
                 world.fail_over(client.term)
                 client.term, client.primary = world.term, world.primary
@@ -320,21 +307,58 @@ class Run:
         loop = asyncio.get_running_loop()
         cell.begun = number = cell.begun + 1
         began = loop.time()
-        await self.on_primary(client, lambda lead: lead.write(cell.place, CELL.pack(number), unchanged))
+        blackouts = -1
+        while blackouts != self.world.blackouts:  # that it was acknowledged may have come after one
+            blackouts = self.world.blackouts
+            await self.on_primary(client, lambda lead: lead.write(cell.place, CELL.pack(number), unchanged))
         self.stall = max(self.stall, loop.time() - began)
+        cell.least(blackouts)
         cell.acknowledged = number
         self.writes += 1
         if number % 10 == 0:
             await self.on_primary(client, lambda lead: lead.sync())
+            if blackouts == self.world.blackouts:
+                cell.synced = number
 
     async def read(self, client: Client, cell: Cell) -> None:
-        least = max(cell.acknowledged, cell.seen)
+        least, blackouts = cell.least(self.world.blackouts), self.world.blackouts
         content = await self.on_primary(client, lambda lead: lead.read(cell.place, CELL.size, unchanged))
         (number,) = CELL.unpack(content.ljust(CELL.size, b"\0"))
+        if blackouts != self.world.blackouts:
+            least = cell.synced
         if not least <= number <= cell.begun:
             raise Wrong(f"cell {cell.place}: read {number}; {least} was there, {cell.begun} is the last that was begun")
-        cell.seen = max(cell.seen, number)
+        if blackouts == self.world.blackouts:
+            cell.seen = max(cell.seen, number)
         self.reads += 1
+
+    async def reshape(self, client: Client, _: Cell) -> None:
+        """Cut, grow and write behind the cells, and read what has become of it."""
+        chance, blackouts = self.world.chance, self.world.blackouts
+        there = bytearray()
+        await self.on_primary(client, lambda lead: lead.truncate(TAIL, unchanged))
+        for _turn in range(8):
+            place = chance.randrange(2 * BLOCK)
+            if chance.random() < 0.5:
+                content = chance.randbytes(chance.choice((1, 100, BLOCK)))
+                there.extend(bytes(max(0, place + len(content) - len(there))))
+                there[place : place + len(content)] = content
+                await self._write_tail(client, place, content)
+            else:
+                del there[place:]
+                there.extend(bytes(place - len(there)))
+                await self._cut_tail(client, place)
+            found = await self.on_primary(client, lambda lead: lead.read(TAIL, 4 * BLOCK, unchanged))
+            if blackouts != self.world.blackouts:
+                return
+            if found != there:
+                raise Wrong(f"behind the cells: {len(found)} bytes are not the {len(there)} that were written")
+
+    async def _write_tail(self, client: Client, place: int, content: bytes) -> None:
+        await self.on_primary(client, lambda lead: lead.write(TAIL + place, content, unchanged))
+
+    async def _cut_tail(self, client: Client, place: int) -> None:
+        await self.on_primary(client, lambda lead: lead.truncate(TAIL + place, unchanged))
 
     async def go_on(
         self, work: Callable[[Client, Cell], Awaitable[None]], client: Client, cell: Cell, pause: float
@@ -344,12 +368,12 @@ class Run:
             await asyncio.sleep(self.world.chance.expovariate(1 / pause))
 
 
-async def faults(seed: int, seconds: float, *, pause: float = 0.2, rest: float = 6.0) -> Run:
+async def faults(seed: int, seconds: float, *, pause: float = 0.2, rest: float = 6.0, every: bool = False) -> Run:
     """Writers and readers for so long while nodes fail, at most *rest* seconds apart.
 
-    Raises `Wrong` if any saw what cannot be.
+    *every*: all replicas must have a write. Raises `Wrong` if any saw what cannot be.
     """
-    world = World(seed)
+    world = World(seed, every=every)
     run = Run(world)
     async with asyncio.TaskGroup() as group:
         works = [
@@ -357,15 +381,18 @@ async def faults(seed: int, seconds: float, *, pause: float = 0.2, rest: float =
             for cell in run.cells
             for work, name in ((run.write, "client"), (run.read, "client"), (run.read, "other"))
         ]
+        works.append(group.create_task(run.go_on(run.reshape, Client("client"), run.cells[-1], 5 * pause)))
         await world.trouble(seconds, rest)
         for work in works:
             work.cancel()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         for cell in run.cells:
             await run.read(Client("client", world.term, world.primary), cell)
         await settled(world)
     for node in world.nodes:
         await node.kill()
+    for message in list(world.sent):
+        message.cancel()
     return run
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import selectors
 from collections.abc import Coroutine
 from typing import Any, TypeVar
@@ -25,6 +26,15 @@ class _Selector(selectors.SelectSelector):
         return ready
 
 
+class _Task(asyncio.Task[Any]):
+    """Sets of these have one order in every run."""
+
+    _number: int
+
+    def __hash__(self) -> int:
+        return self._number
+
+
 class VirtualLoop(asyncio.SelectorEventLoop):
     """Begins at 0."""
 
@@ -33,6 +43,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         selector.loop = self
         self.now = 0.0
         super().__init__(selector)
+        self._numbers = itertools.count()
+        self.set_task_factory(self._make)
+
+    def _make(self, _loop: asyncio.AbstractEventLoop, work: Any, **how: Any) -> Any:
+        _Task._number = next(self._numbers)  # it is looked at while the task is being made
+        task = _Task(work, loop=self, **how)
+        task._number = _Task._number
+        return task
 
     def time(self) -> float:
         return self.now

@@ -9,7 +9,8 @@ import random
 
 import pytest
 
-from support.osdsim import FILE, Cell, Client, Run, SimDisk, World, Wrong, faults
+from support.osdsim import FILE, Cell, Client, Run, World, Wrong, faults
+from support.simdisk import SimDisk
 from support.virtual import run
 from xos.xtreemfs.api import PROMISE_SECONDS, Step
 from xos.xtreemfs.errors import Gap, TooFewReplicas
@@ -104,6 +105,47 @@ def test_a_primary_that_is_cut_off_tells_nothing_old() -> None:
         world.cut = set()
         await seen.read(reader, cell)
         for node in world.nodes:
+            await node.kill()
+
+    run(scenario())
+
+
+def test_a_sync_that_leaves_the_others_out_is_caught_when_the_power_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def alone(self: Follower, file_id: str, term: int, version: int) -> None:  # noqa: ARG001
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(Follower, "harden", alone)
+    assert caught(range(20))
+
+
+def test_a_run_with_the_same_seed_is_the_same_run() -> None:
+    one, other = (run(faults(7, 20, pause=0.1, rest=1.0)) for _ in range(2))
+    assert (one.writes, one.reads, one.stall) == (other.writes, other.reads, other.stall)
+
+
+def test_a_primary_that_forgot_steps_when_the_power_went_does_not_give_their_numbers_again() -> None:
+    async def scenario() -> None:
+        world = World(1)
+        await asyncio.sleep(PROMISE_SECONDS)
+        first, second, third = world.nodes
+        lead = await first.leading(1)
+        await lead.write(0, b"a", unchanged)
+        await lead.sync()
+        world.cut = {frozenset({"osd1", "osd2"})}
+        for content in (b"b", b"b", b"b"):
+            await lead.write(0, content, unchanged)
+        await first.kill()
+        first.disk.data[:] = b"a"
+        first.disk.mark = first.disk.mark._replace(version=1)
+        first.start()
+        world.cut = {frozenset({"osd1", "osd3"})}
+        lead = await first.leading(1)
+        await lead.write(0, b"c", unchanged)
+        await first.kill()
+        assert third.disk.data == b"b"
+        lead = await second.leading(2)
+        assert await lead.read(0, 1, unchanged) == b"c"
+        for node in (second, third):
             await node.kill()
 
     run(scenario())

@@ -163,6 +163,23 @@ async def test_what_is_damaged_on_another_replica_is_taken_from_the_primary(thre
     await until(lambda: three.content("osd3") == three.content("osd1"), 10.0)
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("size", [2 * BLOCK + 100, 2 * BLOCK + 5000])
+async def test_a_replica_that_is_damaged_where_the_file_is_cut_joins_again(three: Three, size: int) -> None:
+    osd, token = await three.open("osd1", replicated(*NAMES))
+    content = os.urandom(5 * BLOCK)
+    await osd.write(token, 0, content, 1)
+    await osd.sync(token)
+    await until(lambda: all(three.content(name) == content for name in NAMES), 25.0)
+    damage(three, "osd3", 2 * BLOCK + 1000)
+    osd, token = await three.open("osd1", replicated(*NAMES), epoch=2)
+    await osd.truncate(token, size)
+    await osd.write(token, 0, b"after", 2)
+    await until(lambda: len(three.content("osd3")) == size and three.content("osd3")[:5] == b"after", 25.0)
+    await osd.truncate(token, size - 50)  # which looks at the block again
+    await until(lambda: three.content("osd3") == three.content("osd1"), 25.0)
+
+
 async def test_deleted_everywhere_it_is_gone(three: Three) -> None:
     osd, token = await three.open("osd1", replicated(*NAMES))
     await osd.write(token, 0, b"x", 1)

@@ -9,6 +9,7 @@ replica that has just started behaves as if it had made one.
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import defaultdict
 
 from xos.xtreemfs.api import PROMISE_SECONDS, Step
@@ -29,10 +30,10 @@ class _File:
         """Loop time until which no newer primary is followed."""
         self.wanted = 0
         """The latest term that was asked to be followed: older ones are not heard any more."""
-        self.join = 0
-        """Of the primary's present attempt to make this replica like itself; what is late from others is refused."""
+        self.join = -1
+        """Of the primary's latest attempt to make this replica like itself; what is late from others is refused."""
         self.joining = True
-        """Such an attempt is under way: a step that was sent before it would lie over what it has copied since."""
+        """It is under way: a step that was sent before it would lie over what it has copied since."""
         self.applied = asyncio.Condition()
 
 
@@ -58,7 +59,8 @@ class Follower:
             await asyncio.sleep(max(0.0, file.until - self._loop.time()))
         self._check(file_id, term, file, mark)
         file.joining = True
-        file.join = join = file.join + 1  # before anything is waited for, so that no earlier attempt ends this one
+        # Before anything is waited for, so that no earlier attempt ends this one; nor does one from before a restart.
+        file.join = join = random.getrandbits(62)
         state = await self._disk.keep(file_id, self._promising(file_id, term), durable=True)
         self._check(file_id, term, file, state.mark)
         file.until = self._loop.time() + PROMISE_SECONDS
@@ -118,7 +120,6 @@ class Follower:
 
         def admit(mark: Mark) -> Mark:
             mark = joining(mark)
-            file.join += 1  # a patch that comes now comes too late
             file.joining = False
             return mark._replace(
                 term=term, version=version, epoch=max(epoch, mark.epoch), snapshot=max(snapshot, mark.snapshot)
@@ -132,7 +133,7 @@ class Follower:
         promising = self._promising(file_id, term)
 
         def admit(mark: Mark) -> Mark:
-            if file.join != join:
+            if file.join != join or not file.joining:
                 raise Gap(file_id=file_id, version=mark.version)
             return promising(mark)
 

@@ -36,6 +36,9 @@ JOIN_SECONDS = 1.0
 """Between attempts to make a replica join that was left behind."""
 RECOVER_SECONDS = 4.0
 """For how long a new primary waits for a majority."""
+AGAIN = 1 << 32
+"""By so much a primary goes on higher when it takes over its own term again. After a power cut it may have forgotten
+steps that others have: it must not give their numbers to other steps, for these would seem to be the older ones."""
 FEW_BLOCKS = 32
 """So few are copied while writers wait; more are copied before."""
 
@@ -325,13 +328,14 @@ class Lead:
             await self._joined_by_most()
         except StaleTerm as error:
             raise NotPrimary(file_id=self.file_id, term=self.term) from error
-        except (Gap, ConnectionLost, NotConnected, DeadlineExceeded) as error:
+        except (Gap, ConnectionLost, NotConnected, DeadlineExceeded, CorruptShare) as error:
             log.info("lead.not-recovered", file=self.file_id, term=self.term, detail=str(error))
             raise TooFewReplicas(file_id=self.file_id, there=self.joined, wanted=self._most) from error
         self._ready = True
 
     async def _take_over(self) -> None:
         """Have a majority's promise, and the newest that one of it has."""
+        again = (await self._disk.state(self.file_id)).mark.promised == self.term
         mine, join = await self._follower.follow(self.file_id, self.term)
         newest, size, epoch = (mine.mark.term, mine.mark.version), mine.size, mine.mark.epoch
         snapshot, best = mine.mark.snapshot, None
@@ -344,7 +348,11 @@ class Lead:
         if best is not None:
             await pull(self.file_id, self._disk, best.peer, size, self._numbered(unchanged))
         version = newest[1] if newest[0] == self.term else 0
+        if again:
+            version += AGAIN
         await self._follower.adopt(self.file_id, self.term, join, size, epoch, version, snapshot)
+        if again:  # so that the next time goes on higher still
+            await self._disk.sync(self.file_id)
         self._state = await self._disk.state(self.file_id)
 
     async def _majority(self) -> list[tuple[_Member, ShareState]]:
@@ -378,10 +386,16 @@ class Lead:
         if member.joined:
             log.info("replica.left-behind", file=self.file_id, peer_node=member.name, detail=str(error))
         if isinstance(error, CorruptShare):
-            start, end = int(error.data["start"] or 0), int(error.data["end"] or 0)
-            member.damaged.update(range(start // BLOCK, -(-end // BLOCK)))
+            self._note(member, error)
         member.joined = False
         self._join(member)
+
+    @staticmethod
+    def _note(member: _Member, damage: CorruptShare) -> tuple[int, int]:
+        """Its damaged blocks are copied as it joins; the bytes from, and to."""
+        start, end = int(damage.data["start"] or 0), int(damage.data["end"] or 0)
+        member.damaged.update(range(start // BLOCK, -(-end // BLOCK)))
+        return start, end
 
     def _join(self, member: _Member) -> None:
         if not self._closed and (member.joining is None or member.joining.done()):
@@ -396,14 +410,23 @@ class Lead:
             except (XosError, TimeoutError, OSError) as error:
                 log.info("replica.not-joined", file=self.file_id, peer_node=member.name, detail=str(error))
                 await asyncio.sleep(JOIN_SECONDS)
+                if isinstance(error, CorruptShare):
+                    await self._look(*self._note(member, error))
             else:
                 return
+
+    async def _look(self, start: int, end: int) -> None:
+        """Mend it if it is here that bytes are damaged."""
+        try:
+            await self._mending(lambda: self._disk.read(self.file_id, start, end - start, unchanged))
+        except (XosError, OSError) as error:
+            log.info("replica.damaged", file=self.file_id, start=start, end=end, detail=str(error))
 
     async def _bring_up(self, member: _Member) -> None:
         """Make a replica like this one, the last of it while writers wait."""
         began = self._loop.time()
         member.changed = set()
-        await member.peer.follow()
+        there = (await member.peer.follow()).size
         member.until = began + PROMISE_SECONDS
         blocks = await differing(self.file_id, self._disk, member.peer, self._state.size)
         blocks |= member.damaged
@@ -414,9 +437,18 @@ class Lead:
             self._check()
             mark = self._state.mark
             await push(self.file_id, self._disk, member.peer, blocks | member.changed, mark.snapshot)
+            await self._replace_end(member, there)
             await member.peer.adopt(self._state.size, mark.epoch, mark.version, mark.snapshot)
             member.joined, member.damaged = True, set()
             await self._heard(member, began, mark.version)
+
+    async def _replace_end(self, member: _Member, there: int) -> None:
+        """Cutting a share looks at the block that stays in part; a damaged one is good again once written whole."""
+        block, rest = divmod(self._state.size, BLOCK)
+        if rest and block in member.damaged:
+            content = await self._disk.read(self.file_id, block * BLOCK, rest, unchanged)
+            content = content.ljust(min(BLOCK, there - block * BLOCK), b"\0")
+            await member.peer.patch(block * BLOCK, content, self._state.mark.snapshot)
 
     async def _joined_by_most(self) -> None:
         """Wait until most replicas are like this one."""
