@@ -19,7 +19,7 @@ from xos.dixi import frames
 from xos.dixi.channel import NEARER_AFTER, Channel
 from xos.dixi.connection import Connection
 from xos.dixi.errors import BadFrame
-from xos.dixi.transports import Address, Endpoint, near
+from xos.dixi.transports import Address, Endpoint, doors, near
 
 
 def path_of(link: Any) -> Connection | None:
@@ -130,6 +130,7 @@ async def test_a_channel_whose_near_connection_is_lost_makes_a_new_one(serve: Se
 async def test_a_draining_daemon_says_so_near_too(serve: Serve, grid: Grid) -> None:
     async with serve() as server, dial(server, grid) as channel:
         link = await come_near(channel)
+        await channel.call("Probe.echo", (b"x",), bytes)  # the server has seen the ticket
         server.listener.goodbye("node1")
         await until(lambda: channel._link is not link, 15.0)
 
@@ -164,11 +165,11 @@ async def test_a_connection_has_one_near_at_a_time(serve: Serve, grid: Grid) -> 
         assert (await far.approach(far.here or "")).name == ""
 
 
-@pytest.mark.parametrize("shown", [b"", b"short", bytes(near.TICKET_BYTES), 200 * b"x"])
+@pytest.mark.parametrize("shown", [b"", b"short", bytes(doors.TICKET_BYTES), 200 * b"x"])
 async def test_who_has_no_ticket_is_shown_out(
     serve: Serve, grid: Grid, shown: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(near, "TICKET_SECONDS", 0.3)
+    monkeypatch.setattr(doors, "TICKET_SECONDS", 0.3)
     async with serve() as server, dial(server, grid) as channel:
         offered = await place(channel)
         async with knock(offered.name) as (reader, writer):
@@ -193,10 +194,10 @@ async def test_a_ticket_is_good_once(serve: Serve, grid: Grid) -> None:
 async def test_a_ticket_that_nobody_shows_is_forgotten(
     serve: Serve, grid: Grid, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(near, "TICKET_SECONDS", 0.05)
+    monkeypatch.setattr(doors, "TICKET_SECONDS", 0.05)
     async with serve() as server, dial(server, grid) as channel:
         offered = await place(channel)
-        door = server.listener._door  # type: ignore[attr-defined]
+        door = server.listener._near  # type: ignore[attr-defined]
         await until(lambda: not door._tickets, 15.0)
         async with knock(offered.name) as (reader, writer):
             writer.write(offered.ticket)
@@ -217,13 +218,13 @@ async def test_nonsense_after_the_ticket_is_named_and_ends_only_that_connection(
 
 
 async def test_a_crowd_of_strangers_is_bounded(serve: Serve, grid: Grid, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(near, "MOST_STRANGERS", 3)
+    monkeypatch.setattr(doors, "MOST_STRANGERS", 3)
     async with serve() as server, dial(server, grid) as channel:
         offered = await place(channel)
         async with contextlib.AsyncExitStack() as stack:
             for _ in range(3):
                 await stack.enter_async_context(knock(offered.name))
-            door = server.listener._door  # type: ignore[attr-defined]
+            door = server.listener._near  # type: ignore[attr-defined]
             await until(lambda: len(door._strangers) == 3, 15.0)
             async with knock(offered.name) as (reader, _):
                 assert await ends(reader)

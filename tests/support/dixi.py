@@ -22,6 +22,9 @@ from xos.dixi.metrics import exposition
 from xos.dixi.stage import Stage
 from xos.dixi.standard import Standard
 from xos.dixi.transports import Address, Endpoint, Listener, Offer, transport
+from xos.dixi.trusted import Trusted
+
+NOBODY = Trusted()
 
 
 class Point(msgspec.Struct, array_like=True, frozen=True):
@@ -49,7 +52,7 @@ class Probe:
         self.cancelled = 0
         self.opened = asyncio.Event()
 
-    @call(reads=True)
+    @call(reads=True, plain=True)
     async def echo(self, data: bytes) -> bytes:
         """The same bytes."""
         self.calls += 1
@@ -176,17 +179,20 @@ async def serving(
     anonymous: bool = False,
     waiting: int = 100,
     origins: frozenset[str] = frozenset(),
+    trusted: Trusted = NOBODY,
 ) -> AsyncIterator[Server]:
+    """*trusted*: the listener hears plain TCP in these networks too."""
     probe, stage, dispatcher = Probe(), Stage("Probe", limit=limit, queue=queue, waiting=waiting), Dispatcher()
     standard = Stage("standard")
     dispatcher.add(Standard(probe, stage, "node1"), standard, name="Probe")
     dispatcher.add(probe, stage)
-    endpoint = Endpoint(grid.trust, grid.machine, dispatcher)
+    endpoint = Endpoint(grid.trust, grid.machine, dispatcher, trusted)
     offer = Offer(
         endpoint,
         Address("127.0.0.1", port),
         anonymous=anonymous,
         origins=origins,
+        plain=Address("127.0.0.1", 0) if trusted else None,
         metrics=lambda: exposition([stage], {"dixi_connections": 1.0}),
     )
     listener = await transport(kind).listen(offer)
@@ -208,8 +214,9 @@ async def dial(
     *,
     node: str = "node1",
     dispatcher: Dispatcher | None = None,
+    trusted: Trusted = NOBODY,
 ) -> AsyncIterator[Channel]:
-    endpoint = Endpoint(grid.trust, credential or grid.user, dispatcher or Dispatcher())
+    endpoint = Endpoint(grid.trust, credential or grid.user, dispatcher or Dispatcher(), trusted)
     channel = Channel(server.address, endpoint, node=node, kind=server.kind)
     try:
         yield channel

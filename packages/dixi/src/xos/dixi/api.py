@@ -48,13 +48,19 @@ class Marks:
     idempotent: bool = False
     reads: bool = False
     allow: frozenset[Kind] = EVERYBODY
+    plain: bool = False
 
 
 @overload
 def call(fn: Callable[P, Awaitable[R]], /) -> Callable[P, Awaitable[R]]: ...
 @overload
 def call(
-    *, waits: bool = ..., idempotent: bool = ..., reads: bool = ..., allow: frozenset[Kind] | set[Kind] = ...
+    *,
+    waits: bool = ...,
+    idempotent: bool = ...,
+    reads: bool = ...,
+    allow: frozenset[Kind] | set[Kind] = ...,
+    plain: bool = ...,
 ) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]: ...
 def call(
     fn: Callable[..., Any] | None = None,
@@ -64,15 +70,18 @@ def call(
     idempotent: bool = False,
     reads: bool = False,
     allow: frozenset[Kind] | set[Kind] = EVERYBODY,
+    plain: bool = False,
 ) -> Any:
     """Mark an ``async def`` method as callable from elsewhere.
 
     *waits*: the call sleeps until something happens (``wait``), so it takes no place in the stage's
     concurrency limit (it has a bound of its own). *idempotent*: done twice is done once, so the client library
     repeats it by itself when the connection is lost. *reads*: changes nothing (so it is idempotent), and the HTTP
-    gateway answers GET. *allow*: which kinds of caller are heard at all.
+    gateway answers GET. *allow*: which kinds of caller are heard at all. *plain*: carries much, and where an
+    administrator trusts the network, others there may read it (`xos.dixi.transports.plaintcp`); it must be idempotent,
+    since what breaks off there is repeated over TLS, and cannot call the client back.
     """
-    marks = Marks(waits=waits, idempotent=idempotent or reads, reads=reads, allow=frozenset(allow))
+    marks = Marks(waits=waits, idempotent=idempotent or reads, reads=reads, allow=frozenset(allow), plain=plain)
     return _mark(fn, marks) if fn is not None else lambda f: _mark(f, marks)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from xos.common.errors import XosError
 from xos.common.log import get_logger
 from xos.dixi.errors import ConnectionLost, DeadlineExceeded, Draining, NotConnected, Overloaded
-from xos.dixi.transports import Address, Endpoint, Link, transport
+from xos.dixi.transports import Address, Endpoint, Link, Way, transport
 
 log = get_logger("xos.dixi.channel")
 
@@ -19,8 +19,8 @@ CONNECT_SECONDS = 10.0
 PATIENCE = 30.0
 """Seconds for which a call without a deadline is tried again."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 2.0
-NEARER_AFTER = 8
-"""Calls on a connection after which it is worth while to ask for a cheaper one."""
+NEARER_AFTER, AGAIN_AFTER = 8, 256
+"""Calls on a connection after which it is worth while to ask for a cheaper one; for another, when that was lost."""
 
 
 class Backoff:
@@ -46,6 +46,8 @@ class Channel:
         self._node = node
         self._transport = transport(kind)
         self._link: Link | None = None
+        self._beside: Way | None = None
+        """Cheaper than `_link`, but not for every method."""
         self._leaving: set[Link] = set()
         self._connecting = asyncio.Lock()
         self._closed = False
@@ -61,12 +63,22 @@ class Channel:
             self._calls += 1
             if self._calls == NEARER_AFTER:
                 self._looking = asyncio.get_running_loop().create_task(self._look_nearer(link))
+            if self._beside is not None:
+                link = self._either(link, self._beside, method)
             try:
                 return await link.call(method, args, result, deadline=deadline)
             except (ConnectionLost, Draining, Overloaded) as error:
                 if isinstance(error, ConnectionLost) and not retry:
                     raise
         return await self._persist(method, args, result, deadline, retry)
+
+    def _either(self, link: Link, beside: Way, method: str) -> Link:
+        """The one of the two that a call of *method* takes."""
+        if beside.link.closed:
+            log.info("channel.beside-lost", peer=str(self.address))
+            self._beside, self._calls = None, NEARER_AFTER - AGAIN_AFTER
+            return link
+        return beside.link if beside.methods is None or method in beside.methods else link
 
     async def _persist(
         self, method: str, args: tuple[Any, ...], result: Any, deadline: float | None, retry: bool
@@ -116,28 +128,38 @@ class Channel:
                 self.address, self._endpoint, node=self._node, seconds=seconds, on_goodbye=self._goodbye
             )
             self._calls = 0
+            if self._beside is not None:  # it was agreed upon over the one that was lost
+                self._beside.link.close()
+                self._beside = None
             return self._link
 
     async def _look_nearer(self, link: Link) -> None:
         """Later calls take a cheaper connection, if there is one; the present one stays for what hangs on it."""
         try:
-            near = await self._transport.nearer(link, self._endpoint, seconds=CONNECT_SECONDS, on_goodbye=self._goodbye)
+            way = await self._transport.nearer(link, self._endpoint, seconds=CONNECT_SECONDS, on_goodbye=self._goodbye)
         except (XosError, TimeoutError) as error:
             log.info("channel.no-nearer", peer=str(self.address), detail=str(error))
             return
-        if near is None:
+        if way is None:
             return
-        if self._link is link and not self._closed:
-            self._goodbye(link)
-            self._link = near
+        if self._link is not link or self._closed:
+            way.link.close()
+        elif way.methods is not None:
+            self._beside = way
         else:
-            near.close()
+            self._goodbye(link)
+            self._link = way.link
 
     def _goodbye(self, link: Link) -> None:
         # Calls under way are still answered there; the next one makes a new connection.
         self._leaving = {old for old in self._leaving if not old.closed} | {link}
         if self._link is link:
             self._link = None
+            if self._beside is not None:
+                self._leaving.add(self._beside.link)
+                self._beside = None
+        elif self._beside is not None and self._beside.link is link:
+            self._beside = None
 
     def retire(self) -> None:
         """Make a new connection for the next call; the present one serves the calls that are under way."""
@@ -146,15 +168,17 @@ class Channel:
 
     def tend(self, now: float) -> None:
         """Called every few seconds: notice a dead peer."""
-        for link in [self._link, *self._leaving]:
-            if link is not None:
-                link.tend(now)
+        for link in self._links():
+            link.tend(now)
 
     def close(self) -> None:
         """Close the connection; later calls fail."""
         self._closed = True
         if self._looking is not None:
             self._looking.cancel()
-        for link in [self._link, *self._leaving]:
-            if link is not None:
-                link.close()
+        for link in self._links():
+            link.close()
+
+    def _links(self) -> list[Link]:
+        beside = self._beside.link if self._beside is not None else None
+        return [link for link in (self._link, beside, *self._leaving) if link is not None]

@@ -21,8 +21,10 @@ from xos.common.config import load
 from xos.common.errors import XosError
 from xos.common.tls import Credential, Trust
 from xos.dixi.bus import GridBus
+from xos.dixi.configuration import check_plain
 from xos.dixi.directory import NodeRecord
 from xos.dixi.transports import Endpoint
+from xos.dixi.trusted import Plain, Trusted
 from xos.dixi.xati import DirectoryAsync
 
 
@@ -61,6 +63,7 @@ class ClientConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     directory: ClientDirectory
     ca: str = "ca.pem"
     """The VO CA's certificate, relative to the configuration file."""
+    plain: Plain = Plain()
 
 
 def xos_home(environ: os._Environ[str] | dict[str, str] = os.environ) -> Path:
@@ -77,6 +80,7 @@ def load_client(home: Path) -> tuple[ClientConfig, Trust]:
     if not path.exists() and (system := Path("/etc/xos/client.toml")).exists():
         path = system
     config = load(path, ClientConfig)
+    check_plain(config.plain, path)
     return config, Trust.from_pem(_read(path.parent / config.ca))
 
 
@@ -147,7 +151,7 @@ class OneDoor:
 
 def make_bus(config: ClientConfig, trust: Trust, credential: Credential | None) -> GridBus:
     """A bus for somebody with *credential*; without one, for the front door only."""
-    endpoint = Endpoint(trust, credential)
+    endpoint = Endpoint(trust, credential, trusted=Trusted.of(config.plain))
     if credential is None:
         return GridBus(endpoint, OneDoor(config.directory.front_door or config.directory.address))
     finder = ClientFinder(config.directory.address)

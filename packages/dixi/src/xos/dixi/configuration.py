@@ -12,6 +12,7 @@ import msgspec
 from xos.common.config import load
 from xos.common.errors import XosError
 from xos.dixi.transports import Address
+from xos.dixi.trusted import Plain, Trusted
 
 
 class BadSetting(XosError):
@@ -79,12 +80,29 @@ class DaemonConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     tls: Tls
     listen: tuple[Listen, ...]
     services: dict[str, ServiceSettings] = {}
+    plain: Plain = Plain()
     directory: DirectoryAt | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     drain_seconds: float = 5.0
     """How long a stop waits for calls under way."""
     revocation_seconds: float = 20.0
     """How often the revocations are fetched from the CDA."""
+
+
+def check_plain(plain: Plain, path: Path) -> None:
+    """Raises `BadSetting`."""
+    try:
+        trusted = Trusted.of(plain)
+    except ValueError as error:
+        raise BadSetting(file=str(path), key="plain.networks", detail=str(error)) from error
+    if not plain.address:
+        return
+    try:
+        Address.parse(plain.address)
+    except ValueError as error:
+        raise BadSetting(file=str(path), key="plain.address", detail=str(error)) from error
+    if not trusted:
+        raise BadSetting(file=str(path), key="plain.address", detail="of no use without plain.networks")
 
 
 def load_daemon(path: Path) -> DaemonConfig:
@@ -99,6 +117,7 @@ def load_daemon(path: Path) -> DaemonConfig:
             raise BadSetting(file=str(path), key="listen.address", detail=str(error)) from error
         if wrong := next((o for o in listen.origins if not re.fullmatch(r"https://[^/\s]+", o)), None):
             raise BadSetting(file=str(path), key="listen.origins", detail=f"{wrong!r} is not https://HOST[:PORT]")
+    check_plain(config.plain, path)
     if config.directory is None and "Directory" not in config.services:
         detail = "give [directory] address = HOST:PORT of the core, or host the Directory here"
         raise BadSetting(file=str(path), key="directory", detail=detail)

@@ -28,6 +28,7 @@ from xos.dixi.api import CallContext
 from xos.dixi.dispatch import Dispatcher
 from xos.dixi.errors import BadFrame, ConnectionLost, DeadlineExceeded, Draining, Overloaded, WrongPeer
 from xos.dixi.expiry import Expiry
+from xos.dixi.sealing import TAG_BYTES, Seal
 from xos.dixi.stage import Work
 
 log = get_logger("xos.dixi.connection")
@@ -62,7 +63,7 @@ def decode_as(kind: Any, value: msgspec.Raw) -> Any:
 
 
 class Connection(asyncio.Protocol):
-    """Speaks frames over one TLS transport. Satisfies `xos.dixi.api.Caller`."""
+    """Speaks frames over one transport, TLS but for what was agreed upon over such. Satisfies `xos.dixi.api.Caller`."""
 
     def __init__(
         self,
@@ -74,10 +75,14 @@ class Connection(asyncio.Protocol):
         on_open: Callable[[Connection], None] | None = None,
         on_close: Callable[[Connection], None] | None = None,
         on_goodbye: Callable[[Connection], None] | None = None,
-        on_approach: Callable[[Connection, str], frames.Place] | None = None,
+        on_approach: Callable[[Connection, frames.Approach], frames.Place] | None = None,
         after: Connection | None = None,
+        seal: Seal | None = None,
     ) -> None:
-        """*after*: the connection over which this one was agreed upon: its peer is the peer here."""
+        """*after*: the connection over which this one was agreed upon: its peer is the peer here.
+
+        *seal*: what proves that each frame is the peer's; None: the transport does.
+        """
         self.peer = ANONYMOUS
         self.address = ""
         self.opened = False
@@ -85,7 +90,7 @@ class Connection(asyncio.Protocol):
         self.refusal: XosError | None = None
         """Why this connection ended before it began to serve."""
         self.near: Connection | None = None
-        """The one without TLS that was agreed upon over this, see `xos.dixi.transports.near`."""
+        """The one without TLS that was agreed upon over this, see `xos.dixi.transports.doors`."""
         self._trust = trust
         self._dispatcher = dispatcher
         self._accepted = accepted
@@ -95,11 +100,12 @@ class Connection(asyncio.Protocol):
         self._on_goodbye = on_goodbye
         self._on_approach = on_approach
         self._after = after
+        self._seal = seal
         self._place: asyncio.Future[frames.Place] | None = None
         self._draining: str | None = None
         self._transport: asyncio.Transport | None = None
         self._loop = asyncio.get_running_loop()
-        self._splitter = frames.Splitter()
+        self._splitter = frames.Splitter(frames.MAX_FRAME + (TAG_BYTES if seal is not None else 0))
         self._out: list[frames.Bulk] = []
         self._flowing = asyncio.Event()
         self._flowing.set()
@@ -146,7 +152,7 @@ class Connection(asyncio.Protocol):
         try:
             self._handle_all(self._splitter.feed(data))
         except BadFrame as error:
-            self.fail(error)
+            self._broken(error)
 
     def room(self) -> memoryview | None:
         """See `xos.dixi.transports.tls.Filled`."""
@@ -158,13 +164,13 @@ class Connection(asyncio.Protocol):
         try:
             self._handle_all([] if body is None else [body])
         except BadFrame as error:
-            self.fail(error)
+            self._broken(error)
 
     def _handle_all(self, bodies: list[memoryview]) -> None:
         self._heard = self._loop.time()
         self._partial_since = self._heard if self._splitter.partial else math.inf
         for body in bodies:
-            self._handle(frames.unpack(body))
+            self._handle(frames.unpack(body if self._seal is None else self._seal.open(body)))
 
     def pause_writing(self) -> None:
         """The peer does not read: stop streams, and where we accepted it, stop reading from it too."""
@@ -264,9 +270,22 @@ class Connection(asyncio.Protocol):
                 self._send_frame(frames.Cancel(number))
 
     @property
+    def agreed(self) -> bool:
+        """Whether this is one without TLS, that was agreed upon over another."""
+        return self._after is not None
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """Our address and the peer's on this connection, without the ports; empty when it is closed."""
+        if self._transport is None:
+            return "", ""
+        ours, theirs = self._transport.get_extra_info("sockname"), self._transport.get_extra_info("peername")
+        return (ours[0], theirs[0]) if ours and theirs else ("", "")
+
+    @property
     def here(self) -> str | None:
         """This end's address, if the other seems to be on the same machine."""
-        if self._transport is None or self._after is not None:
+        if self._transport is None or self.agreed:
             return None
         ours, theirs = self._transport.get_extra_info("sockname"), self._transport.get_extra_info("peername")
         if not ours or not theirs:
@@ -274,12 +293,12 @@ class Connection(asyncio.Protocol):
         same = ours[0] == theirs[0] or all(ipaddress.ip_address(end[0]).is_loopback for end in (ours, theirs))
         return _address(ours) if same else None
 
-    async def approach(self, seen: str) -> frames.Place:
-        """Ask for a place to meet without TLS. Raises `ConnectionLost`."""
+    async def approach(self, seen: str, *, plain: bool = False) -> frames.Place:
+        """Ask for a place to meet without TLS, see `xos.dixi.frames.Approach`. Raises `ConnectionLost`."""
         if self.closed:
             raise ConnectionLost(address=self.address, detail="closed")
         self._place = self._loop.create_future()
-        self._send_frame(frames.Approach(seen))
+        self._send_frame(frames.Approach(seen, plain))
         return await self._place
 
     def _request(self, method: str, args: tuple[Any, ...], deadline: float | None) -> int:
@@ -340,7 +359,7 @@ class Connection(asyncio.Protocol):
             case frames.Goodbye() if self._on_goodbye is not None:
                 self._on_goodbye(self)
             case frames.Approach() if self._on_approach is not None:
-                self._send_frame(self._on_approach(self, frame.seen))
+                self._send_frame(self._on_approach(self, frame))
             case frames.Place() if self._place is not None and not self._place.done():
                 self._place.set_result(frame)
             case _:  # a Pong: that it came is what counts
@@ -445,7 +464,7 @@ class Connection(asyncio.Protocol):
         if self.closed:
             return
         first = not self._out
-        self._out += pieces
+        self._out += pieces if self._seal is None else self._seal.close(pieces)
         if alone:
             self._flush()
         elif first:
@@ -467,6 +486,14 @@ class Connection(asyncio.Protocol):
         self._send_frame(frames.Failure(0, error.to_fault()))
         self._flush()
         self.close()
+
+    def _broken(self, error: BadFrame) -> None:
+        """What came is no frame. Where others are on the way that is no news of the peer, but the end of this way."""
+        if self._seal is None:
+            self.fail(error)
+            return
+        log.warning("connection.altered", peer=self.address, detail=error.message)
+        self.abort(ConnectionLost(address=self.address, detail=error.message))
 
     def close(self) -> None:
         """Close after what has been written is sent."""
@@ -492,7 +519,7 @@ class Connection(asyncio.Protocol):
         if now - self._heard > 2 * SILENCE:
             self.abort(ConnectionLost(address=self.address, detail=f"no sign of life for {2 * SILENCE:.0f} s"))
         elif now - self._partial_since > SILENCE:
-            self.fail(BadFrame(detail=f"half a frame, and nothing more for {SILENCE:.0f} s"))
+            self._broken(BadFrame(detail=f"half a frame, and nothing more for {SILENCE:.0f} s"))
         elif now - self._heard > SILENCE:
             self._send_frame(frames.Ping(int(now)))
 

@@ -38,6 +38,7 @@ from xos.dixi.revocation import keep_revocations
 from xos.dixi.stage import Stage
 from xos.dixi.standard import Standard
 from xos.dixi.transports import Address, Endpoint, Listener, Offer, transport
+from xos.dixi.trusted import Trusted
 from xos.dixi.xati import DirectoryAsync
 
 log = get_logger("xos.dixi.daemon")
@@ -106,7 +107,7 @@ class Daemon:
         self._standard = Stage("standard")
         self._registration: Registration | None = None
         self._local = Local(config.node, self.credential.identity, self.dispatcher)
-        self.endpoint = Endpoint(self.trust, self.credential)
+        self.endpoint = Endpoint(self.trust, self.credential, trusted=Trusted.of(config.plain))
         self.bus = GridBus(self.endpoint, self, self._local)
         self._background: list[asyncio.Task[None]] = []
 
@@ -141,8 +142,11 @@ class Daemon:
             self._add(name, settings)
         # The addresses are held before any service starts, so that a second daemon by mistake never touches the first
         # one's state; a client that comes early waits in the backlog until every service has recovered.
+        plain = self.config.plain.address
         for listen in self.config.listen:
-            self.listeners.append(await self._listen(listen))
+            at = Address.parse(plain) if plain and _for_machines(listen) else None
+            self.listeners.append(await self._listen(listen, at))
+            plain = "" if at is not None else plain
         self._registration = Registration(DirectoryAsync(self.bus), self._record())
         for service, _ in self._services:
             await service.start()
@@ -171,16 +175,17 @@ class Daemon:
         self._services.append((service, host))
         self._local.starting(name)
 
-    async def _listen(self, listen: Listen) -> Listener:
+    async def _listen(self, listen: Listen, plain: Address | None) -> Listener:
         dispatcher = self.dispatcher.only(frozenset(listen.services)) if listen.services else self.dispatcher
         offer = Offer(
-            Endpoint(self.trust, self.credential, dispatcher),
+            Endpoint(self.trust, self.credential, dispatcher, self.endpoint.trusted),
             Address.parse(listen.address),
             anonymous=listen.anonymous,
             most_connections=listen.most_connections,
             metrics=self._metrics,
             origins=frozenset(listen.origins),
             elsewhere=self._elsewhere,
+            plain=plain,
         )
         return await transport(listen.transport).listen(offer)
 
@@ -259,6 +264,11 @@ class Daemon:
         for listener in self.listeners:
             await listener.close()
         self.bus.close()
+
+
+def _for_machines(listen: Listen) -> bool:
+    """Whether it is one of those that the Directory names."""
+    return listen.transport == "dixi" and not listen.services and not listen.anonymous
 
 
 def implementation(name: str, settings: ServiceSettings) -> type[Hosted[Any]]:

@@ -63,6 +63,8 @@ def _signature(cls: type, name: str, fn: Any, marks: Marks) -> Signature:
     if "return" not in types:
         raise BadService(service=cls.__qualname__, detail=f"{name} does not say what it returns")
     result = types["return"]
+    if marks.plain and not marks.idempotent:
+        raise BadService(service=cls.__qualname__, detail=f"{name} is plain, so it must be idempotent")
     if marks.streams:
         if typing.get_origin(result) is not AsyncIterator:
             raise BadService(service=cls.__qualname__, detail=f"{name} is a @stream: it must return AsyncIterator[…]")
@@ -189,6 +191,11 @@ class Dispatcher:
             {name: method for name, method in self._methods.items() if method.service in services},
             {name: pages for name, pages in self._pages.items() if name in services},
         )
+
+    @property
+    def plain(self) -> Dispatcher:
+        """One that knows just the methods that may be called unencrypted, see `xos.dixi.api.call`."""
+        return Dispatcher({name: method for name, method in self._methods.items() if method.signature.marks.plain})
 
     def find(self, name: str) -> Method:
         """The method *name* (``Service.method``). Raises `UnknownService` or `UnknownMethod`."""

@@ -96,21 +96,29 @@ class Goodbye(msgspec.Struct, array_like=True, tag=10):
 
 
 class Approach(msgspec.Struct, array_like=True, tag=11):
-    """We seem to be on one machine: where can we meet without TLS? See `xos.dixi.transports.near`."""
+    """Where can we meet without TLS? See `xos.dixi.transports.near` and `xos.dixi.transports.plaintcp`."""
 
     seen: str
-    """The address of this end as it sees it itself, ``host:port``."""
+    """The address of this end as it sees it itself, ``host:port``; empty: not on the other's machine."""
+    plain: bool = False
+    """We trust the network between us."""
 
 
 class Place(msgspec.Struct, array_like=True, tag=12):
     """The answer to `Approach`."""
 
     name: str
-    """Of a socket in the abstract name space; empty: nowhere."""
+    """Of a socket in the abstract name space; empty: there is none."""
     ticket: bytes
     """To be shown there, once."""
     uid: int
     """Whose socket it is."""
+    address: str = ""
+    """``host:port`` of plain TCP, the host left out if it is that of this connection; empty: there is none."""
+    key: bytes = b""
+    """Of what goes there, see `xos.dixi.sealing`."""
+    methods: tuple[str, ...] = ()
+    """What may be called there."""
 
 
 Frame = Request | Result | Failure | Item | End | Cancel | Credit | Ping | Pong | Goodbye | Approach | Place

@@ -19,6 +19,7 @@ from xos.common.tls import Credential, Trust
 from xos.dixi.api import Caller
 from xos.dixi.dispatch import Dispatcher
 from xos.dixi.errors import AddressTaken, BadService
+from xos.dixi.trusted import Trusted
 
 NAMES = ("dixi", "https")
 BACKLOG = 4096
@@ -52,6 +53,8 @@ class Endpoint:
     """None: an anonymous client, heard only at a front door."""
     dispatcher: Dispatcher = dataclasses.field(default_factory=Dispatcher)
     """What the other side may call."""
+    trusted: Trusted = dataclasses.field(default_factory=Trusted)
+    """Networks on which bytes of files may go unencrypted."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -69,6 +72,8 @@ class Offer:
     """Web sites whose pages may call (`https`)."""
     elsewhere: Callable[[str], str | None] | None = None
     """Base URL of another node that offers a service, if one is known (``https`` redirects there)."""
+    plain: Address | None = None
+    """Where to hear connections of trusted networks (`dixi`), see `xos.dixi.transports.plaintcp`."""
 
 
 def bind(address: Address) -> socket.socket:
@@ -142,6 +147,15 @@ class Link(Caller, Protocol):
         ...
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Way:
+    """A cheaper connection than another to the same peer."""
+
+    link: Link
+    methods: frozenset[str] | None
+    """What may be called over it; None: everything, so that it takes the other's place."""
+
+
 class Transport(Protocol):
     """One way to carry calls."""
 
@@ -167,7 +181,7 @@ class Transport(Protocol):
 
     async def nearer(
         self, link: Link, endpoint: Endpoint, *, seconds: float, on_goodbye: Callable[[Link], None] | None = None
-    ) -> Link | None:
+    ) -> Way | None:
         """A cheaper connection to the peer of *link*, which stays open; None: there is none.
 
         Raises `ConnectionLost`, `TimeoutError`.

@@ -7,13 +7,15 @@ import asyncio
 import ssl
 from collections.abc import Callable
 
+from xos.common.errors import XosError
 from xos.common.log import get_logger
 from xos.common.tls import Credential, client_context, explain_tls_error, server_context, use_credential
 from xos.dixi import frames
 from xos.dixi.connection import Connection
+from xos.dixi.dispatch import Dispatcher
 from xos.dixi.errors import NotConnected
-from xos.dixi.transports import BACKLOG, Address, Endpoint, Link, Listener, Offer, bind, plain
-from xos.dixi.transports.near import Door, approach
+from xos.dixi.sealing import Seal
+from xos.dixi.transports import BACKLOG, Address, Endpoint, Link, Listener, Offer, Way, bind, near, plain, plaintcp
 from xos.dixi.transports.tls import Gate, TlsLayer
 
 log = get_logger("xos.dixi.transport")
@@ -33,34 +35,62 @@ class DixiListener:
             endpoint.credential, endpoint.trust, anonymous=offer.anonymous, alpn=[frames.ALPN]
         )
         self._gate = Gate(offer.most_connections, str(offer.address))
-        self._door = Door(self._made)
+        self._near = near.NearDoor(self._nearer)
         self._socket = bind(offer.address)
         self._bound = self._socket.getsockname()[:2]
+        self._plain = self._plain_door(offer)
+
+    def _plain_door(self, offer: Offer) -> plaintcp.PlainDoor | None:
+        if offer.plain is None:
+            return None
+        self._plainly = offer.endpoint.dispatcher.plain
+        methods = tuple(method.name for method in self._plainly)
+        try:
+            return plaintcp.PlainDoor(self._nearer, offer.plain, offer.endpoint.trusted, methods)
+        except XosError:
+            self._socket.close()
+            raise
 
     async def serve(self) -> None:
         """Begin to accept."""
         self._server = await asyncio.get_running_loop().create_server(
             self._gate.accepting(self._accept, self._context), sock=self._socket, backlog=BACKLOG
         )
-        await self._door.serve()
+        await self._near.serve()
+        if self._plain is not None:
+            await self._plain.serve()
 
     def renew(self, credential: Credential) -> None:
         """Show *credential* on later connections."""
         use_credential(self._context, credential)
 
     def _accept(self) -> Connection:
-        return self._made(None)
+        return self._made(self._offer.endpoint.dispatcher)
 
-    def _made(self, after: Connection | None) -> Connection:
+    def _nearer(self, after: Connection, seal: Seal | None) -> Connection:
+        return self._made(self._offer.endpoint.dispatcher if seal is None else self._plainly, after, seal)
+
+    def _made(self, dispatcher: Dispatcher, after: Connection | None = None, seal: Seal | None = None) -> Connection:
         return Connection(
             trust=self._offer.endpoint.trust,
-            dispatcher=self._offer.endpoint.dispatcher,
+            dispatcher=dispatcher,
             accepted=True,
             on_open=self._connections.add,
             on_close=self._connections.discard,
-            on_approach=self._door.invite,
+            on_approach=self._invite,
             after=after,
+            seal=seal,
         )
+
+    def _invite(self, connection: Connection, asked: frames.Approach) -> frames.Place:
+        """A cheaper way than *connection*, one at a time."""
+        place = None
+        has_one = connection.near is not None and not connection.near.closed
+        if not has_one and not connection.agreed:
+            place = self._near.invite(connection, asked.seen)
+            if place is None and asked.plain and self._plain is not None:
+                place = self._plain.invite(connection)
+        return place or frames.Place("", b"", -1)
 
     @property
     def address(self) -> Address:
@@ -77,9 +107,14 @@ class DixiListener:
         """Take nothing new."""
         if self._server is not None:
             self._server.close()
-        self._door.close()
+        self._close_doors()
         for connection in list(self._connections):
             connection.goodbye(node)
+
+    def _close_doors(self) -> None:
+        self._near.close()
+        if self._plain is not None:
+            self._plain.close()
 
     def tend(self, now: float) -> None:
         """Drop peers that are gone or stuck."""
@@ -92,7 +127,7 @@ class DixiListener:
             self._server.close()
         else:
             self._socket.close()
-        self._door.close()
+        self._close_doors()
         for connection in list(self._connections):
             connection.close()
         await self._gate.shut(1.0)
@@ -148,9 +183,22 @@ class DixiTransport:
 
     async def nearer(
         self, link: Link, endpoint: Endpoint, *, seconds: float, on_goodbye: Callable[[Link], None] | None = None
-    ) -> Link | None:
+    ) -> Way | None:
         """See `Transport.nearer`."""
-        return await approach(link, endpoint, on_goodbye, seconds) if isinstance(link, Connection) else None
+        if not isinstance(link, Connection):
+            return None
+        here, trusts = link.here, endpoint.trusted
+        if here is None and not trusts:
+            return None
+        async with asyncio.timeout(seconds):
+            place = await link.approach(here or "", plain=bool(trusts))
+            if place.name:
+                found, methods = await near.meet(link, place, endpoint, on_goodbye), None
+            elif place.address:
+                found, methods = await plaintcp.meet(link, place, endpoint, on_goodbye), frozenset(place.methods)
+            else:
+                return None
+        return None if found is None else Way(found, methods)
 
 
 TRANSPORT = DixiTransport()

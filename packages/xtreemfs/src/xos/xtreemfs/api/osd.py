@@ -182,7 +182,7 @@ class OSD(Protocol):
         """Show a capability. Raises `BadCapability` (forged, expired, another's, an older epoch or layout)."""
         ...
 
-    @call(reads=True)
+    @call(reads=True, plain=True)
     async def read(self, token: bytes, offset: int, length: int, capability: Signed | None = None) -> bytes:
         """Bytes of this OSD's share (see `striping`), fewer at its end. Raises `CorruptShare`, `UnknownToken`, …"""
         ...
@@ -207,7 +207,7 @@ class OSD(Protocol):
         """
         ...
 
-    @call(idempotent=True)
+    @call(idempotent=True, plain=True)
     async def write(
         self, token: bytes, offset: int, content: bytes, number: int, capability: Signed | None = None
     ) -> Written:
@@ -218,7 +218,7 @@ class OSD(Protocol):
         """
         ...
 
-    @call(idempotent=True)
+    @call(idempotent=True, plain=True)
     async def write_parts(
         self, token: bytes, parts: list[Part], content: bytes, number: int, capability: Signed | None = None
     ) -> Written:
@@ -307,7 +307,7 @@ class OSD(Protocol):
         """Renew the promise. Raises `StaleTerm`, `UnknownToken`."""
         ...
 
-    @call(idempotent=True, allow=MACHINES)
+    @call(idempotent=True, allow=MACHINES, plain=True)
     async def replicate(self, token: bytes, step: Step) -> None:
         """The next step of the term, and `hold`. Raises `StaleTerm`, `Gap` (this replica must be patched first)."""
         ...
@@ -322,12 +322,12 @@ class OSD(Protocol):
         """The kept sums of *count* (at most 65,536) blocks, four bytes each."""
         ...
 
-    @call(reads=True, allow=MACHINES)
+    @call(reads=True, allow=MACHINES, plain=True)
     async def fetch(self, token: bytes, offset: int, length: int) -> bytes:
         """Bytes of this replica as it is, checked. Raises `CorruptShare`."""
         ...
 
-    @call(idempotent=True, allow=MACHINES)
+    @call(idempotent=True, allow=MACHINES, plain=True)
     async def patch(self, token: bytes, join: int, offset: int, content: bytes, snapshot: int = 0) -> None:
         """Bytes as the primary has them, outside the order of steps. Raises `StaleTerm`.
 

@@ -16,6 +16,7 @@ from xos.dixi.bus import GridBus
 from xos.dixi.client import ClientFinder, load_client, load_credential, make_bus
 from xos.dixi.configuration import load_daemon
 from xos.dixi.transports import Endpoint
+from xos.dixi.trusted import Trusted
 from xos.xtreemfs.errors import NoMachine
 from xos.xtreemfs.mount.identities import Identities, MachineIdentities, UserIdentities
 from xos.xtreemfs.mount.options import Wanted
@@ -58,7 +59,7 @@ def _as_machine(config: Path, home: Path) -> Access:
     # The node that hosts the Directory is asked at its own address.
     address = daemon.directory.address if daemon.directory else daemon.listen[0].address
     finder = ClientFinder(address)
-    bus = GridBus(Endpoint(trust, credential), finder)
+    bus = GridBus(Endpoint(trust, credential, trusted=Trusted.of(daemon.plain)), finder)
     finder.attach(bus)
     return _access(bus, trust, credential, config, home)
 
