@@ -321,11 +321,11 @@ class Run:
                 cell.synced = number
 
     async def read(self, client: Client, cell: Cell) -> None:
-        least, blackouts = cell.least(self.world.blackouts), self.world.blackouts
+        least, synced, blackouts = cell.least(self.world.blackouts), cell.synced, self.world.blackouts
         content = await self.on_primary(client, lambda lead: lead.read(cell.place, CELL.size, unchanged))
         (number,) = CELL.unpack(content.ljust(CELL.size, b"\0"))
         if blackouts != self.world.blackouts:
-            least = cell.synced
+            least = synced  # as it was before: an answer may be of a moment before the next sync
         if not least <= number <= cell.begun:
             raise Wrong(f"cell {cell.place}: read {number}; {least} was there, {cell.begun} is the last that was begun")
         if blackouts == self.world.blackouts:
