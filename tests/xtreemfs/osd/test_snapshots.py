@@ -19,6 +19,7 @@ from xos.xtreemfs.osd.checksums import BLOCK
 from xos.xtreemfs.osd.share import Share
 from xos.xtreemfs.osd.snapshots import Known, Snapshots, split
 from xos.xtreemfs.osd.store import ShareStore
+from xos.xtreemfs.xati import OSDAsync
 
 from .conftest import One, Three
 
@@ -246,16 +247,32 @@ async def read_at(three: Three, name: str, number: int) -> bytes:
 async def test_all_replicas_keep_the_same_at_the_same_step(three: Three) -> None:
     osd, token = await three.open("osd1", WRITTEN)
     await osd.write(token, 0, b"before", 1, deadline=15.0)
+    await same_step(three)  # one that joins later has nothing of what was before
     await tell(three, 1, [1])
     osd, token = await three.open("osd1", WRITTEN, snapshot=1)
     await osd.write(token, 0, b"after!", 2, deadline=15.0)
     await osd.sync(token, deadline=15.0)
-    async with asyncio.timeout(15.0):  # a majority has it; the third one in a moment
-        while len({(await three.client(name, three.pen).state(FILE)).version for name in three.daemons}) > 1:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    await same_step(three)
     assert [await read_at(three, name, 1) for name in three.daemons] == [b"before"] * 3
     places = [list((three.place / name).glob("data/OSD/shares/*/*.data")) for name in three.daemons]
     assert not [path for found in places for path in found if path.name.startswith("snap")]  # nothing was copied
+
+
+async def same_step(three: Three) -> None:
+    """A majority has it; the third one in a moment, which may have no share of the file at first."""
+    states: set[tuple[int, int] | None] = set()
+    async with asyncio.timeout(15.0):
+        while len(states) != 1 or None in states:
+            await asyncio.sleep(0.01)
+            states = {await step(three.client(name, three.pen)) for name in three.daemons}
+
+
+async def step(osd: OSDAsync) -> tuple[int, int] | None:
+    try:
+        state = await osd.state(FILE)
+    except UnknownFile:
+        return None
+    return state.term, state.version
 
 
 @pytest.mark.timeout(60)
