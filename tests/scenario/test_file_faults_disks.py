@@ -59,27 +59,33 @@ class Faulty(FileGrid):
         for _ in eventually(60.0):  # the MRC looks every few seconds which OSDs there are, with which disks
             path = self.writing[update].path / f"file{next(self.names)}"
             try:
-                with path.open("wb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
+                with path.open("wb") as opened:
+                    opened.write(content)
+                    opened.flush()
+                    os.fsync(opened.fileno())
             except OSError as error:
                 if error.errno not in (errno.ENOSPC, errno.EIO):
                     raise
                 continue
-            if File(self, path, path.stat().st_ino).placed_well:
+            file = File(self, path, path.stat().st_ino)
+            if not file.placed_well:
+                continue
+            if update is Update.READ_ONLY:
+                self._freeze(file.inode, 2)
+            if file.placed_well:  # its second replica too
                 break
-        inode = path.stat().st_ino
         if update is Update.READ_ONLY:
-            with self.bus() as bus:
-                for _ in eventually(30.0):  # the MRC hears a moment later that it was closed
-                    with contextlib.suppress(Refused):
-                        MRCXati(bus).change_layout(inode, 2, update, (), Ask(claim=ROOT), deadline=30.0)
-                        break
-                for _ in eventually(60.0):
-                    if all(replica.complete for replica in MRCXati(bus).layout(inode, ROOT).replicas):
-                        break
-        return File(self, path, inode)
+            for _ in eventually(60.0):
+                if all(replica.complete for replica in file.layout.replicas):
+                    break
+        return file
+
+    def _freeze(self, inode: int, replicas: int) -> None:
+        with self.bus() as bus:
+            for _ in eventually(30.0):  # the MRC hears a moment later that it was closed
+                with contextlib.suppress(Refused):
+                    MRCXati(bus).change_layout(inode, replicas, Update.READ_ONLY, (), Ask(claim=ROOT), deadline=30.0)
+                    break
 
     def anew(self, update: Update, options: str = "suid,dev") -> Mount:
         """A mount that has nothing of what others have read."""

@@ -152,6 +152,7 @@ class Grant:
             layout = self.capability.layout
             node = layout.replicas[self._reading if reads else layout.primary].osds[place]
             seconds = FAIL_OVER_SECONDS if self._has_others and node not in late else CALL_SECONDS
+            seconds = min(seconds, max(give_up - loop.time(), FAIL_OVER_SECONDS))
             try:
                 if reads and self._may_choose:
                     return await self._from_any(place, work)
