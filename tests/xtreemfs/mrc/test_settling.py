@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import time
 from collections.abc import AsyncIterator
@@ -156,6 +157,32 @@ async def test_an_osd_that_is_away_holds_nobody_up_for_long(mrc: Mrc, session: S
         for osd in mrc.around.osds.values():
             osd.up = True
         assert (await mrc.service.getattr(made.inode.id, other.id)).size == 0 or time.monotonic() - began > LOOK_SECONDS
+
+
+@pytest.mark.parametrize("looks", [True, False])
+async def test_a_writer_and_its_osd_that_go_together_lose_nothing(
+    mrc: Mrc, session: Session, looks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = await mrc.session()
+    with acting(NODE1):
+        made = await _written(mrc, session, 100)
+        for osd in mrc.around.osds.values():
+            osd.up = False
+        await mrc.service.end(session.id)
+        assert (await mrc.service.getattr(made.inode.id, other.id)).size == 0
+        for osd in mrc.around.osds.values():
+            osd.up = True
+        if looks:
+            assert (await mrc.service.open(made.inode.id, READ, mrc.ask(other))).inode.size == 100
+        else:  # nobody does; then it is asked for all the same
+            monkeypatch.setattr("xos.xtreemfs.mrc.settling.PAY_SECONDS", 0.01)
+            paying = asyncio.ensure_future(mrc.service.settling.pay())
+            async with asyncio.timeout(30.0):
+                while mrc.service.settling.owed:  # noqa: ASYNC110 -- nobody tells
+                    await asyncio.sleep(0.01)
+            paying.cancel()
+        _grown(mrc, made, 200)
+        assert (await mrc.service.getattr(made.inode.id, other.id)).size == 100
 
 
 async def test_a_file_that_is_gone_is_gone_for_who_looks(mrc: Mrc, session: Session) -> None:

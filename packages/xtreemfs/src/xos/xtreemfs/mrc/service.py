@@ -109,6 +109,7 @@ class MrcService(Hosted[Settings], SnapshotCalls, NameCalls, InodeCalls, LeaseCa
             "chores": self.chores.run(),
             "replicas": self.management.run(),
             "sessions": self._tick(),
+            "settling": self.settling.pay(),
             "snapshots": self._tell_snapshots(told),
         }
         if self._lazy:
@@ -190,6 +191,7 @@ class MrcService(Hosted[Settings], SnapshotCalls, NameCalls, InodeCalls, LeaseCa
 
         freed = await self.store.write(end)
         self.settling.ended(session)
+        self.settling.owe(grant.inode.id for grant, extent in extents if extent is None and grant.layout.replicas)
         self.desk.leases.ended(session)
         for inode in freed:
             self._freed(inode)

@@ -25,6 +25,8 @@ MOST_ASKING = 64
 """Files about which OSDs are asked at once."""
 ASK_SECONDS = 10.0
 """How long who looks at a file waits for its OSDs: they may be busy, and must first be connected to."""
+PAY_SECONDS = 5.0
+"""How often they are asked about files whose writer is gone."""
 LOOK_SECONDS = 2.0
 """For how long OSDs that did not answer are left in peace by who only looks."""
 
@@ -40,6 +42,8 @@ class Settling:
         self._changes = Changes()
         self._mute: dict[int, float] = {}
         """Inodes whose OSDs did not answer, and when they may be asked again."""
+        self._owed: set[int] = set()
+        """Inodes whose writer is gone while nobody could say how long they are: asked about until somebody does."""
         self.asking = asyncio.Semaphore(MOST_ASKING)
         """Held while OSDs are asked about a file."""
 
@@ -53,6 +57,7 @@ class Settling:
         self._writers.clear()
         self._handles.clear()
         self._mute.clear()
+        self._owed.clear()
         self._changes = Changes()
 
     def opened(self, session: str, handle: int, inode: int) -> None:
@@ -76,13 +81,29 @@ class Settling:
 
     def version(self, session: str, inode: int) -> int:
         """See `xos.xtreemfs.api.Opened.version`, of what *session* opens now."""
-        if self.written(inode, session):
+        if self.written(inode, session) or inode in self._owed:
             return 0
         return self._changes.number(inode, session)
 
     def ended(self, session: str) -> None:
         """All of a session's are."""
         self.closed([handle for of in self._writers.values() for handle, whose in of.items() if whose == session])
+
+    def owe(self, inodes: Iterable[int]) -> None:
+        """Nobody could say how long these files are, and who wrote them is gone."""
+        self._owed.update(inodes)
+
+    @property
+    def owed(self) -> int:
+        """How many there are."""
+        return len(self._owed)
+
+    async def pay(self) -> None:
+        """Ask again, and again, how long the files are of which that is not known."""
+        while True:
+            await asyncio.sleep(PAY_SECONDS)
+            longest_ago = sorted(self._owed, key=lambda number: self._mute.get(number, 0.0))
+            await asyncio.gather(*map(self._settle, longest_ago[:MOST_ASKING]))
 
     @property
     def moment(self) -> int:
@@ -99,7 +120,7 @@ class Settling:
         a file asks them each time.
         """
         numbers = list(numbers)
-        written = [number for number in numbers if self.written(number, session)]
+        written = [number for number in numbers if number in self._owed or self.written(number, session)]
         now = time.monotonic()
         asked = [number for number in written if opens or self._mute.get(number, 0.0) <= now]
         await asyncio.gather(*map(self._settle, asked))
@@ -115,12 +136,20 @@ class Settling:
     async def _settle(self, number: int) -> None:
         grant = await self._store.read(lambda db: handles.seen(db, number))
         if grant is None or grant.layout.update is Update.READ_ONLY:
+            self._known(number)
             return
         extent = await self.extent(grant, ASK_SECONDS)
         if extent is None:
             self._mute[number] = time.monotonic() + LOOK_SECONDS
-        elif extent.size > grant.inode.size:
+            return
+        self._known(number)
+        if extent.size > grant.inode.size:
             await self._store.write(lambda db: _grow(db, number, extent, time.time_ns()))
+
+    def _known(self, number: int) -> None:
+        if number in self._owed:
+            self._owed.discard(number)
+            self._mute.pop(number, None)
 
     async def extent(self, grant: Grant, seconds: float = CALL_SECONDS) -> Extent | None:
         """How long a file is by what its OSDs have; None: nobody knows."""
